@@ -1,0 +1,192 @@
+//! The names of things: newtypes that cannot be swapped for one another, each with its limits.
+//!
+//! Ids are validated once, where they enter (`new`, or serde from JSON); inside they are trusted.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a text cannot be an id; says what would be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {problem}; {rule}")]
+pub struct InvalidId {
+    kind: &'static str,
+    problem: &'static str,
+    rule: &'static str,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal, $allowed:expr, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The longest accepted text, in bytes.
+            pub const BYTES_MAX: usize = $max;
+
+            /// Checks the text against the rule of this id.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when it is empty, too long, or holds a character that is not allowed.
+            pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidId> {
+                let text: Box<str> = text.into();
+                let allowed: fn(u8) -> bool = $allowed;
+                let problem = if text.is_empty() {
+                    "is empty"
+                } else if text.len() > Self::BYTES_MAX {
+                    "is too long"
+                } else if !text.bytes().all(allowed) {
+                    "holds a character that is not allowed"
+                } else {
+                    return Ok(Self(text));
+                };
+                Err(InvalidId { kind: $kind, problem, rule: $rule })
+            }
+
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.into()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A product's id, as it stands in URLs.
+    Sku,
+    "product id",
+    64,
+    |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':'),
+    "use 1 to 64 of A-Z a-z 0-9 . _ - :"
+);
+text_id!(
+    /// A buyer's id, given by the shop in front.
+    UserId,
+    "user id",
+    128,
+    |byte| byte.is_ascii_graphic(),
+    "use 1 to 128 visible ASCII characters without spaces"
+);
+text_id!(
+    /// The id of one request: the client's `Idempotency-Key`, or a UUIDv7 made by the first node.
+    RequestId,
+    "request id",
+    128,
+    |byte| byte.is_ascii_graphic(),
+    "use 1 to 128 visible ASCII characters without spaces"
+);
+
+/// A node of the cluster, as `--id` gives it: 1, 2, 3, …
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct NodeId(pub u64);
+
+impl From<u64> for NodeId {
+    fn from(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a change: the machine's version after it. The first change is 1, and 0 is the
+/// empty machine. Order ids and event ids are `Seq`s.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many units one command moves: 1 to [`Quantity::MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Quantity(u32);
+
+impl Quantity {
+    /// One unit.
+    pub const ONE: Self = Self(1);
+    /// The most units that one command may ask for.
+    pub const MAX: u32 = 1_000_000;
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the number is 0 or above [`Quantity::MAX`].
+    pub fn new(units: u64) -> Result<Self, InvalidId> {
+        let problem = match u32::try_from(units) {
+            Ok(0) => "is zero",
+            Ok(units) if units <= Self::MAX => return Ok(Self(units)),
+            _ => "is too large",
+        };
+        Err(InvalidId { kind: "quantity", problem, rule: "use 1 to 1000000" })
+    }
+
+    /// The number of units.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Quantity {
+    type Error = InvalidId;
+    fn try_from(units: u64) -> Result<Self, InvalidId> {
+        Self::new(units)
+    }
+}
+
+impl From<Quantity> for u64 {
+    fn from(quantity: Quantity) -> u64 {
+        quantity.0.into()
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
