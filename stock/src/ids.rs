@@ -17,8 +17,8 @@ pub struct InvalidId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal, $allowed:expr, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -47,6 +47,13 @@ macro_rules! text_id {
             /// The text itself.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        /// As the text; serde's `into` would copy it each time, and the machine hashes encodings.
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -163,7 +170,11 @@ impl Quantity {
             Ok(units) if units <= Self::MAX => return Ok(Self(units)),
             _ => "is too large",
         };
-        Err(InvalidId { kind: "quantity", problem, rule: "use 1 to 1000000" })
+        Err(InvalidId {
+            kind: "quantity",
+            problem,
+            rule: "use 1 to 1000000",
+        })
     }
 
     /// The number of units.

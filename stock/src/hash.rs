@@ -1,0 +1,172 @@
+//! Every hash of the machine: request fingerprints, body digests, and the state hash.
+//!
+//! Owns their preimages, which are frozen: fingerprints live in memory but are rebuilt by every
+//! build from the same events, and state hashes are compared between nodes of mixed versions.
+//! Never decides anything. Called by the request table, the quotas and the machine.
+//!
+//! The state hash is a multiset hash: the wrapping sum of the hashes of all elements of the state
+//! (after Clarke et al., "Incremental Multiset Hash Functions", 2003, their additive form), so
+//! that one change costs one subtraction and one addition however large the state is. It finds
+//! divergence by accident; it is no defence against somebody who chooses the state.
+
+use crate::{Command, Product, RequestId, Requester, Seq, Sku, UserId, codec};
+use serde::Serialize;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// What a preimage speaks of; its first byte. Numbers are frozen.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Domain {
+    OperatorRequest = 1,
+    UserRequest = 2,
+    Quota = 3,
+    ProductElement = 4,
+    OrderElement = 5,
+    StoredElement = 6,
+    QuotaElement = 7,
+    State = 8,
+}
+
+/// Fixed-width fields of one element or id, in a buffer on the stack.
+///
+/// The longest preimage is a request's: domain, two lengths, and two texts of 128 bytes.
+struct Preimage {
+    bytes: [u8; Self::BYTES_MAX],
+    len: usize,
+}
+
+impl Preimage {
+    const BYTES_MAX: usize = 1 + 2 * (4 + 128);
+
+    fn new(domain: Domain) -> Self {
+        let mut preimage = Self {
+            bytes: [0; Self::BYTES_MAX],
+            len: 0,
+        };
+        preimage.push(&[domain as u8]);
+        preimage
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        assert!(
+            end <= Self::BYTES_MAX,
+            "preimage of {end} bytes, more than any id allows"
+        );
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
+
+    /// The length first, so that no two pairs of texts have one preimage.
+    fn push_text(&mut self, text: &str) {
+        self.push(&(text.len() as u32).to_le_bytes());
+        self.push(text.as_bytes());
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The first 128 bits of BLAKE3: buyers choose these texts, so they must not be able to find
+    /// two with one fingerprint.
+    fn fingerprint(&self) -> u128 {
+        let mut first = [0; 16];
+        first.copy_from_slice(&blake3::hash(self.bytes()).as_bytes()[..16]);
+        u128::from_le_bytes(first)
+    }
+}
+
+/// The request id of a requester, in 128 bits.
+pub(crate) fn request_fingerprint(requester: &Requester, request_id: &RequestId) -> u128 {
+    match requester {
+        Requester::Operator => {
+            let mut preimage = Preimage::new(Domain::OperatorRequest);
+            preimage.push_text(request_id.as_str());
+            preimage.fingerprint()
+        }
+        Requester::User(user) => user_request_fingerprint(user, request_id),
+    }
+}
+
+/// The request id of a user, in 128 bits.
+pub(crate) fn user_request_fingerprint(user: &UserId, request_id: &RequestId) -> u128 {
+    let mut preimage = Preimage::new(Domain::UserRequest);
+    preimage.push_text(user.as_str());
+    preimage.push_text(request_id.as_str());
+    preimage.fingerprint()
+}
+
+/// A user's account with one product, in 128 bits.
+pub(crate) fn quota_fingerprint(sku: &Sku, user: &UserId) -> u128 {
+    let mut preimage = Preimage::new(Domain::Quota);
+    preimage.push_text(sku.as_str());
+    preimage.push_text(user.as_str());
+    preimage.fingerprint()
+}
+
+/// What tells whether a request id came back with another body. 32 bits: it catches a client's
+/// mistake, not an attack, for only the owner of a request id can reuse it.
+pub(crate) fn body_digest(command: &Command) -> u32 {
+    (xxh3_64(&encoded(command)) >> 32) as u32
+}
+
+/// The wrapping sum of the hashes of everything in the state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StateSum(u128);
+
+impl StateSum {
+    pub(crate) fn add(&mut self, element: Element) {
+        self.0 = self.0.wrapping_add(element.0);
+    }
+
+    pub(crate) fn remove(&mut self, element: Element) {
+        self.0 = self.0.wrapping_sub(element.0);
+    }
+
+    /// The state hash: the sum, with the two numbers that are in every state.
+    pub(crate) fn finish(self, seq: Seq, log_time_ms: u64) -> u128 {
+        let mut preimage = Preimage::new(Domain::State);
+        preimage.push(&self.0.to_le_bytes());
+        preimage.push(&seq.0.to_le_bytes());
+        preimage.push(&log_time_ms.to_le_bytes());
+        xxh3_128(preimage.bytes())
+    }
+}
+
+/// The hash of one element of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Element(u128);
+
+impl Element {
+    pub(crate) fn product(product: &Product) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::ProductElement as u8, product))))
+    }
+
+    pub(crate) fn order(request: u128, order: Seq, body: u32) -> Self {
+        let mut preimage = Preimage::new(Domain::OrderElement);
+        preimage.push(&request.to_le_bytes());
+        preimage.push(&order.0.to_le_bytes());
+        preimage.push(&body.to_le_bytes());
+        Self(xxh3_128(preimage.bytes()))
+    }
+
+    pub(crate) fn stored<T: Serialize>(request: u128, outcome: &T) -> Self {
+        Self(xxh3_128(&encoded(&(
+            Domain::StoredElement as u8,
+            request,
+            outcome,
+        ))))
+    }
+
+    pub(crate) fn quota(key: u128, bought: u64) -> Self {
+        let mut preimage = Preimage::new(Domain::QuotaElement);
+        preimage.push(&key.to_le_bytes());
+        preimage.push(&bought.to_le_bytes());
+        Self(xxh3_128(preimage.bytes()))
+    }
+}
+
+/// The canonical encoding, of whatever length: nothing here came from outside unchecked.
+fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    codec::encode(value, u64::MAX).unwrap_or_else(|error| panic!("state must encode: {error}"))
+}

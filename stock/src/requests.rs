@@ -1,0 +1,250 @@
+//! The request table: which request ids have been decided, and how. It makes commands
+//! exactly-once.
+//!
+//! Owns two maps by fingerprint. *Orders*: an accepted buy's id is kept as long as its order,
+//! for ever. *Stored outcomes*: what was decided without an order, for a day of log time; the
+//! machine stores accepted operator commands, and refusals of later attempts only, so that this
+//! part does not grow with the clicks of those who lost. Never decides a command. Called by the
+//! machine.
+
+use crate::hash::{self, Element, StateSum};
+use crate::{Command, Envelope, Order, Outcome, Refusal, Reply, RequestId, Seq, UserId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long an outcome without an order answers later attempts, in milliseconds of log time.
+pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The most outcomes that one apply evicts, so that a day's worth cannot stall the apply that
+/// comes after an idle day. The rest stays a little longer.
+const EVICTIONS_PER_APPLY_MAX: usize = 10_000;
+
+/// What tells one request from another, and one body from another under the same request id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) request: u128,
+    body: u32,
+}
+
+impl Identity {
+    pub(crate) fn of(envelope: &Envelope) -> Self {
+        Self {
+            request: hash::request_fingerprint(&envelope.requester, &envelope.request_id),
+            body: hash::body_digest(&envelope.command),
+        }
+    }
+
+    /// The identity of the buy that became this order.
+    pub(crate) fn of_order(order: &Order) -> Self {
+        let command = Command::Buy {
+            sku: order.sku.clone(),
+            quantity: order.quantity,
+        };
+        Self {
+            request: hash::user_request_fingerprint(&order.user, &order.request_id),
+            body: hash::body_digest(&command),
+        }
+    }
+}
+
+/// The order that a request id became. 32 bytes with its key: there may be tens of millions.
+#[derive(Debug, Clone, Copy)]
+struct Accepted {
+    order: Seq,
+    body: u32,
+}
+
+/// A decided command that is no order. Its encoding is part of snapshots: frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredOutcome {
+    /// Log time of the decision.
+    at_ms: u64,
+    body: u32,
+    /// The `seq` of the reply.
+    seq: Seq,
+    decided: Decided,
+}
+
+/// An [`Outcome`] with the rare large variants boxed: nearly all that is stored are refusals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Decided {
+    Refused(Refusal),
+    Other(Box<Outcome>),
+}
+
+impl StoredOutcome {
+    fn replay(&self) -> Reply {
+        let outcome = match &self.decided {
+            Decided::Refused(refusal) => Outcome::Refused(refusal.clone()),
+            Decided::Other(outcome) => Outcome::clone(outcome),
+        };
+        Reply {
+            seq: self.seq,
+            replayed: true,
+            outcome,
+        }
+    }
+}
+
+/// All decided request ids.
+///
+/// Invariants, asserted at each change: an id has one order or one stored outcome, never both and
+/// never two; the eviction queue holds exactly the stored ids, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct RequestTable {
+    orders: BTreeMap<u128, Accepted>,
+    stored: BTreeMap<u128, StoredOutcome>,
+    eviction: VecDeque<u128>,
+}
+
+impl RequestTable {
+    /// The answer to a request id that is decided already; `seq` is that of the state that asks.
+    pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
+        let key_reused = Reply {
+            seq,
+            replayed: false,
+            outcome: Outcome::Refused(Refusal::KeyReused),
+        };
+        if let Some(accepted) = self.orders.get(&identity.request) {
+            if accepted.body != identity.body {
+                return Some(key_reused);
+            }
+            let outcome = Outcome::BoughtBefore {
+                order: accepted.order,
+            };
+            return Some(Reply {
+                seq,
+                replayed: true,
+                outcome,
+            });
+        }
+        let stored = self.stored.get(&identity.request)?;
+        Some(if stored.body == identity.body {
+            stored.replay()
+        } else {
+            key_reused
+        })
+    }
+
+    /// The order of a user's request id.
+    pub(crate) fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
+        self.order(hash::user_request_fingerprint(user, request_id))
+    }
+
+    /// The order of a request.
+    pub(crate) fn order(&self, request: u128) -> Option<Seq> {
+        self.orders.get(&request).map(|accepted| accepted.order)
+    }
+
+    /// Records that a request became an order.
+    ///
+    /// # Panics
+    /// When the request id is decided already.
+    pub(crate) fn accept(&mut self, identity: Identity, order: Seq, sum: &mut StateSum) {
+        let Identity { request, body } = identity;
+        let earlier = self.orders.insert(request, Accepted { order, body });
+        assert!(
+            earlier.is_none(),
+            "order {order} has the request id {request:032x} of the order {earlier:?}"
+        );
+        // Restore checks the same when it adds the stored outcomes to the orders.
+        assert!(
+            self.stored.is_empty() || !self.stored.contains_key(&request),
+            "order {order} has the request id {request:032x} of a stored outcome"
+        );
+        sum.add(Element::order(request, order, body));
+    }
+
+    /// Stores a decision that is no order, for attempts still to come.
+    ///
+    /// # Panics
+    /// When the request id is decided already.
+    pub(crate) fn store(
+        &mut self,
+        identity: Identity,
+        at_ms: u64,
+        reply: &Reply,
+        sum: &mut StateSum,
+    ) {
+        let decided = match &reply.outcome {
+            Outcome::Refused(refusal) => Decided::Refused(refusal.clone()),
+            other => Decided::Other(Box::new(other.clone())),
+        };
+        let outcome = StoredOutcome {
+            at_ms,
+            body: identity.body,
+            seq: reply.seq,
+            decided,
+        };
+        if let Err(problem) = self.insert(identity.request, outcome, sum) {
+            panic!("cannot store {reply:?}: {problem}");
+        }
+    }
+
+    /// Forgets the stored outcomes whose retention is over, in log order.
+    pub(crate) fn evict(&mut self, now_ms: u64, sum: &mut StateSum) {
+        for _ in 0..EVICTIONS_PER_APPLY_MAX {
+            let Some(request) = self.eviction.front() else {
+                return;
+            };
+            let Some(oldest) = self.stored.get(request) else {
+                panic!("{request:032x} is due for eviction but not stored");
+            };
+            if now_ms.saturating_sub(oldest.at_ms) < OUTCOME_RETENTION_MS {
+                return;
+            }
+            sum.remove(Element::stored(*request, oldest));
+            self.stored.remove(request);
+            self.eviction.pop_front();
+        }
+    }
+
+    /// The stored outcomes, oldest first: what the events do not carry.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (u128, &StoredOutcome)> {
+        self.eviction
+            .iter()
+            .map(|request| match self.stored.get(request) {
+                Some(outcome) => (*request, outcome),
+                None => panic!("{request:032x} is due for eviction but not stored"),
+            })
+    }
+
+    /// Puts back a stored outcome, oldest first, after all orders.
+    ///
+    /// # Errors
+    /// What is wrong with it, when it does not follow the one before or is decided already.
+    pub(crate) fn insert(
+        &mut self,
+        request: u128,
+        outcome: StoredOutcome,
+        sum: &mut StateSum,
+    ) -> Result<(), &'static str> {
+        let newest = self
+            .eviction
+            .back()
+            .and_then(|request| self.stored.get(request));
+        if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
+            return Err("it is older than the outcome stored before it");
+        }
+        if self.orders.contains_key(&request) {
+            return Err("its request id has an order");
+        }
+        if self.stored.contains_key(&request) {
+            return Err("its request id is stored already");
+        }
+        sum.add(Element::stored(request, &outcome));
+        self.stored.insert(request, outcome);
+        self.eviction.push_back(request);
+        Ok(())
+    }
+
+    /// Adds the hash of every order's request and every stored outcome.
+    pub(crate) fn hash_into(&self, sum: &mut StateSum) {
+        for (request, accepted) in &self.orders {
+            sum.add(Element::order(*request, accepted.order, accepted.body));
+        }
+        for (request, outcome) in &self.stored {
+            sum.add(Element::stored(*request, outcome));
+        }
+    }
+}
