@@ -1,1 +1,32 @@
-//! x
+//! The typed client of a flashnode cluster, and what is built from it: the storm of buyers, the
+//! audit of what they were told, and a harness of real `flashnode` processes.
+//!
+//! Owns: the client's half of the HTTP contract, above all that a buy's three outcomes stay
+//! apart. A buy is *decided* (yes or no), *surely not proposed* (try again as if nothing had
+//! been), or *unknown* (it may be in the log; only a later attempt under the same request id can
+//! tell). Never does: decide anything about stock; it has no copy of the machine, so that its
+//! audit is an outsider's. Called by `flashctl`, by the tests of `node`, and by testers.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`answer`] | what one attempt came to |
+//! | [`api`] | [`Client`]: one method a call of the contract |
+//! | [`settle`] | numbered attempts under one request id, until the buy is settled |
+//! | [`storm`] | many buyers at once, and the report |
+//! | [`audit`] | what the buyers were told against what the cluster holds |
+//! | [`cluster`] | real node processes: start, kill, pause, wipe |
+
+pub mod answer;
+pub mod api;
+pub mod audit;
+mod call;
+pub mod cluster;
+mod error;
+mod nodes;
+pub mod settle;
+pub mod storm;
+
+pub use answer::{BuyAnswer, RefusedKind};
+pub use api::{Client, Timeouts, new_request_id};
+pub use error::ClientError;
+pub use settle::BuyOutcome;

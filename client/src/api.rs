@@ -1,0 +1,421 @@
+//! The client: one method a call of the HTTP contract.
+//!
+//! Owns: paths, queries, deadlines. Reads are asked of node after node until one answers, since a
+//! read can be repeated freely; commands go through `settle`. Never does: cache an answer. Called
+//! by `flashctl`, `storm`, `audit`, `cluster` and tests.
+
+use crate::ClientError;
+use crate::answer::{self, Answer, BuyAnswer};
+use crate::call::{self, Call, Exchange};
+use crate::nodes::Nodes;
+use crate::settle::{BuyOutcome, Command, Route, Settled, Settler, Target};
+use reqwest::Method;
+use reqwest::header::HeaderValue;
+use serde::de::DeserializeOwned;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+use stock::api::{
+    BuyAccepted, ClusterView, OrderList, OrderView, PostBuy, PostRestock, ProductView, PutProduct,
+};
+use stock::{RequestId, Seq, Sku, UserId};
+use uuid::Uuid;
+
+/// The pause between rounds of reads that no node answered.
+const READ_PAUSE: Duration = Duration::from_millis(50);
+/// Idle connections kept to one node: a storm's whole concurrency may go to it.
+const IDLE_CONNECTIONS_MAX: usize = 4096;
+/// The most orders asked for at once.
+pub(crate) const ORDERS_PAGE_MAX: u32 = 1000;
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to a node.
+    pub connect: Duration,
+    /// One attempt, from sending to the last byte of the answer. One second more than a node's
+    /// own deadline of 5 s by default, so that the node gets to say 503 or 504 itself.
+    pub attempt: Duration,
+    /// No attempt begins later than this after the first.
+    pub settle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: Duration::from_secs(6),
+            settle: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A client of one cluster. Nodes are named by their position in the list it was made with.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    nodes: Nodes,
+    timeouts: Timeouts,
+}
+
+impl Client {
+    /// A client of these nodes (`HOST:PORT` or `http://HOST:PORT`), with default timeouts.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAddress`] or [`ClientError::NoNodes`]; nothing is connected yet.
+    pub fn new(nodes: Vec<String>) -> Result<Self, ClientError> {
+        Self::with_timeouts(nodes, Timeouts::default())
+    }
+
+    /// A client with other timeouts.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over what they collected"
+    )]
+    pub fn with_timeouts(nodes: Vec<String>, timeouts: Timeouts) -> Result<Self, ClientError> {
+        let nodes = Nodes::parse(&nodes)?;
+        let http = reqwest::Client::builder()
+            // A proxy of the environment would blur "refused" and "lost".
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(timeouts.connect)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .tcp_nodelay(true)
+            .http1_only()
+            .build()
+            .map_err(ClientError::Http)?;
+        Ok(Self {
+            http,
+            nodes,
+            timeouts,
+        })
+    }
+
+    /// How many nodes this client knows; their positions are 0 up to this.
+    pub fn nodes_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The `host:port` of the node at a position.
+    ///
+    /// # Panics
+    /// When there is no such position.
+    pub fn address(&self, node: usize) -> &str {
+        &self.nodes.at(node).address
+    }
+
+    /// Puts a product on sale, or finds it on sale on exactly these terms.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when it exists on other terms or the terms are not valid,
+    /// [`ClientError::Unavailable`] when no node answered in time.
+    pub async fn create_product(
+        &self,
+        sku: &Sku,
+        terms: &PutProduct,
+    ) -> Result<ProductView, ClientError> {
+        // The same PUT twice is the same product, so it may be repeated like a read.
+        let body = json(terms);
+        self.ask(Method::PUT, &format!("v1/products/{sku}"), Some(&body))
+            .await
+    }
+
+    /// Adds units, or (negative) takes back units that are still available. Exactly once: all
+    /// attempts go under one request id.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Unavailable`] (surely not done), or
+    /// [`ClientError::Unknown`].
+    pub async fn restock(&self, sku: &Sku, quantity: i64) -> Result<ProductView, ClientError> {
+        let body = json(&PostRestock { quantity });
+        let key = new_key();
+        let path = format!("v1/products/{sku}/restock");
+        let target = Target::Path(&path);
+        let command = Command {
+            target,
+            body: &body,
+            key: &key,
+            first_attempt: 1,
+        };
+        let route = Route::Hinted(self.nodes.next());
+        let settled: Settled<ProductView> = self.settler().settle(&command, route).await;
+        match settled.answer {
+            Answer::Done { body, .. } => Ok(body),
+            Answer::Refused { problem } => Err(ClientError::Refused(Box::new(problem))),
+            Answer::NotProposed { why, .. } => Err(ClientError::Unavailable { why }),
+            Answer::Unknown { why } => Err(ClientError::Unknown {
+                why,
+                advice: "compare `flashctl product show` with what it was before restocking again",
+            }),
+        }
+    }
+
+    /// The product, linearizable: at least as new as every answer given before this was called.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
+    pub async fn product(&self, sku: &Sku) -> Result<ProductView, ClientError> {
+        self.ask(Method::GET, &format!("v1/products/{sku}"), None)
+            .await
+    }
+
+    /// The product as this node has applied it, at once, even without a quorum.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when it knows none, [`ClientError::Unavailable`].
+    pub async fn product_stale(&self, node: usize, sku: &Sku) -> Result<ProductView, ClientError> {
+        let path = format!("v1/products/{sku}?consistency=stale");
+        self.ask_one(node, Method::GET, &path, None).await
+    }
+
+    /// Buys, over as many attempts and nodes as it takes within the deadline.
+    pub async fn buy(&self, buy: &PostBuy, request: &RequestId) -> BuyOutcome {
+        self.buy_from_attempt(buy, request, 1).await
+    }
+
+    /// Goes on with a buy of which attempts up to `first_attempt - 1` have no known outcome.
+    ///
+    /// # Panics
+    /// When `first_attempt` is 0.
+    pub async fn buy_from_attempt(
+        &self,
+        buy: &PostBuy,
+        request: &RequestId,
+        first_attempt: u32,
+    ) -> BuyOutcome {
+        let (body, key) = (json(buy), key_of(request));
+        let command = Command {
+            target: Target::Buys,
+            body: &body,
+            key: &key,
+            first_attempt,
+        };
+        self.settler()
+            .settle::<BuyAccepted>(&command, Route::Hinted(self.nodes.next()))
+            .await
+            .into()
+    }
+
+    /// One attempt at one node, for callers that number attempts themselves.
+    pub async fn buy_once(
+        &self,
+        node: usize,
+        buy: &PostBuy,
+        request: &RequestId,
+        attempt: u32,
+    ) -> BuyAnswer {
+        let (body, key) = (json(buy), key_of(request));
+        let target = Target::Buys;
+        let command = Command {
+            target,
+            body: &body,
+            key: &key,
+            first_attempt: attempt,
+        };
+        let exchange = self.settler().attempt(&command, node, attempt).await;
+        self.settler().notice(node, &exchange);
+        answer::read::<BuyAccepted>(exchange).into()
+    }
+
+    /// A buy whose body and key are written already: the storm's way, without detours.
+    pub(crate) async fn buy_raw(&self, body: &str, key: &HeaderValue, route: Route) -> BuyOutcome {
+        let command = Command {
+            target: Target::Buys,
+            body,
+            key,
+            first_attempt: 1,
+        };
+        self.settler()
+            .settle::<BuyAccepted>(&command, route)
+            .await
+            .into()
+    }
+
+    /// An order, linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
+    pub async fn order(&self, order: Seq) -> Result<OrderView, ClientError> {
+        self.ask(Method::GET, &format!("v1/orders/{order}"), None)
+            .await
+    }
+
+    /// The order that a request has won so far. `None` settles nothing: a lost attempt may still
+    /// enter the log; only another attempt under the same id can tell.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn order_by_request(
+        &self,
+        user: &UserId,
+        request: &RequestId,
+    ) -> Result<Option<OrderView>, ClientError> {
+        let (user, request) = (query_text(user.as_str()), query_text(request.as_str()));
+        let path = format!("v1/orders?user_id={user}&request_id={request}");
+        let list: OrderList = self.ask(Method::GET, &path, None).await?;
+        Ok(list.orders.into_iter().next())
+    }
+
+    /// A page of all orders after this one, by id, of a state not older than `min_seq`.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn orders_after(&self, after: Seq, min_seq: Seq) -> Result<OrderList, ClientError> {
+        let path = format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}&min_seq={min_seq}");
+        self.ask(Method::GET, &path, None).await
+    }
+
+    /// The cluster as this node sees it.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when it does not answer.
+    pub async fn cluster(&self, node: usize) -> Result<ClusterView, ClientError> {
+        self.ask_one(node, Method::GET, "v1/cluster", None).await
+    }
+
+    /// The cluster as the first node that answers sees it.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when none does.
+    pub async fn cluster_any(&self) -> Result<ClusterView, ClientError> {
+        self.ask(Method::GET, "v1/cluster", None).await
+    }
+
+    /// Whether this node says that it is ready to serve.
+    pub async fn ready(&self, node: usize) -> bool {
+        let exchange = self.exchange(node, Method::GET, "readyz", None, self.timeouts.attempt);
+        matches!(exchange.await, Exchange::Answered(answered) if answered.status == 200)
+    }
+
+    fn settler(&self) -> Settler<'_> {
+        Settler {
+            http: &self.http,
+            nodes: &self.nodes,
+            timeouts: self.timeouts,
+        }
+    }
+
+    /// Asks node after node what may be repeated, until one answers or the time is over.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + self.timeouts.settle;
+        let mut node = self.nodes.awake_from(self.nodes.next());
+        for tried in 1.. {
+            match self.ask_one(node, method.clone(), path, body).await {
+                Err(ClientError::Unavailable { .. }) if Instant::now() < deadline => {}
+                settled => return settled,
+            }
+            if tried % self.nodes.len() == 0 {
+                tokio::time::sleep(READ_PAUSE).await;
+            }
+            node = self.nodes.awake_from(node + 1);
+        }
+        unreachable!("the deadline ends the loop")
+    }
+
+    async fn ask_one<T: DeserializeOwned>(
+        &self,
+        node: usize,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let exchange = self
+            .exchange(node, method, path, body, self.timeouts.attempt)
+            .await;
+        self.settler().notice(node, &exchange);
+        match answer::read(exchange) {
+            Answer::Done { body, .. } => Ok(body),
+            Answer::Refused { problem } => Err(ClientError::Refused(Box::new(problem))),
+            Answer::NotProposed { why, .. } | Answer::Unknown { why } => {
+                let why = format!("{}: {why}", self.address(node));
+                Err(ClientError::Unavailable { why })
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        node: usize,
+        method: Method,
+        path: &str,
+        body: Option<&str>,
+        timeout: Duration,
+    ) -> Exchange {
+        match self.nodes.at(node).url(path) {
+            Ok(url) => {
+                call::make(
+                    &self.http,
+                    Call {
+                        method,
+                        url,
+                        body,
+                        attempt: None,
+                        timeout,
+                    },
+                )
+                .await
+            }
+            Err(error) => Exchange::NotSent {
+                why: error.to_string(),
+            },
+        }
+    }
+}
+
+/// A fresh request id: a UUIDv7, so that ids sort by when they were made.
+pub fn new_request_id() -> RequestId {
+    let text = Uuid::now_v7().to_string();
+    RequestId::new(text).unwrap_or_else(|error| unreachable!("a UUID is a request id: {error}"))
+}
+
+fn new_key() -> HeaderValue {
+    key_of(&new_request_id())
+}
+
+fn key_of(request: &RequestId) -> HeaderValue {
+    HeaderValue::from_str(request.as_str())
+        .unwrap_or_else(|error| unreachable!("visible ASCII is a header value: {error}"))
+}
+
+fn json<T: serde::Serialize>(body: &T) -> String {
+    serde_json::to_string(body)
+        .unwrap_or_else(|error| unreachable!("contract types are always JSON: {error}"))
+}
+
+/// Percent-encodes what has a meaning of its own in a query.
+fn query_text(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b':') {
+            encoded.push(byte.into());
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_keep_their_meaning() {
+        assert_eq!(query_text("a-1_b.c~d:e"), "a-1_b.c~d:e");
+        assert_eq!(query_text("a&b=c d#e%+"), "a%26b%3Dc%20d%23e%25%2B");
+    }
+
+    #[test]
+    fn request_ids_are_fresh_and_sorted() {
+        let (first, second) = (new_request_id(), new_request_id());
+        assert!(first < second, "{first} {second}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Numbered attempts under one request id, until a decision or the deadline.
+//!
+//! Owns: the attempt number, the choice of the next node, the pauses. The number rises with each
+//! *unknown* attempt and stays as it was after a *surely not proposed* one: from 2 on the cluster
+//! stores the outcome, a refusal too, so that a late copy of the lost attempt cannot win behind
+//! the buyer's back. Never does: invent a new request id, or call something unknown a failure.
+//! Called by `api` for every command.
+
+use crate::answer::{self, Answer, BuyAnswer};
+use crate::api::Timeouts;
+use crate::call::{self, Attempt, Call, Exchange};
+use crate::nodes::Nodes;
+use reqwest::header::HeaderValue;
+use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
+use stock::NodeId;
+use stock::api::BuyAccepted;
+
+/// The pause after the first round in which no node decided; it doubles with each round.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause between rounds, also when a node asks for more.
+const PAUSE_MAX: Duration = Duration::from_millis(320);
+
+/// How a buy ended, over all its attempts.
+#[derive(Debug, Clone)]
+pub struct BuyOutcome {
+    /// The last word. [`BuyAnswer::NotProposed`] only when no attempt was unknown; otherwise a
+    /// buy that no node decided in time is [`BuyAnswer::Unknown`].
+    pub answer: BuyAnswer,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The number of the last attempt; an unknown buy is settled by a later one.
+    pub attempt_number: u32,
+    /// The position of the node that was asked last.
+    pub node: usize,
+    /// When the last attempt was sent.
+    pub sent_at: Instant,
+    /// When its answer, or its failure, was here.
+    pub answered_at: Instant,
+}
+
+/// Which nodes a command goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// From this position on, in order; retries follow the leader that an answer named.
+    Hinted(usize),
+    /// From this position on, in order, whoever leads: a storm wants its load on all nodes.
+    Spread(usize),
+    /// This position only.
+    Only(usize),
+}
+
+/// A command, ready to be sent any number of times.
+#[derive(Debug)]
+pub(crate) struct Command<'a> {
+    pub(crate) target: Target<'a>,
+    pub(crate) body: &'a str,
+    pub(crate) key: &'a HeaderValue,
+    /// 1, or more when the caller itself has made attempts that came to nothing known.
+    pub(crate) first_attempt: u32,
+}
+
+/// The route of a command's POST.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    Buys,
+    Path(&'a str),
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Settled<T> {
+    pub(crate) answer: Answer<T>,
+    pub(crate) attempts: u32,
+    pub(crate) attempt_number: u32,
+    pub(crate) node: usize,
+    pub(crate) sent_at: Instant,
+    pub(crate) answered_at: Instant,
+}
+
+impl From<Settled<BuyAccepted>> for BuyOutcome {
+    fn from(settled: Settled<BuyAccepted>) -> Self {
+        Self {
+            answer: settled.answer.into(),
+            attempts: settled.attempts,
+            attempt_number: settled.attempt_number,
+            node: settled.node,
+            sent_at: settled.sent_at,
+            answered_at: settled.answered_at,
+        }
+    }
+}
+
+/// The count of attempts, apart from any IO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbering {
+    /// The number that the next attempt carries.
+    number: u32,
+    /// Whether some attempt may be in the log.
+    in_doubt: bool,
+}
+
+impl Numbering {
+    fn from(first: u32) -> Self {
+        assert!(first >= 1, "attempts are numbered from 1, not {first}");
+        Self {
+            number: first,
+            in_doubt: first > 1,
+        }
+    }
+
+    fn after_unknown(&mut self) {
+        self.number = self.number.saturating_add(1);
+        self.in_doubt = true;
+    }
+}
+
+/// What a settling needs of its client.
+pub(crate) struct Settler<'a> {
+    pub(crate) http: &'a reqwest::Client,
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl Settler<'_> {
+    /// Sends attempts until one is decided, or until no more may begin.
+    ///
+    /// Returns at the latest `timeouts.settle + timeouts.attempt` after it was called.
+    pub(crate) async fn settle<T: DeserializeOwned>(
+        &self,
+        command: &Command<'_>,
+        route: Route,
+    ) -> Settled<T> {
+        let deadline = Instant::now() + self.timeouts.settle;
+        let mut numbering = Numbering::from(command.first_attempt);
+        let mut node = self.start(route);
+        let mut attempts = 0_u32;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let (sent_at, number) = (Instant::now(), numbering.number);
+            let exchange = self.attempt(command, node, number).await;
+            let leader = self.notice(node, &exchange);
+            let mut answer = answer::read(exchange);
+            let answered_at = Instant::now();
+            attempts += 1;
+            let asked_to_wait = match &answer {
+                Answer::Unknown { .. } => {
+                    numbering.after_unknown();
+                    None
+                }
+                Answer::NotProposed { retry_after, .. } => *retry_after,
+                Answer::Done { .. } | Answer::Refused { .. } => None,
+            };
+            // Each node gets its chance before anyone waits.
+            let round_over = (attempts as usize).is_multiple_of(self.round(route));
+            let wait = if round_over {
+                asked_to_wait.map_or(pause, |asked| asked.clamp(pause, PAUSE_MAX))
+            } else {
+                Duration::ZERO
+            };
+            let decided = matches!(answer, Answer::Done { .. } | Answer::Refused { .. });
+            if decided || Instant::now() + wait >= deadline {
+                if let Answer::NotProposed { why, .. } = &mut answer
+                    && numbering.in_doubt
+                {
+                    answer = Answer::Unknown {
+                        why: std::mem::take(why),
+                    };
+                }
+                let attempt_number = number;
+                return Settled {
+                    answer,
+                    attempts,
+                    attempt_number,
+                    node,
+                    sent_at,
+                    answered_at,
+                };
+            }
+            if round_over {
+                tokio::time::sleep(wait).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            node = self.follow(route, node, leader);
+        }
+    }
+
+    /// Makes one attempt at one node.
+    pub(crate) async fn attempt(
+        &self,
+        command: &Command<'_>,
+        node: usize,
+        number: u32,
+    ) -> Exchange {
+        let url = match self.url(command, node) {
+            Ok(url) => url,
+            Err(why) => return Exchange::NotSent { why },
+        };
+        let call = Call {
+            method: Method::POST,
+            url,
+            body: Some(command.body),
+            attempt: Some(Attempt {
+                key: command.key,
+                number,
+            }),
+            timeout: self.timeouts.attempt,
+        };
+        call::make(self.http, call).await
+    }
+
+    fn url(&self, command: &Command<'_>, node: usize) -> Result<Url, String> {
+        match command.target {
+            Target::Buys => Ok(self.nodes.at(node).buys.clone()),
+            Target::Path(path) => self
+                .nodes
+                .at(node)
+                .url(path)
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Keeps what an exchange tells of the nodes; returns the leader that it named.
+    pub(crate) fn notice(&self, node: usize, exchange: &Exchange) -> Option<NodeId> {
+        match exchange {
+            Exchange::Answered(answered) => {
+                if let Some(id) = answered.node {
+                    self.nodes.at(node).learn_id(id);
+                }
+                answered.leader
+            }
+            Exchange::NotSent { .. } => {
+                self.nodes.rest(node);
+                None
+            }
+            Exchange::Lost { .. } => None,
+        }
+    }
+
+    fn start(&self, route: Route) -> usize {
+        match route {
+            Route::Only(node) => node,
+            Route::Hinted(from) | Route::Spread(from) => self.nodes.awake_from(from),
+        }
+    }
+
+    fn round(&self, route: Route) -> usize {
+        if matches!(route, Route::Only(_)) {
+            1
+        } else {
+            self.nodes.len()
+        }
+    }
+
+    fn follow(&self, route: Route, asked: usize, leader: Option<NodeId>) -> usize {
+        let hint = leader
+            .and_then(|id| self.nodes.position_of(id))
+            .filter(|node| *node != asked);
+        match (route, hint) {
+            (Route::Only(node), _) => node,
+            (Route::Hinted(_), Some(leader)) => leader,
+            (Route::Hinted(_) | Route::Spread(_), _) => self.nodes.awake_from(asked + 1),
+        }
+    }
+}
