@@ -15,6 +15,8 @@
 //! ```
 //! Commands take `key=REQUEST_ID`, else they make one, and `attempt=N`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
