@@ -1,0 +1,3 @@
+//! Tests of the log store on real files.
+
+mod suite;
