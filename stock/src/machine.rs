@@ -89,7 +89,6 @@ struct Purchase<'a> {
     quantity: Quantity,
     /// The account to charge, when the product has a limit.
     quota: Option<Quota>,
-    identity: Identity,
 }
 
 impl Machine {
@@ -221,7 +220,6 @@ impl Machine {
                         request_id,
                         quantity,
                         quota,
-                        identity,
                     })
                     .map(Effect::Buy)
                     .map_err(Outcome::Refused)
@@ -251,11 +249,13 @@ impl Machine {
                 reply
             }
             Decision::Change(effect) => {
-                let needs_storing = !matches!(effect, Effect::Buy(_));
                 let (outcome, change) = self.perform(effect);
                 let reply = self.reply(outcome);
-                if needs_storing {
-                    self.store(identity, &reply);
+                match &change {
+                    Change::Ordered(_) => self.requests.accept(identity, reply.seq, &mut self.sum),
+                    Change::ProductCreated(_) | Change::Restocked { .. } => {
+                        self.store(identity, &reply);
+                    }
                 }
                 events.push(Event {
                     seq: self.seq,
@@ -272,7 +272,8 @@ impl Machine {
             .store(identity, self.log_time_ms, reply, &mut self.sum);
     }
 
-    /// Carries out a change that `decide` allowed on this very state: the next `seq` is its.
+    /// Carries out a change that `decide` allowed on this very state: the next `seq` is its. The
+    /// request table is the caller's: restore fills it with all orders at once.
     fn perform(&mut self, effect: Effect<'_>) -> (Outcome, Change) {
         let Some(seq) = self.seq.0.checked_add(1).map(Seq) else {
             panic!("seq {} is the last there is", self.seq);
@@ -305,12 +306,10 @@ impl Machine {
                     request_id,
                     quantity,
                     quota,
-                    identity,
                 } = purchase;
                 if let Some(quota) = quota {
                     self.quotas.raise(quota, quantity, &mut self.sum);
                 }
-                self.requests.accept(identity, seq, &mut self.sum);
                 let remaining = self
                     .change_product(sku, |product| product.sell(quantity))
                     .available;

@@ -22,7 +22,7 @@ const EVICTIONS_PER_APPLY_MAX: usize = 10_000;
 /// What tells one request from another, and one body from another under the same request id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    pub(crate) request: u128,
+    request: u128,
     body: u32,
 }
 
@@ -33,18 +33,32 @@ impl Identity {
             body: hash::body_digest(&envelope.command),
         }
     }
+}
 
-    /// The identity of the buy that became this order.
-    pub(crate) fn of_order(order: &Order) -> Self {
+/// The orders that restore finds in the events, on their way into the table.
+#[derive(Debug, Default)]
+pub(crate) struct PastOrders(Vec<(u128, Accepted)>);
+
+impl PastOrders {
+    pub(crate) fn push(&mut self, order: &Order, seq: Seq) {
         let command = Command::Buy {
             sku: order.sku.clone(),
             quantity: order.quantity,
         };
-        Self {
-            request: hash::user_request_fingerprint(&order.user, &order.request_id),
+        let request = hash::user_request_fingerprint(&order.user, &order.request_id);
+        let accepted = Accepted {
+            order: seq,
             body: hash::body_digest(&command),
-        }
+        };
+        self.0.push((request, accepted));
     }
+}
+
+/// Two orders of one request id.
+#[derive(Debug)]
+pub(crate) struct SecondOrder {
+    pub(crate) first: Seq,
+    pub(crate) second: Seq,
 }
 
 /// The order that a request id became. 32 bytes with its key: there may be tens of millions.
@@ -128,11 +142,7 @@ impl RequestTable {
 
     /// The order of a user's request id.
     pub(crate) fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
-        self.order(hash::user_request_fingerprint(user, request_id))
-    }
-
-    /// The order of a request.
-    pub(crate) fn order(&self, request: u128) -> Option<Seq> {
+        let request = hash::user_request_fingerprint(user, request_id);
         self.orders.get(&request).map(|accepted| accepted.order)
     }
 
@@ -153,6 +163,41 @@ impl RequestTable {
             "order {order} has the request id {request:032x} of a stored outcome"
         );
         sum.add(Element::order(request, order, body));
+    }
+
+    /// Fills the empty table with all orders of the past.
+    ///
+    /// # Errors
+    /// [`SecondOrder`] when two of them have one request id.
+    ///
+    /// # Panics
+    /// When the table is not empty.
+    pub(crate) fn accept_all(
+        &mut self,
+        orders: PastOrders,
+        sum: &mut StateSum,
+    ) -> Result<(), SecondOrder> {
+        assert!(
+            self.orders.is_empty() && self.stored.is_empty(),
+            "{} orders and {} stored outcomes came before the orders of the past",
+            self.orders.len(),
+            self.stored.len()
+        );
+        let PastOrders(mut orders) = orders;
+        orders.sort_unstable_by_key(|(request, accepted)| (*request, accepted.order));
+        for pair in orders.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                return Err(SecondOrder {
+                    first: pair[0].1.order,
+                    second: pair[1].1.order,
+                });
+            }
+        }
+        for (request, accepted) in &orders {
+            sum.add(Element::order(*request, accepted.order, accepted.body));
+        }
+        self.orders = BTreeMap::from_iter(orders);
+        Ok(())
     }
 
     /// Stores a decision that is no order, for attempts still to come.

@@ -145,12 +145,17 @@ fn events_that_cannot_have_happened_are_found() {
     let Change::Ordered(order) = &mut events[3].change else {
         panic!("{:?}", events[3])
     };
-    (order.user, order.request_id) = ("ann".parse().unwrap(), "a1".parse().unwrap());
+    order.request_id = "d1".parse().unwrap();
+    order.user = "dan".parse().unwrap();
+    let Change::Ordered(order) = &mut events[4].change else {
+        panic!("{:?}", events[4])
+    };
+    (order.user, order.request_id) = ("dan".parse().unwrap(), "d1".parse().unwrap());
     assert!(matches!(
         refusal(hot, events),
         RestoreError::SecondOrder {
-            seq: Seq(4),
-            order: Seq(2)
+            seq: Seq(5),
+            order: Seq(4)
         }
     ));
 

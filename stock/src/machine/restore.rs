@@ -7,7 +7,7 @@
 //! the events, segment by segment.
 
 use super::{Effect, Machine, Purchase, decide};
-use crate::requests::{Identity, StoredOutcome};
+use crate::requests::{PastOrders, SecondOrder, StoredOutcome};
 use crate::{Change, Event, Outcome, Product, Seq, Sku};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -117,8 +117,11 @@ pub enum RestoreError {
 /// A machine on its way back: feed it all events from 1, then the hot state.
 #[derive(Debug, Default)]
 pub struct Restore {
-    /// The machine after the events so far, without stored outcomes.
+    /// The machine after the events so far, with an empty request table.
     machine: Machine,
+    /// The orders for the request table. Sorted once, they make a denser tree in a third of the
+    /// time of as many insertions.
+    orders: PastOrders,
 }
 
 impl Machine {
@@ -170,7 +173,7 @@ impl Restore {
     /// Adds the next event.
     ///
     /// # Errors
-    /// `NotDense`, `TimeGoesBack`, `SecondOrder`, `Refused` or `ChangeDiffers` when it cannot be
+    /// `NotDense`, `TimeGoesBack`, `Refused` or `ChangeDiffers` when it cannot be
     /// the next. The restore is of no use then.
     pub fn event(&mut self, event: &Event) -> Result<(), RestoreError> {
         let machine = &mut self.machine;
@@ -183,6 +186,9 @@ impl Restore {
         }
         machine.move_log_time(seq, event.at_ms)?;
         let effect = machine.effect_of(event)?;
+        if let Change::Ordered(order) = &event.change {
+            self.orders.push(order, seq);
+        }
         let (_, derived) = machine.perform(effect);
         if derived == event.change {
             return Ok(());
@@ -198,8 +204,8 @@ impl Restore {
     /// Adds the hot state: the machine is complete.
     ///
     /// # Errors
-    /// `EventCount`, `TimeGoesBack`, `ProductDiffers`, `StoredOutcome` or `HashDiffers` when the
-    /// events do not lead to this hot state.
+    /// `EventCount`, `TimeGoesBack`, `ProductDiffers`, `SecondOrder`, `StoredOutcome` or
+    /// `HashDiffers` when the events do not lead to this hot state.
     pub fn finish(self, hot: HotState) -> Result<Machine, RestoreError> {
         let mut machine = self.machine;
         if machine.seq != hot.seq {
@@ -210,6 +216,13 @@ impl Restore {
         }
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.compare_products(hot.products)?;
+        machine
+            .requests
+            .accept_all(self.orders, &mut machine.sum)
+            .map_err(|SecondOrder { first, second }| RestoreError::SecondOrder {
+                seq: second,
+                order: first,
+            })?;
         for (request, outcome) in hot.stored {
             machine
                 .requests
@@ -257,28 +270,21 @@ impl Machine {
                     })
                     .map_err(Outcome::Refused)
             }
-            Change::Ordered(order) => {
-                let identity = Identity::of_order(order);
-                if let Some(first) = self.requests.order(identity.request) {
-                    return Err(RestoreError::SecondOrder { seq, order: first });
-                }
-                decide::buy(
-                    self.product(&order.sku),
-                    &self.quotas,
-                    &order.user,
-                    order.quantity,
-                )
-                .map(|quota| Purchase {
-                    sku: &order.sku,
-                    user: &order.user,
-                    request_id: &order.request_id,
-                    quantity: order.quantity,
-                    quota,
-                    identity,
-                })
-                .map(Effect::Buy)
-                .map_err(Outcome::Refused)
-            }
+            Change::Ordered(order) => decide::buy(
+                self.product(&order.sku),
+                &self.quotas,
+                &order.user,
+                order.quantity,
+            )
+            .map(|quota| Purchase {
+                sku: &order.sku,
+                user: &order.user,
+                request_id: &order.request_id,
+                quantity: order.quantity,
+                quota,
+            })
+            .map(Effect::Buy)
+            .map_err(Outcome::Refused),
         };
         effect.map_err(|outcome| RestoreError::Refused { seq, outcome })
     }
