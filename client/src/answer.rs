@@ -185,7 +185,8 @@ fn read_answered<T: DeserializeOwned>(answered: &Answered) -> Answer<T> {
         .or(answered.retry_after);
     let why = || format!("{status} {}: {}", problem.title, problem.detail);
     match status {
-        429 | 503 => Answer::NotProposed {
+        // 408: the node never had the whole request.
+        408 | 429 | 503 => Answer::NotProposed {
             retry_after,
             why: why(),
         },
@@ -250,8 +251,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_nodes_own_503_or_429_is_surely_not_proposed() {
-        for status in [503, 429] {
+    fn only_a_nodes_own_word_makes_it_surely_not_proposed() {
+        for status in [503, 429, 408] {
             let BuyAnswer::NotProposed { retry_after, .. } = buy(status, problem("busy", status))
             else {
                 panic!("{status}")

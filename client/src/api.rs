@@ -12,6 +12,7 @@ use crate::settle::{BuyOutcome, Command, Route, Settled, Settler, Target};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use stock::api::{
@@ -379,8 +380,15 @@ fn new_key() -> HeaderValue {
     key_of(&new_request_id())
 }
 
+/// A key goes bare, but for one that would read as a quoted string (RFC 9651) and so is quoted.
 fn key_of(request: &RequestId) -> HeaderValue {
-    HeaderValue::from_str(request.as_str())
+    let bare = request.as_str();
+    let text: Cow<'_, str> = if bare.starts_with('"') {
+        format!("\"{}\"", bare.replace('\\', "\\\\").replace('"', "\\\"")).into()
+    } else {
+        bare.into()
+    };
+    HeaderValue::from_str(&text)
         .unwrap_or_else(|error| unreachable!("visible ASCII is a header value: {error}"))
 }
 
@@ -411,6 +419,13 @@ mod tests {
     fn queries_keep_their_meaning() {
         assert_eq!(query_text("a-1_b.c~d:e"), "a-1_b.c~d:e");
         assert_eq!(query_text("a&b=c d#e%+"), "a%26b%3Dc%20d%23e%25%2B");
+    }
+
+    #[test]
+    fn keys_that_begin_with_a_quote_are_quoted() {
+        for (id, header) in [("k-1", "k-1"), ("a\"b", "a\"b"), (r#""a\b"#, r#""\"a\\b""#)] {
+            assert_eq!(key_of(&RequestId::new(id).unwrap()), header);
+        }
     }
 
     #[test]

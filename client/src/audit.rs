@@ -88,6 +88,13 @@ impl Audit {
         }
     }
 
+    /// The audit of a cluster that could not be read, for callers to whom that is a violation.
+    pub fn unread(error: &ClientError) -> Self {
+        let mut audit = Self::default();
+        audit.violated("ledger-readable", error.to_string());
+        audit
+    }
+
     fn violated(&mut self, rule: &'static str, found: String) {
         self.violations.push(Violation { rule, found });
     }
@@ -105,7 +112,7 @@ pub async fn audit(
 ) -> Result<Audit, ClientError> {
     let after = client.product(&plan.product).await?;
     let ledger = read_ledger(client, plan, before.seq, after.seq).await?;
-    Ok(check(plan, [before, &after], &ledger, tally))
+    Ok(check([before, &after], &ledger, tally))
 }
 
 /// All orders of the plan's product after one state and up to another.
@@ -149,12 +156,7 @@ fn entry(plan: &Plan, order: &OrderView) -> LedgerOrder {
 }
 
 /// Checks a tally against the product's states before and after, and the ledger between them.
-pub fn check(
-    plan: &Plan,
-    [before, after]: [&ProductView; 2],
-    ledger: &[LedgerOrder],
-    tally: &Tally,
-) -> Audit {
+pub fn check([before, after]: [&ProductView; 2], ledger: &[LedgerOrder], tally: &Tally) -> Audit {
     let units = |orders: &mut dyn Iterator<Item = u32>| orders.map(u64::from).sum::<u64>();
     let mut audit = Audit {
         stocked: after.stocked,

@@ -1,1 +1,85 @@
-fn main() {}
+//! `flashctl`: the operator's and the tester's tool for a flashnode cluster.
+//!
+//! Owns: the command line and the exit code. Never does: the work; each subcommand is one file in
+//! `cmd/`, on top of the library.
+
+mod cmd;
+mod out;
+
+use clap::{Parser, Subcommand};
+use cmd::{Exit, Global};
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  flashctl demo                                   three nodes, a storm, a kill: watch it
+  flashctl product create sneaker --stock 10000   put a product on sale
+  flashctl buy sneaker --user alice               buy one
+  flashctl storm --product sneaker --buyers 30000 --concurrency 128
+  flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
+
+Exit codes: 0 ok, 1 failed (refused), 2 usage, 3 unavailable, 4 an invariant was violated.";
+
+#[derive(Debug, Parser)]
+#[command(name = "flashctl", version, after_help = EXAMPLES)]
+/// Talks to a flashnode cluster: sells, storms, audits, shows.
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, show and restock products
+    Product(cmd::product::Args),
+    /// Buy, and stay with it until the outcome is known
+    Buy(cmd::buy::Args),
+    /// Show every node: role, term, commit, applied, lag
+    Status(cmd::status::Args),
+    /// Let many buyers loose on a product, then audit what they were told
+    Storm(cmd::storm::Args),
+    /// Start a cluster of real processes, storm it, kill its leader, and audit it
+    Demo(cmd::demo::Args),
+}
+
+fn main() -> ExitCode {
+    // A usage error ends here, with code 2 and a message of clap's.
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(&cli)),
+        Err(error) => Err(cmd::Failure::Failed(format!(
+            "no runtime could be started: {error}"
+        ))),
+    };
+    let exit = result.unwrap_or_else(|failure| {
+        out::failure(&failure, cli.global.json);
+        failure.exit()
+    });
+    ExitCode::from(exit as u8)
+}
+
+async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
+    match &cli.command {
+        Command::Product(args) => cmd::product::run(args, &cli.global).await,
+        Command::Buy(args) => cmd::buy::run(args, &cli.global).await,
+        Command::Status(args) => cmd::status::run(args, &cli.global).await,
+        Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
+        Command::Demo(args) => cmd::demo::run(args, &cli.global).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Latency percentiles, in milliseconds, each at most 0.1 % off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -93,9 +94,9 @@ pub struct Report {
     /// From the first buyer to the last answer, in seconds.
     pub elapsed_s: f64,
     /// Answers (yes or no) a second over the whole storm.
-    pub answers_per_second: f64,
+    pub answers_per_second: u64,
     /// Accepted buys a second, from the first buyer to the last accepted answer.
-    pub accepted_per_second: f64,
+    pub accepted_per_second: u64,
     /// Time to an answer; in an open loop from when the buyer was due.
     pub latency_ms: Latency,
     /// Answers by the node that gave them.
@@ -110,7 +111,6 @@ impl Report {
     /// Draws the figures from a tally.
     pub fn new(client: &Client, plan: &Plan, tally: &Tally, audit: Option<Audit>) -> Self {
         let accepted = tally.won.len() as u64;
-        let elapsed_s = tally.elapsed.as_secs_f64();
         let by_node = tally.answers_by_node.iter().enumerate();
         let verdict = match &audit {
             None => "not audited".to_owned(),
@@ -129,9 +129,9 @@ impl Report {
             refused_by_kind: tally.refused.clone(),
             retried: tally.retried,
             unknown: tally.unsettled.len() as u64,
-            elapsed_s: (elapsed_s * 1000.0).round() / 1000.0,
-            answers_per_second: per_second(tally.decided(), elapsed_s),
-            accepted_per_second: per_second(accepted, tally.selling.as_secs_f64()),
+            elapsed_s: tally.elapsed.as_millis() as f64 / 1000.0,
+            answers_per_second: per_second(tally.decided(), tally.elapsed),
+            accepted_per_second: per_second(accepted, tally.selling),
             latency_ms: Latency::of_us(&tally.latencies_us),
             answers_by_node: by_node
                 .map(|(node, count)| (client.address(node).to_owned(), *count))
@@ -142,12 +142,9 @@ impl Report {
     }
 }
 
-fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 {
-        (count as f64 / seconds).round()
-    } else {
-        0.0
-    }
+fn per_second(count: u64, took: Duration) -> u64 {
+    let took_us = took.as_micros().max(1);
+    u64::try_from(u128::from(count) * 1_000_000 / took_us).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Report {
@@ -172,9 +169,9 @@ impl fmt::Display for Report {
             "throughput",
             format!(
                 "{} answers/s over {:.2} s; {} accepted/s while selling",
-                grouped(self.answers_per_second as u64),
+                grouped(self.answers_per_second),
                 self.elapsed_s,
-                grouped(self.accepted_per_second as u64)
+                grouped(self.accepted_per_second)
             ),
         )?;
         let Latency {

@@ -1,0 +1,114 @@
+//! Ports for a cluster that will be killed and started again.
+//!
+//! Owns: a block of ports, leased for as long as the cluster lives. Three things make a plain
+//! "bind port 0" unfit here. The system gives such ports from the ephemeral range, and while a
+//! node is down an outgoing connection of anyone may take its port as its own end (or connect to
+//! itself). A second harness may take it likewise. And a port must be the same after a restart.
+//! So: blocks below the ephemeral range, a lock file a block (the system lets go of it when the
+//! process ends, however it ends), and each port bound until just before its node starts.
+//! Called by `cluster` only.
+
+use super::ClusterError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use uuid::Uuid;
+
+/// The first port of the first block.
+const FIRST: u16 = 20_000;
+/// The first port that is not ours: Linux's ephemeral range starts at 32,768.
+const END: u16 = 32_000;
+/// Ports of a block: two a node, up to nine nodes.
+const BLOCK: u16 = 20;
+
+/// A block of ports that no other harness on this machine uses.
+#[derive(Debug)]
+pub(super) struct Lease {
+    ports: Vec<u16>,
+    bound: Vec<TcpListener>,
+    /// Held open for its lock.
+    _lock: File,
+}
+
+impl Lease {
+    /// Leases this many ports, all free now.
+    pub(super) fn take(count: usize) -> Result<Self, ClusterError> {
+        assert!(
+            count <= usize::from(BLOCK),
+            "{count} ports are more than a block"
+        );
+        let blocks = (END - FIRST) / BLOCK;
+        // Start anywhere, so that harnesses started at once seldom meet.
+        let start = (Uuid::now_v7().as_u128() % u128::from(blocks)) as u16;
+        for step in 0..blocks {
+            let block = (start + step) % blocks;
+            if let Some(lease) = Self::of_block(FIRST + block * BLOCK, count)? {
+                return Ok(lease);
+            }
+        }
+        Err(ClusterError::NoPorts { count })
+    }
+
+    fn of_block(first: u16, count: usize) -> Result<Option<Self>, ClusterError> {
+        let dir = std::env::temp_dir().join("flashnode-ports");
+        std::fs::create_dir_all(&dir).map_err(ClusterError::io("create", &dir))?;
+        let path = dir.join(first.to_string());
+        let lock = match File::options().create(true).append(true).open(&path) {
+            Ok(lock) => lock,
+            // Another user's lock file.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(ClusterError::io("open", &path)(error)),
+        };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(None);
+        }
+        let ports: Vec<u16> = (first..first + BLOCK).take(count).collect();
+        let bind = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        // A port in use by a program that knows nothing of the locks.
+        let Ok(bound) = ports.iter().map(bind).collect() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            ports,
+            bound,
+            _lock: lock,
+        }))
+    }
+
+    pub(super) fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// Unbinds these, for the node that is about to bind them itself.
+    pub(super) fn release(&mut self, ports: &[u16]) {
+        self.bound.retain(|listener| {
+            listener
+                .local_addr()
+                .is_ok_and(|address| !ports.contains(&address.port()))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_leases_never_meet() {
+        let (one, other) = (Lease::take(6).unwrap(), Lease::take(6).unwrap());
+        assert_eq!(one.ports().len(), 6);
+        assert!(one.ports().iter().all(|port| !other.ports().contains(port)));
+        assert!(one.ports().iter().all(|port| (FIRST..END).contains(port)));
+    }
+
+    #[test]
+    fn released_ports_can_be_bound() {
+        let mut lease = Lease::take(2).unwrap();
+        let ports = lease.ports().to_vec();
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, ports[0]));
+        assert!(bind().is_err());
+        lease.release(&ports);
+        assert!(bind().is_ok());
+    }
+}

@@ -1,0 +1,86 @@
+//! What goes to the terminal: colours where they are wanted, JSON where it was asked for.
+//!
+//! Owns: when to colour (a terminal, and no `NO_COLOR`), and how failures are printed. Called by
+//! `main` and `cmd`.
+
+use crate::cmd::Failure;
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// Colours, or the lack of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// For standard output.
+    pub(crate) fn stdout() -> Self {
+        Self {
+            on: io::stdout().is_terminal() && wanted(),
+        }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.code("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.code("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.code("1;31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.code("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.code("33", text)
+    }
+
+    fn code(self, code: &str, text: &str) -> String {
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// <https://no-color.org>: any non-empty value means none.
+fn wanted() -> bool {
+    let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
+    unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Prints text; a reader that has gone away (`| head`) is no error.
+pub(crate) fn text(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// Prints one JSON document.
+pub(crate) fn json<T: Serialize>(value: &T) {
+    let document = serde_json::to_string_pretty(value);
+    let document =
+        document.unwrap_or_else(|error| unreachable!("our own types are always JSON: {error}"));
+    text(&format!("{document}\n"));
+}
+
+/// Prints why a command failed: to standard error, or as the JSON answer.
+pub(crate) fn failure(failure: &Failure, as_json: bool) {
+    if as_json {
+        json(&serde_json::json!({
+            "error": failure.to_string(),
+            "exit": failure.exit() as u8,
+            "problem": failure.problem(),
+        }));
+    } else {
+        eprintln!("flashctl: {failure}");
+    }
+}

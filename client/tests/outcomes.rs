@@ -1,0 +1,252 @@
+//! The three outcomes of a buy, told apart on a real socket: scripted servers answer, reset,
+//! fall silent or talk nonsense, and count the attempts that reach them.
+
+use client::{BuyAnswer, Client, RefusedKind, Timeouts, new_request_id};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use stock::api::PostBuy;
+use stock::{Quantity, Sku, UserId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const ORDER: &str = r#"{"order_id":7,"product_id":"p","user_id":"u","quantity":1,"remaining":3,"seq":7,"node":1,"leader":1}"#;
+
+/// What a server does with one request.
+#[derive(Debug, Clone)]
+enum Act {
+    /// A whole answer.
+    Answer(u16, String),
+    /// As [`Act::Answer`], naming node 1 and this leader.
+    Hint(u16, String, u64),
+    /// Closes without a byte.
+    Close,
+    /// Closes with a TCP reset, without a byte.
+    Reset,
+    /// Part of an answer, then closes.
+    Half,
+    /// Reads, and never answers.
+    Silence,
+    /// Bytes that are not HTTP.
+    Nonsense,
+}
+
+fn problem(kind: &str, status: u16) -> String {
+    format!(r#"{{"type":"/problems/{kind}","title":"t","status":{status},"detail":"d"}}"#)
+}
+
+fn answer(status: u16, body: impl Into<String>) -> Act {
+    Act::Answer(status, body.into())
+}
+
+/// One request as it arrived: its key and its attempt number.
+type Seen = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A node that plays its script, one act a request, the last one for ever.
+async fn server(script: Vec<Act>) -> (String, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let seen = Seen::default();
+    let record = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let mut acts = script.into_iter().peekable();
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let act = acts.next_if(|_| true).unwrap();
+            if acts.peek().is_none() {
+                acts = vec![act.clone()].into_iter().peekable();
+            }
+            tokio::spawn(play(socket, act, Arc::clone(&record)));
+        }
+    });
+    (address, seen)
+}
+
+async fn play(mut socket: TcpStream, act: Act, seen: Seen) {
+    let mut request = Vec::new();
+    // The whole head and the body, which is the last thing and ends with a brace.
+    while !(request.windows(4).any(|end| end == b"\r\n\r\n") && request.ends_with(b"}")) {
+        let mut buffer = [0; 4096];
+        let count = socket.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the client closed in the middle of its request");
+        request.extend_from_slice(&buffer[..count]);
+    }
+    let text = String::from_utf8(request).unwrap();
+    let header = |name: &str| {
+        let line = text.lines().find(|line| line.to_lowercase().starts_with(name));
+        line.and_then(|line| line.split_once(": ")).map_or(String::new(), |(_, v)| v.to_owned())
+    };
+    seen.lock().unwrap().push((header("idempotency-key"), header("flashnode-attempt")));
+    let write = |status: u16, body: &str, headers: &str| {
+        format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    match act {
+        Act::Answer(status, body) => {
+            socket.write_all(write(status, &body, "").as_bytes()).await.unwrap();
+        }
+        Act::Hint(status, body, leader) => {
+            let headers = format!("flashnode-node: 1\r\nflashnode-leader: {leader}\r\n");
+            socket.write_all(write(status, &body, &headers).as_bytes()).await.unwrap();
+        }
+        Act::Close => {}
+        Act::Reset => socket.set_zero_linger().unwrap(),
+        Act::Half => {
+            let whole = write(201, ORDER, "");
+            socket.write_all(&whole.as_bytes()[..whole.len() - 20]).await.unwrap();
+        }
+        Act::Silence => std::future::pending().await,
+        Act::Nonsense => socket.write_all(b"SSH-2.0-nonsense\r\n").await.unwrap(),
+    }
+}
+
+/// An address at which nothing listens.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn client(nodes: &[&str]) -> Client {
+    let timeouts = Timeouts {
+        connect: Duration::from_millis(300),
+        attempt: Duration::from_millis(300),
+        settle: Duration::from_millis(900),
+    };
+    Client::with_timeouts(nodes.iter().map(ToString::to_string).collect(), timeouts).unwrap()
+}
+
+fn buy() -> PostBuy {
+    PostBuy {
+        product_id: Sku::new("p").unwrap(),
+        user_id: UserId::new("u").unwrap(),
+        quantity: Quantity::ONE,
+    }
+}
+
+async fn once(act: Act) -> BuyAnswer {
+    let (address, _) = server(vec![act]).await;
+    client(&[&address]).buy_once(0, &buy(), &new_request_id(), 1).await
+}
+
+#[tokio::test]
+async fn one_attempt_is_decided_when_the_node_says_so() {
+    let yes = once(answer(201, ORDER)).await;
+    assert!(matches!(yes, BuyAnswer::Accepted { replayed: false, .. }), "{yes:?}");
+    let no = once(answer(410, problem("sold-out", 410))).await;
+    assert!(matches!(no, BuyAnswer::Refused { kind: RefusedKind::SoldOut, .. }), "{no:?}");
+}
+
+#[tokio::test]
+async fn one_attempt_is_not_proposed_when_nothing_was_sent_or_the_node_says_so() {
+    let address = nobody().await;
+    let refused = client(&[&address]).buy_once(0, &buy(), &new_request_id(), 1).await;
+    assert!(matches!(refused, BuyAnswer::NotProposed { .. }), "{refused:?}");
+    let busy = once(answer(503, problem("overloaded", 503))).await;
+    assert!(matches!(busy, BuyAnswer::NotProposed { .. }), "{busy:?}");
+}
+
+#[tokio::test]
+async fn one_attempt_is_unknown_whenever_the_node_may_have_proposed_it() {
+    for act in [
+        Act::Close,
+        Act::Reset,
+        Act::Half,
+        Act::Silence,
+        Act::Nonsense,
+        answer(504, problem("outcome-unknown", 504)),
+        answer(500, problem("internal", 500)),
+        answer(503, "<html>a proxy's words</html>"),
+        answer(201, "{\"order_id\":\"seven\"}"),
+        answer(201, ""),
+        answer(410, "Gone"),
+    ] {
+        let unknown = once(act.clone()).await;
+        assert!(matches!(unknown, BuyAnswer::Unknown { .. }), "{act:?}: {unknown:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_an_unknown_attempt_raises_the_number() {
+    let (address, seen) = server(vec![
+        answer(503, problem("no-leader", 503)),
+        Act::Reset,
+        answer(503, problem("no-leader", 503)),
+        answer(504, problem("outcome-unknown", 504)),
+        answer(201, ORDER),
+    ])
+    .await;
+    let request = new_request_id();
+    let outcome = client(&[&address]).buy(&buy(), &request).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
+    assert_eq!((outcome.attempts, outcome.attempt_number), (5, 3));
+    let seen = seen.lock().unwrap();
+    let numbers: Vec<&str> = seen.iter().map(|(_, number)| number.as_str()).collect();
+    assert_eq!(numbers, ["1", "1", "2", "2", "3"]);
+    assert!(seen.iter().all(|(key, _)| key == request.as_str()), "one key for all: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_settles_an_unknown_attempt() {
+    let sold_out = answer(410, problem("sold-out", 410));
+    let (address, seen) = server(vec![Act::Close, sold_out]).await;
+    let outcome = client(&[&address]).buy(&buy(), &new_request_id()).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Refused { .. }), "{outcome:?}");
+    assert_eq!(seen.lock().unwrap()[1].1, "2");
+}
+
+#[tokio::test]
+async fn once_in_doubt_it_stays_unknown_until_a_decision() {
+    // The second node surely never proposes, but the first may have.
+    let (lost, _) = server(vec![Act::Close, answer(503, problem("no-leader", 503))]).await;
+    let (busy, _) = server(vec![answer(503, problem("overloaded", 503))]).await;
+    let outcome = client(&[&lost, &busy]).buy(&buy(), &new_request_id()).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "{outcome:?}");
+    assert!(outcome.attempts > 2, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn without_any_doubt_it_ends_as_not_proposed() {
+    let (dead, (busy, _)) =
+        (nobody().await, server(vec![answer(503, problem("overloaded", 503))]).await);
+    let outcome = client(&[&dead, &busy]).buy(&buy(), &new_request_id()).await;
+    assert!(matches!(outcome.answer, BuyAnswer::NotProposed { .. }), "{outcome:?}");
+    assert_eq!(outcome.attempt_number, 1);
+}
+
+#[tokio::test]
+async fn a_buy_goes_on_from_the_attempt_it_is_told() {
+    let (busy, seen) = server(vec![answer(503, problem("overloaded", 503))]).await;
+    let outcome = client(&[&busy]).buy_from_attempt(&buy(), &new_request_id(), 4).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "attempt 3 may have won");
+    assert!(seen.lock().unwrap().iter().all(|(_, number)| number == "4"));
+}
+
+#[tokio::test]
+async fn another_node_takes_over_from_a_dead_one_at_once() {
+    let (dead, (alive, _)) = (nobody().await, server(vec![answer(201, ORDER)]).await);
+    let client = client(&[&dead, &alive]);
+    for _ in 0..4 {
+        let started = std::time::Instant::now();
+        let outcome = client.buy(&buy(), &new_request_id()).await;
+        assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
+        assert_eq!((outcome.attempt_number, outcome.node), (1, 1));
+        assert!(started.elapsed() < Duration::from_millis(250), "no pause before the other node");
+    }
+}
+
+#[tokio::test]
+async fn a_hint_is_followed_once_its_node_is_known() {
+    // Position 1 is node 1, as its own answers say; positions 0 and 2 name it as the leader.
+    let hint = Act::Hint(503, problem("no-leader", 503), 1);
+    let (leader, _) = server(vec![Act::Hint(201, ORDER.into(), 1)]).await;
+    let busy = || Act::Answer(503, problem("overloaded", 503));
+    let (first, _) = server(vec![busy(), busy(), hint]).await;
+    let client = client(&[&first, &leader]);
+    for _ in 0..4 {
+        let outcome = client.buy(&buy(), &new_request_id()).await;
+        assert_eq!(outcome.node, 1, "{outcome:?}");
+        assert!(outcome.attempts <= 2, "{outcome:?}");
+    }
+}
