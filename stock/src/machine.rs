@@ -109,7 +109,8 @@ impl Machine {
         let seq_before = self.seq;
         self.log_time_ms = self.log_time_ms.max(batch.stamp_ms);
         self.requests.evict(self.log_time_ms, &mut self.sum);
-        let mut events = Vec::new();
+        // The caller proposes what it expects to change the state, so there is room for all.
+        let mut events = Vec::with_capacity(batch.commands.len());
         let replies = batch
             .commands
             .iter()
