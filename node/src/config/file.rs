@@ -1,0 +1,48 @@
+//! The shape of `cluster.toml`: one file for all nodes, each of which finds its own entry by id.
+
+use super::ConfigError;
+use crate::logging::LogFormat;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The file. A key that is not here is refused, or a misspelt one would seem to work.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClusterFile {
+    #[serde(default)]
+    pub(super) node: Vec<NodeEntry>,
+    pub(super) deadline_ms: Option<u64>,
+    pub(super) heartbeat_ms: Option<u64>,
+    pub(super) election_min_ms: Option<u64>,
+    pub(super) election_max_ms: Option<u64>,
+    pub(super) snapshot_entries: Option<u64>,
+    pub(super) keep_entries: Option<u64>,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) log_level: Option<String>,
+}
+
+/// One `[[node]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeEntry {
+    pub(super) id: u64,
+    pub(super) peer: String,
+    pub(super) http: Option<String>,
+    pub(super) advertise_http: Option<String>,
+    pub(super) data: Option<PathBuf>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`ConfigError::FileUnreadable`]; [`ConfigError::FileInvalid`] with line and column.
+pub(super) fn read(path: &Path) -> Result<ClusterFile, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::FileUnreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|error| ConfigError::FileInvalid {
+        path: path.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    })
+}

@@ -1,0 +1,315 @@
+//! Which source wins, and every refusal with the words that say what to do.
+
+use super::args::VARIABLES;
+use super::*;
+use clap::CommandFactory;
+use std::io::Write;
+use tempfile::NamedTempFile;
+
+const PEERS: &str = "1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103";
+const NODES: &str = r#"
+    [[node]]
+    id = 1
+    peer = "127.0.0.1:7101"
+    http = "127.0.0.1:9001"
+    data = "/srv/one"
+    [[node]]
+    id = 2
+    peer = "127.0.0.1:7102"
+    [[node]]
+    id = 3
+    peer = "127.0.0.1:7103"
+"#;
+
+fn load(line: &str) -> Result<Config, ConfigError> {
+    load_with(line, &[])
+}
+
+fn load_with(line: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let args = std::iter::once("flashnode")
+        .chain(line.split_whitespace())
+        .map(OsString::from);
+    Config::load_from(args, |name| {
+        let found = environment.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn load_file(line: &str, text: &str) -> Result<Config, ConfigError> {
+    let file = file(text);
+    load(&format!("{line} --config {}", file.path().display()))
+}
+
+#[test]
+fn id_and_peers_are_enough() {
+    let config = load(&format!("--id 2 --peers {PEERS}")).unwrap();
+    assert_eq!(config.id, NodeId(2));
+    assert_eq!(config.peers.len(), 3);
+    assert_eq!(config.peer_bind(), "127.0.0.1:7102");
+    assert_eq!(config.http.to_string(), "127.0.0.1:8102");
+    assert_eq!(config.advertise_http, "127.0.0.1:8102");
+    assert_eq!(config.data, PathBuf::from("./data/node-2"));
+    assert_eq!(config.deadline, Duration::from_secs(5));
+    assert_eq!(config.heartbeat, Duration::from_millis(50));
+    assert_eq!(config.election_min, Duration::from_millis(150));
+    assert_eq!(config.election_max, Duration::from_millis(300));
+    assert_eq!(
+        (config.snapshot_entries, config.keep_entries),
+        (10_000, 2_000)
+    );
+    assert_eq!(config.log_format, LogFormat::Human);
+    assert_eq!(config.log_level, "info");
+}
+
+#[test]
+fn names_and_ipv6_are_addresses_too() {
+    let peers = "--peers 1=node-1.shop:7101,2=[::1]:7102,3=localhost:7103";
+    let config = load(&format!(
+        "--id 2 {peers} --http [::]:80 --advertise-http shop:80"
+    ))
+    .unwrap();
+    assert_eq!(config.peer_bind(), "[::1]:7102");
+    assert_eq!(config.advertise_http, "shop:80");
+}
+
+#[test]
+fn flags_then_variables_then_file_then_defaults() {
+    let text = format!("deadline_ms = 1000\nlog_format = \"json\"\nheartbeat_ms = 40\n{NODES}");
+    let file = file(&text);
+    let path = file.path().display().to_string();
+    let variables = [
+        ("FLASHNODE_CONFIG", path.as_str()),
+        ("FLASHNODE_ID", "3"),
+        ("FLASHNODE_DEADLINE_MS", "2000"),
+        ("FLASHNODE_HTTP", "127.0.0.1:9002"),
+        ("FLASHNODE_LOG", "debug"),
+        ("FLASHNODE_DATA", ""),
+        ("FLASHNODE_PORT", "tcp://10.0.0.1:80"),
+    ];
+    let config = load_with("--id 1 --deadline-ms 3000", &variables).unwrap();
+    assert_eq!(config.id, NodeId(1), "a flag before a variable");
+    assert_eq!(
+        config.deadline,
+        Duration::from_secs(3),
+        "a flag before a variable and the file"
+    );
+    assert_eq!(
+        config.http.to_string(),
+        "127.0.0.1:9002",
+        "a variable before the file"
+    );
+    assert_eq!(config.log_level, "debug", "a variable before the default");
+    assert_eq!(
+        config.data,
+        PathBuf::from("/srv/one"),
+        "an empty variable is none"
+    );
+    assert_eq!(
+        config.heartbeat,
+        Duration::from_millis(40),
+        "the file before the default"
+    );
+    assert_eq!(
+        config.log_format,
+        LogFormat::Json,
+        "the file before the default"
+    );
+    assert_eq!(
+        config.election_min,
+        Duration::from_millis(150),
+        "the default"
+    );
+
+    let config = load_with("", &variables).unwrap();
+    assert_eq!(config.id, NodeId(3));
+    assert_eq!(config.deadline, Duration::from_secs(2));
+
+    let elsewhere = "--peers 1=a:1,2=b:1,3=c:1";
+    let config = load_with(&format!("--id 1 {elsewhere}"), &variables).unwrap();
+    assert_eq!(config.peer_bind(), "a:1", "flags replace the file's nodes");
+    assert_eq!(
+        config.data,
+        PathBuf::from("/srv/one"),
+        "and keep what else it says of this one"
+    );
+}
+
+#[test]
+fn every_flag_has_its_variable_and_says_so() {
+    let command = Flags::command();
+    let ours = command
+        .get_arguments()
+        .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+    let flags: Vec<String> = ours
+        .map(|arg| {
+            let flag = format!("--{}", arg.get_long().unwrap());
+            let (variable, _) = VARIABLES
+                .iter()
+                .find(|(_, known)| *known == flag)
+                .expect(&flag);
+            let help = arg.get_help().unwrap().to_string();
+            assert!(
+                help.contains(&format!("[env: {variable}]")),
+                "{flag}: {help}"
+            );
+            flag
+        })
+        .collect();
+    assert_eq!(flags.len(), VARIABLES.len());
+}
+
+#[test]
+fn help_shows_an_example() {
+    let ConfigError::Usage(usage) = load("--help").unwrap_err() else {
+        panic!("not usage")
+    };
+    assert_eq!(usage.exit_code(), 0);
+    assert!(
+        usage
+            .to_string()
+            .contains(&format!("flashnode --id 1 --peers {PEERS}"))
+    );
+}
+
+/// Each row: a command line, and words that the refusal must hold.
+#[test]
+fn command_lines_that_are_refused() {
+    let good = format!("--id 1 --peers {PEERS}");
+    let with = |more: &str| format!("{good} {more}");
+    let table: &[(String, &str)] = &[
+        (String::new(), "--id"),
+        ("--id 1".into(), "--peers 1=127.0.0.1:7101,2="),
+        ("--id 0 --peers 1=a:1".into(), "from 1"),
+        ("--id x --peers 1=a:1".into(), "'x'"),
+        ("--id 1 --peers 0=a:1".into(), "from 1"),
+        ("--id 1 --peers x=a:1".into(), "\"x\""),
+        ("--id 1 --peers a:1".into(), "ID=HOST:PORT"),
+        ("--id 1 --peers 1=a:1,".into(), "ID=HOST:PORT"),
+        ("--id 1 --peers 1=a".into(), "no address"),
+        ("--id 1 --peers 1=:7101".into(), "no address"),
+        ("--id 1 --peers 1=a:0".into(), "no address"),
+        ("--id 1 --peers 1=a:65536".into(), "no address"),
+        ("--id 1 --peers 1=http://a:1".into(), "no address"),
+        ("--id 1 --peers 1=::1:7101".into(), "no address"),
+        (
+            "--id 1 --peers 1=a:1,1=b:1,3=c:1".into(),
+            "node 1 is there twice",
+        ),
+        (
+            "--id 1 --peers 1=a:1,2=a:1,3=c:1".into(),
+            "nodes 1 and 2 both have",
+        ),
+        ("--id 1 --peers 1=a:1,2=b:1".into(), "1, 3 or 5"),
+        ("--id 1 --peers 1=a:1,2=b:1,3=c:1,4=d:1".into(), "1, 3 or 5"),
+        (
+            format!("--id 4 --peers {PEERS}"),
+            "not among the nodes 1, 2, 3",
+        ),
+        ("--id 60000 --peers 60000=a:1".into(), "--http"),
+        (with("--http 8101"), "IP:PORT"),
+        (with("--http localhost:8101"), "IP:PORT"),
+        (with("--http 127.0.0.1:0"), "IP:PORT"),
+        (with("--http 127.0.0.1:7101"), "change --http"),
+        (
+            with("--http 0.0.0.0:7101 --advertise-http a:1"),
+            "change --http",
+        ),
+        (with("--http 0.0.0.0:8101"), "--advertise-http"),
+        (with("--advertise-http shop"), "no address"),
+        (with("--deadline-ms 99"), "100 to 60000"),
+        (with("--deadline-ms soon"), "'soon'"),
+        (
+            with("--deadline-ms 300"),
+            "must be more than --election-max-ms",
+        ),
+        (with("--snapshot-entries 9"), "10 to 10000000"),
+        (with("--keep-entries 0"), "1 to 10000000"),
+        (with("--heartbeat-ms 0"), "5 to 10000"),
+        (with("--heartbeat-ms 75"), "more than twice --heartbeat-ms"),
+        (
+            with("--election-min-ms 100"),
+            "more than twice --heartbeat-ms",
+        ),
+        (
+            with("--election-max-ms 150"),
+            "must be more than --election-min-ms",
+        ),
+        (with("--log-format xml"), "human, json"),
+        (with("--log-level loud"), "error, warn, info"),
+        (with("--colour blue"), "'--colour'"),
+        (with("--id 2"), "--id"),
+        (with("--config /nowhere/cluster.toml"), "check --config"),
+    ];
+    for (line, words) in table {
+        let refusal = load(line).expect_err(line).to_string();
+        assert!(refusal.contains(words), "{line}\n{refusal}");
+    }
+}
+
+#[test]
+fn variables_that_are_refused_are_named() {
+    for (variable, value) in [
+        ("FLASHNODE_ID", "one"),
+        ("FLASHNODE_DEADLINE_MS", "-1"),
+        ("FLASHNODE_LOG_FORMAT", "xml"),
+    ] {
+        let refusal = load_with("", &[(variable, value)]).unwrap_err().to_string();
+        assert!(refusal.starts_with(variable), "{refusal}");
+        assert!(refusal.contains(value), "{refusal}");
+    }
+}
+
+#[test]
+fn files_that_are_refused() {
+    for (text, words) in [
+        ("", "--peers"),
+        ("deadline = 5", "unknown field `deadline`"),
+        ("deadline_ms = \"5\"", "line 1"),
+        (
+            "[[node]]\nid = 1\npeer = \"a:1\"\nhtpp = \"b\"",
+            "unknown field `htpp`",
+        ),
+        ("[[node]]\nid = 1", "missing field `peer`"),
+        ("[[node]]\nid = -1\npeer = \"a:1\"", "line 2"),
+        (
+            "[[node]]\nid = 1\npeer = \"a\"",
+            "the peer listener of node 1",
+        ),
+        ("log_format = \"xml\"", "human"),
+        ("nonsense", "line 1"),
+        (
+            "[[node]]\nid = 1\npeer = \"a:1\"\n[[node]]\nid = 1\npeer = \"b:1\"",
+            "there twice",
+        ),
+        (
+            "[[node]]\nid = 1\npeer = \"a:1\"\nhttp = \"127.0.0.1:1\"\n\
+             [[node]]\nid = 2\npeer = \"b:1\"\nhttp = \"127.0.0.1:1\"",
+            "both have the public listener",
+        ),
+        (
+            "[[node]]\nid = 1\npeer = \"a:1\"\nhttp = \"b:1\"",
+            "http of node 1",
+        ),
+    ] {
+        let refusal = load_file("--id 1", text).expect_err(text).to_string();
+        assert!(refusal.contains(words), "{text}\n{refusal}");
+    }
+}
+
+#[test]
+fn the_file_that_ships_says_what_the_defaults_say() {
+    let shipped = include_str!("../../../cluster.toml");
+    for id in 1..=3 {
+        let from_file = load_file(&format!("--id {id}"), shipped).unwrap();
+        assert_eq!(
+            from_file,
+            load(&format!("--id {id} --peers {PEERS}")).unwrap()
+        );
+    }
+}
