@@ -1,0 +1,173 @@
+//! Request bodies: read whole, bounded in size and time, then parsed straight into a typed shape.
+//!
+//! `Content-Type: application/json` is expected. None at all is accepted too, for a client that
+//! sets no header; anything else is a 415, so that a form is never taken for JSON.
+//!
+//! Shapes hold plain texts and numbers (see `field.rs`). What cannot be parsed into the shape is
+//! a 400, what then is no valid value is a 422.
+
+use crate::problem::{Kind, Problem};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use std::future::poll_fn;
+use std::pin::Pin;
+use tokio::time::{Instant, timeout_at};
+
+/// The largest body of any route, in bytes.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Reads a JSON body whole.
+///
+/// # Errors
+/// `unsupported-media-type`; `too-large`; `request-timeout` when it is not here by the deadline;
+/// `invalid-json` when it breaks off.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Bytes, Problem> {
+    if let Some(content_type) = headers.get(header::CONTENT_TYPE)
+        && !is_json(content_type.as_bytes())
+    {
+        return Err(Problem::plain(Kind::UnsupportedMediaType));
+    }
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(Problem::plain(Kind::TooLarge));
+    }
+    timeout_at(deadline, collect(body))
+        .await
+        .unwrap_or_else(|_| Err(Problem::plain(Kind::RequestTimeout)))
+}
+
+fn is_json(content_type: &[u8]) -> bool {
+    let end = content_type
+        .iter()
+        .position(|byte| *byte == b';')
+        .unwrap_or(content_type.len());
+    content_type[..end]
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/json")
+}
+
+/// Nearly every body is one frame, which is then taken as it is.
+async fn collect(mut body: Body) -> Result<Bytes, Problem> {
+    let mut whole = Bytes::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| {
+            Problem::new(Kind::InvalidJson, format!("The body broke off: {error}."))
+        })?;
+        // What is no data is trailers, which mean nothing here.
+        let Ok(part) = frame.into_data() else {
+            continue;
+        };
+        whole = append(&whole, &part)?;
+    }
+    Ok(whole)
+}
+
+fn append(whole: &Bytes, part: &Bytes) -> Result<Bytes, Problem> {
+    if whole.len() + part.len() > BODY_BYTES_MAX {
+        return Err(Problem::plain(Kind::TooLarge));
+    }
+    Ok(if whole.is_empty() {
+        part.clone()
+    } else {
+        [whole.as_ref(), part].concat().into()
+    })
+}
+
+/// Parses a body into its shape.
+///
+/// # Errors
+/// `invalid-json` with line and column; `invalid-field` naming the field; `invalid-value` for a
+/// number that no machine type holds.
+pub(super) fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Problem> {
+    // A derived shape would take an array as its fields in order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(no_object(bytes));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let text = error.to_string();
+        let kind = match error.classify() {
+            Category::Data => Kind::InvalidField,
+            // Such as 1e999, which is JSON.
+            Category::Syntax if text.starts_with("number out of range") => Kind::InvalidValue,
+            Category::Syntax | Category::Eof | Category::Io => Kind::InvalidJson,
+        };
+        Problem::new(kind, text)
+    })
+}
+
+fn no_object(bytes: &[u8]) -> Problem {
+    if bytes.trim_ascii().is_empty() {
+        return Problem::new(Kind::InvalidJson, "The body is empty; send a JSON object.");
+    }
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Ok(_) => Problem::new(Kind::InvalidField, "The body is not a JSON object."),
+        Err(error) => Problem::new(Kind::InvalidJson, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    async fn read_as(content_type: Option<&'static str>, body: Body) -> Result<Bytes, Problem> {
+        let mut headers = HeaderMap::new();
+        if let Some(content_type) = content_type {
+            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
+        }
+        read(&headers, body, Instant::now() + Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn content_types() {
+        for (content_type, taken) in [
+            (None, true),
+            (Some("application/json"), true),
+            (Some("Application/JSON"), true),
+            (Some("application/json; charset=utf-8"), true),
+            (Some("application/json ;x"), true),
+            (Some(""), false),
+            (Some("text/json"), false),
+            (Some("application/jsonp"), false),
+            (Some("application/x-www-form-urlencoded"), false),
+        ] {
+            match read_as(content_type, Body::from("{}")).await {
+                Ok(bytes) => assert!(taken && bytes == "{}", "{content_type:?}"),
+                Err(problem) => {
+                    assert!(!taken, "{content_type:?}");
+                    assert_eq!(problem.kind(), Kind::UnsupportedMediaType);
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn sizes() {
+        for (bytes, taken) in [
+            (0, true),
+            (BODY_BYTES_MAX, true),
+            (BODY_BYTES_MAX + 1, false),
+        ] {
+            let got = read_as(None, Body::from(vec![b' '; bytes])).await;
+            match got {
+                Ok(body) => assert!(taken && body.len() == bytes, "{bytes}"),
+                Err(problem) => assert!(!taken && problem.kind() == Kind::TooLarge, "{bytes}"),
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_put_together_and_bounded() {
+        let half = Bytes::from(vec![b'x'; BODY_BYTES_MAX / 2]);
+        let whole = append(&half, &half).unwrap();
+        assert_eq!(whole.len(), BODY_BYTES_MAX);
+        let problem = append(&whole, &Bytes::from_static(b"x")).unwrap_err();
+        assert_eq!(problem.kind(), Kind::TooLarge);
+    }
+}

@@ -1,0 +1,25 @@
+//! `GET /v1/cluster`: the nodes as this one sees them.
+
+use super::query::Parameters;
+use super::{FrontState, json_at};
+use crate::problem::Problem;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use stock::api::ClusterView;
+
+/// Asks the peers, and answers without them what they do not answer in time. It takes the
+/// parameters of every read, and needs no quorum whatever they say.
+pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    Parameters::of_read(request.uri(), &[])?;
+    let nodes = state.replica.cluster().await;
+    let status = state.replica.status();
+    let view = ClusterView {
+        cluster_id: status.cluster_id.map(|id| id.to_string()),
+        node: state.node,
+        leader: status.leader,
+        nodes,
+    };
+    json_at(StatusCode::OK, status.seq, &view)
+}

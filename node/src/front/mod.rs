@@ -1,0 +1,231 @@
+//! The HTTP front: the public listener's routes.
+//!
+//! Owns decoding, validation and the words of every answer. Never decides whether a buy is
+//! accepted: writes go to the stock actor, reads to the replica's applied state behind a read
+//! barrier. One file per group of endpoints; `problem.rs` maps what went wrong.
+//!
+//! Each endpoint is an `async fn(Arc<FrontState>, Request) -> Result<Response, Problem>`, and
+//! [`Finished`] makes it a handler: no layers stand in the hot path, and every answer, errors and
+//! unknown routes too, is finished with the `Flashnode-*` headers, the metrics, and
+//! `Connection: close` while the node drains.
+//!
+//! A further endpoint is a line in `route.rs`, a line in [`methods`], and a function in its file.
+
+mod body;
+mod buys;
+mod cluster;
+mod field;
+mod health;
+mod key;
+mod orders;
+mod problems;
+mod products;
+mod query;
+mod route;
+mod scrape;
+
+pub(crate) use route::Route;
+
+use crate::actor::StockHandle;
+use crate::metrics::Metrics;
+use crate::problem::{Kind, Problem};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Request};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use raft::Replica;
+use serde::Serialize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use stock::{NodeId, Seq, api};
+use tokio::time::Instant;
+
+static NODE: HeaderName = HeaderName::from_static(api::HEADER_NODE);
+static LEADER: HeaderName = HeaderName::from_static(api::HEADER_LEADER);
+static SEQ: HeaderName = HeaderName::from_static(api::HEADER_SEQ);
+static REPLAYED: HeaderName = HeaderName::from_static(api::HEADER_REPLAYED);
+
+/// What the endpoints work with.
+pub(crate) struct FrontState {
+    replica: Replica,
+    stock: StockHandle,
+    metrics: Metrics,
+    /// How long an answer may take once the request is here.
+    deadline: Duration,
+    /// Set at SIGTERM: not ready, and every connection closes after its answer.
+    draining: Arc<AtomicBool>,
+    node: NodeId,
+    node_header: HeaderValue,
+}
+
+impl FrontState {
+    /// Puts together what the endpoints work with. `draining` is set by whoever handles SIGTERM.
+    pub(crate) fn new(
+        replica: Replica,
+        stock: StockHandle,
+        metrics: Metrics,
+        deadline: Duration,
+        draining: Arc<AtomicBool>,
+    ) -> Self {
+        let node = replica.id();
+        let node_header = HeaderValue::from(node.0);
+        Self {
+            replica,
+            stock,
+            metrics,
+            deadline,
+            draining,
+            node,
+            node_header,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What every answer carries. An answer that names no state of its own gets the applied one.
+    fn finish(&self, route: Route, started: Instant, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(&NODE, self.node_header.clone());
+        let leader = match self.replica.leader() {
+            Some(leader) => HeaderValue::from(leader.0),
+            None => HeaderValue::from_static("none"),
+        };
+        headers.insert(&LEADER, leader);
+        if !headers.contains_key(&SEQ) {
+            headers.insert(
+                &SEQ,
+                HeaderValue::from(self.replica.read(stock::Machine::seq).0),
+            );
+        }
+        if self.draining() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.metrics
+            .observe_request(route, response.status(), started.elapsed());
+        response
+    }
+}
+
+/// An endpoint as axum calls it: runs it, then finishes its answer.
+#[derive(Clone)]
+struct Finished<F> {
+    route: Route,
+    endpoint: F,
+}
+
+impl<F, Answer> Handler<(), Arc<FrontState>> for Finished<F>
+where
+    F: FnOnce(Arc<FrontState>, Request) -> Answer + Clone + Send + Sync + 'static,
+    Answer: Future<Output = Result<Response, Problem>> + Send,
+{
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, state: Arc<FrontState>) -> Self::Future {
+        Box::pin(async move {
+            let started = Instant::now();
+            let answer = (self.endpoint)(Arc::clone(&state), request).await;
+            let response = answer.unwrap_or_else(IntoResponse::into_response);
+            state.finish(self.route, started, response)
+        })
+    }
+}
+
+/// The public listener's routes.
+pub(crate) fn router(state: Arc<FrontState>) -> Router {
+    let unmatched = Finished {
+        route: Route::Unmatched,
+        endpoint: not_found,
+    };
+    Route::ALL
+        .iter()
+        .filter(|route| **route != Route::Unmatched)
+        .fold(Router::new(), |router, route| {
+            router.route(route.path(), methods(*route))
+        })
+        .fallback(unmatched)
+        .with_state(state)
+}
+
+/// The methods that a route takes. Another method is a 405 with an `Allow` header.
+fn methods(route: Route) -> MethodRouter<Arc<FrontState>> {
+    macro_rules! with {
+        ($endpoint:path) => {
+            Finished {
+                route,
+                endpoint: $endpoint,
+            }
+        };
+    }
+    let methods = match route {
+        Route::Buys => post(with!(buys::post)),
+        Route::Products => get(with!(products::list)),
+        Route::Product => get(with!(products::show)).put(with!(products::put)),
+        Route::Restock => post(with!(products::restock)),
+        Route::Orders => get(with!(orders::list)),
+        Route::Order => get(with!(orders::show)),
+        Route::Cluster => get(with!(cluster::show)),
+        Route::Livez => get(with!(health::livez)),
+        Route::Readyz => get(with!(health::readyz)),
+        Route::Metrics => get(with!(scrape::show)),
+        Route::Problem => get(with!(problems::show)),
+        Route::Unmatched => MethodRouter::new(),
+    };
+    methods.fallback(with!(method_not_allowed))
+}
+
+async fn not_found(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let path = request.uri().path();
+    Err(Problem::new(
+        Kind::NotFound,
+        format!("This node serves nothing at `{path}`."),
+    ))
+}
+
+async fn method_not_allowed(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let method = request.method();
+    let detail = format!("This route does not take {method}; the Allow header says what it takes.");
+    Err(Problem::new(Kind::MethodNotAllowed, detail))
+}
+
+/// The one parameter in the path of a route.
+async fn path_parameter(parts: &mut Parts) -> Result<String, Problem> {
+    match Path::<String>::from_request_parts(parts, &()).await {
+        Ok(Path(text)) => Ok(text),
+        Err(rejection) => Err(Problem::new(Kind::InvalidValue, rejection.body_text())),
+    }
+}
+
+/// An answer in JSON that speaks of the state at `seq`.
+fn json_at(status: StatusCode, seq: Seq, body: &impl Serialize) -> Result<Response, Problem> {
+    let mut response = json(status, body)?;
+    response
+        .headers_mut()
+        .insert(&SEQ, HeaderValue::from(seq.0));
+    Ok(response)
+}
+
+/// An answer in JSON.
+fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    let mut text = Vec::with_capacity(256);
+    serde_json::to_writer(&mut text, body)
+        .map_err(|error| Problem::internal("serialise an answer", &error))?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Ok(response)
+}

@@ -1,0 +1,42 @@
+//! `GET /metrics`: what Prometheus reads.
+
+use super::FrontState;
+use crate::metrics::{CONTENT_TYPE, PRODUCTS_MAX, ProductGauges, Scrape};
+use crate::problem::Problem;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use std::sync::Arc;
+
+/// Gathers the counters, and looks at the replica for everything else.
+pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response, Problem> {
+    let status = state.replica.status();
+    let store = state.replica.store_metrics();
+    let products = state.replica.read(|machine| {
+        let gauges = |product: &stock::Product| ProductGauges {
+            sku: product.terms.sku.clone(),
+            available: product.available,
+            sold: product.sold,
+        };
+        machine.products().take(PRODUCTS_MAX).map(gauges).collect()
+    });
+    let text = state
+        .metrics
+        .render(&Scrape {
+            term: status.term,
+            is_leader: status.leader == Some(status.id),
+            is_ready: status.ready.is_ok() && !state.draining(),
+            committed: status.committed,
+            applied: status.applied,
+            seq: status.seq,
+            store,
+            products,
+        })
+        .map_err(|error| Problem::internal("write the metrics", &error))?;
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    Ok(response)
+}
