@@ -1,0 +1,234 @@
+//! A fake node that sells from memory, and lies where it is told to: the planted bugs that
+//! `flashctl storm` must catch from outside.
+
+use std::sync::{Arc, Mutex};
+use stock::api::{BuyAccepted, OrderList, OrderView, PostBuy, Problem, ProductView};
+use stock::{NodeId, RequestId, Seq, Sku};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// None: an honest node.
+    Nothing,
+    /// The third order is missing from the ledger, and from the count of what is sold.
+    LoseAnOrder,
+    /// The third buyer is told the second one's order.
+    TellTwice,
+    /// Everyone may buy, and the counts do not show it.
+    Oversell,
+    /// The third buyer's request wins two orders.
+    SellTwice,
+    /// The first attempt of each buy is recorded, and its answer never given.
+    LoseFirstAnswers,
+}
+
+#[derive(Debug)]
+struct Shop {
+    plant: Plant,
+    stock: u64,
+    sold: u64,
+    orders: Vec<OrderView>,
+}
+
+/// Starts a fake node; returns its address.
+pub(crate) async fn start(stock: u64, plant: Plant) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let shop = Arc::new(Mutex::new(Shop {
+        plant,
+        stock,
+        sold: 0,
+        orders: Vec::new(),
+    }));
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(socket, Arc::clone(&shop)));
+        }
+    });
+    address
+}
+
+async fn serve(mut socket: TcpStream, shop: Arc<Mutex<Shop>>) {
+    let mut bytes = Vec::new();
+    loop {
+        let Some((head, body)) = next_request(&mut socket, &mut bytes).await else {
+            return;
+        };
+        let answer = shop.lock().unwrap().answer(&head, &body);
+        let Some((status, body)) = answer else { return };
+        let length = body.len();
+        let text = format!("HTTP/1.1 {status} x\r\ncontent-length: {length}\r\n\r\n{body}");
+        if socket.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn next_request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String, String)> {
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let body_end = end + 4 + length.map_or(0, |length| length.parse().unwrap());
+            if bytes.len() >= body_end {
+                let body = String::from_utf8_lossy(&bytes[end + 4..body_end]).into_owned();
+                bytes.drain(..body_end);
+                return Some((head, body));
+            }
+        }
+        let mut buffer = [0; 4096];
+        match socket.read(&mut buffer).await {
+            Ok(count) if count > 0 => bytes.extend_from_slice(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}
+
+impl Shop {
+    /// `None` closes the connection without an answer.
+    fn answer(&mut self, head: &str, body: &str) -> Option<(u16, String)> {
+        let path = head.split(' ').nth(1)?;
+        if path.starts_with("/v1/products/p") {
+            return Some((200, json(&self.product())));
+        }
+        if path.starts_with("/v1/orders?after=") {
+            return Some((200, json(&self.page(path))));
+        }
+        if path == "/v1/buys" {
+            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+            let request = RequestId::new(header("idempotency-key: ")?).unwrap();
+            return self.buy(&request, header("flashnode-attempt: ")?, body);
+        }
+        let detail = "No product has this id.";
+        Some((
+            404,
+            problem("unknown-product", "No such product", 404, detail),
+        ))
+    }
+
+    fn buy(&mut self, request: &RequestId, attempt: &str, body: &str) -> Option<(u16, String)> {
+        let PostBuy {
+            product_id,
+            user_id,
+            quantity,
+        } = serde_json::from_str(body).unwrap();
+        if let Some(order) = self
+            .orders
+            .iter()
+            .find(|order| order.request_id == *request)
+        {
+            return Some((201, json(&accepted(order))));
+        }
+        if self.sold >= self.stock && self.plant != Plant::Oversell {
+            return Some((
+                410,
+                problem("sold-out", "Sold out", 410, "Nothing is left."),
+            ));
+        }
+        self.sold += 1;
+        let seq = Seq(self.sold);
+        let remaining = self.stock.saturating_sub(self.sold);
+        let (request_id, at_ms) = (request.clone(), 0);
+        let order = OrderView {
+            order_id: seq,
+            product_id,
+            user_id,
+            request_id,
+            quantity,
+            remaining,
+            at_ms,
+            seq,
+        };
+        let mut told = accepted(&order);
+        if self.plant == Plant::LoseAnOrder && seq == Seq(3) {
+            return Some((201, json(&told)));
+        }
+        if self.plant == Plant::TellTwice && seq == Seq(3) {
+            told.order_id = Seq(2);
+        }
+        if self.plant == Plant::SellTwice && seq == Seq(3) {
+            self.sold += 1;
+            let (order_id, remaining) = (Seq(4), remaining - 1);
+            self.orders.push(OrderView {
+                order_id,
+                remaining,
+                seq: order_id,
+                ..order.clone()
+            });
+        }
+        self.orders.push(order);
+        if self.plant == Plant::LoseFirstAnswers && attempt == "1" {
+            return None;
+        }
+        Some((201, json(&told)))
+    }
+
+    fn product(&self) -> ProductView {
+        let lost = u64::from(self.plant == Plant::LoseAnOrder && self.sold > 0);
+        let sold = (self.sold - lost).min(self.stock);
+        ProductView {
+            id: Sku::new("p").unwrap(),
+            name: "p".into(),
+            stocked: self.stock,
+            available: self.stock - sold,
+            held: 0,
+            sold,
+            per_user_limit: None,
+            seq: Seq(self.sold),
+        }
+    }
+
+    /// Pages of two orders, so that paging is exercised.
+    fn page(&self, path: &str) -> OrderList {
+        let after = path.split(['=', '&']).nth(1).unwrap().parse().unwrap();
+        let mut rest: Vec<OrderView> = self
+            .orders
+            .iter()
+            .filter(|order| order.order_id.0 > after)
+            .cloned()
+            .collect();
+        rest.sort_by_key(|order| order.order_id);
+        let more = rest.len() > 2;
+        rest.truncate(2);
+        let next_after = rest.last().filter(|_| more).map(|order| order.order_id);
+        OrderList {
+            orders: rest,
+            next_after,
+            seq: Seq(self.sold),
+        }
+    }
+}
+
+fn accepted(order: &OrderView) -> BuyAccepted {
+    BuyAccepted {
+        order_id: order.order_id,
+        product_id: order.product_id.clone(),
+        user_id: order.user_id.clone(),
+        quantity: order.quantity,
+        remaining: order.remaining,
+        seq: order.seq,
+        node: NodeId(1),
+        leader: Some(NodeId(1)),
+    }
+}
+
+fn problem(kind: &str, title: &str, status: u16, detail: &str) -> String {
+    json(&Problem {
+        kind: format!("/problems/{kind}"),
+        title: title.into(),
+        status,
+        detail: detail.into(),
+        retry_after_ms: None,
+        remaining: None,
+        seq: None,
+    })
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap()
+}

@@ -1,0 +1,212 @@
+//! The built `flashctl`, as a user runs it: exit codes, messages, JSON, and the storm's audit
+//! against nodes that lie.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends at what it cannot go on without"
+)]
+
+mod fake;
+
+use fake::Plant;
+use serde_json::Value;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+fn flashctl(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));
+    command
+        .args(args)
+        .env_remove("FLASHCTL_NODES")
+        .output()
+        .unwrap()
+}
+
+/// Runs it while this test's fake nodes go on answering.
+async fn beside(args: &[&str]) -> Output {
+    let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+    let run = move || flashctl(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {:?} {}", output.stdout, stderr(output)))
+}
+
+/// An address at which nothing listens.
+fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_to_do() {
+    for (args, hint) in [
+        (&[][..], "Usage"),
+        (&["bye"][..], "unrecognized"),
+        (&["buy", "p"][..], "--user"),
+        (&["buy", "no spaces", "--user", "u"][..], "A-Z a-z 0-9"),
+        (
+            &["buy", "p", "--user", "u", "--quantity", "0"][..],
+            "1 to 1000000",
+        ),
+        (
+            &["buy", "p", "--user", "u", "--attempt", "2"][..],
+            "--request-id",
+        ),
+        (&["storm"][..], "--product"),
+        (&["storm", "--product", "p", "--rate", "0"][..], "--rate"),
+        (
+            &["storm", "--product", "p", "--buyers", "0"][..],
+            "--buyers",
+        ),
+        (&["storm", "--product", "p", "--node", "4"][..], "no node 4"),
+        (&["product", "show", "p", "--stale", "0"][..], "no node 0"),
+        (&["product", "restock", "p", "0"][..], "0 units"),
+        (&["status", "--nodes", "localhost"][..], "HOST:PORT"),
+        (&["status", "--nodes", ","][..], "at least one address"),
+        (&["demo", "--nodes", "4"][..], "3 or 5"),
+        (
+            &["demo", "--binary", "/nowhere/flashnode"][..],
+            "cargo build",
+        ),
+    ] {
+        let output = flashctl(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(hint),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn help_shows_examples() {
+    for command in [&[][..], &["buy"], &["status"], &["storm"], &["demo"]] {
+        let output = flashctl(&[command, &["--help"]].concat());
+        let help = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(code(&output), 0);
+        assert!(help.contains("Example"), "{help}");
+        assert!(help.contains("--nodes"), "{help}");
+    }
+}
+
+#[test]
+fn the_environment_names_the_nodes_but_not_the_demos() {
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));
+        command
+            .args(args)
+            .env("FLASHCTL_NODES", "not-an-address")
+            .output()
+            .unwrap()
+    };
+    let output = run(&["status"]);
+    assert!(
+        stderr(&output).contains("not-an-address"),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(&["demo", "--binary", "/nowhere/flashnode"]);
+    assert!(
+        stderr(&output).contains("cargo build"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn nobody_there_ends_with_3() {
+    let address = nobody();
+    let buy = flashctl(&["buy", "p", "--user", "u", "--json", "--nodes", &address]);
+    assert_eq!(code(&buy), 3, "{}", stderr(&buy));
+    assert_eq!(json(&buy)["outcome"], "not_proposed");
+    let status = flashctl(&["status", "--nodes", &address]);
+    assert_eq!(code(&status), 3, "{}", stderr(&status));
+}
+
+#[tokio::test]
+async fn a_refusal_ends_with_1() {
+    let node = fake::start(0, Plant::Nothing).await;
+    let buy = beside(&["buy", "p", "--user", "u", "--nodes", &node]).await;
+    assert_eq!(code(&buy), 1);
+    assert!(String::from_utf8_lossy(&buy.stdout).contains("Sold out"));
+    let product = beside(&["product", "show", "q", "--json", "--nodes", &node]).await;
+    assert_eq!(code(&product), 1);
+    assert_eq!(
+        json(&product)["problem"]["type"],
+        "/problems/unknown-product"
+    );
+}
+
+async fn storm(plant: Plant) -> (i32, Value) {
+    let node = fake::start(10, plant).await;
+    let args = [
+        "storm",
+        "--product",
+        "p",
+        "--buyers",
+        "30",
+        "--concurrency",
+        "4",
+        "--json",
+    ];
+    let output = beside(&[&args[..], &["--nodes", &node]].concat()).await;
+    (code(&output), json(&output))
+}
+
+#[tokio::test]
+async fn an_honest_storm_ends_with_0() {
+    let (code, report) = storm(Plant::Nothing).await;
+    assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
+    assert_eq!(
+        (&report["accepted"], &report["sold_out"]),
+        (&10.into(), &20.into())
+    );
+    assert_eq!(
+        (&report["audit"]["ledger_orders"], &report["unknown"]),
+        (&10.into(), &0.into())
+    );
+    assert!(report["latency_ms"]["p99.9"].is_number(), "{report:#}");
+}
+
+#[tokio::test]
+async fn lost_answers_are_settled_under_the_same_request_id() {
+    let (code, report) = storm(Plant::LoseFirstAnswers).await;
+    assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
+    assert_eq!(
+        (&report["accepted"], &report["retried"]),
+        (&10.into(), &10.into())
+    );
+}
+
+#[tokio::test]
+async fn every_planted_lie_ends_with_4() {
+    for (plant, rule) in [
+        (Plant::LoseAnOrder, "nothing-lost"),
+        (Plant::TellTwice, "order-ids-unique"),
+        (Plant::Oversell, "never-oversold"),
+        (Plant::SellTwice, "one-order-a-request"),
+    ] {
+        let (code, report) = storm(plant).await;
+        assert_eq!(code, 4, "{plant:?}: {report:#}");
+        let broken = report["audit"]["violations"].as_array().unwrap();
+        assert!(
+            broken.iter().any(|one| one["rule"] == rule),
+            "{plant:?}: {report:#}"
+        );
+    }
+}
