@@ -54,11 +54,6 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The peer listener's own address.
-    pub(crate) fn peer_bind(&self) -> &str {
-        self.peers.get(&self.id).map_or("", String::as_str)
-    }
-
     /// Reads `args` (the program's name first), the environment, and the file that they name.
     ///
     /// # Errors

@@ -26,9 +26,7 @@ fn load(line: &str) -> Result<Config, ConfigError> {
 }
 
 fn load_with(line: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let args = std::iter::once("flashnode")
-        .chain(line.split_whitespace())
-        .map(OsString::from);
+    let args = std::iter::once("flashnode").chain(line.split_whitespace()).map(OsString::from);
     Config::load_from(args, |name| {
         let found = environment.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).to_owned())
@@ -51,7 +49,7 @@ fn id_and_peers_are_enough() {
     let config = load(&format!("--id 2 --peers {PEERS}")).unwrap();
     assert_eq!(config.id, NodeId(2));
     assert_eq!(config.peers.len(), 3);
-    assert_eq!(config.peer_bind(), "127.0.0.1:7102");
+    assert_eq!(config.peers[&config.id], "127.0.0.1:7102");
     assert_eq!(config.http.to_string(), "127.0.0.1:8102");
     assert_eq!(config.advertise_http, "127.0.0.1:8102");
     assert_eq!(config.data, PathBuf::from("./data/node-2"));
@@ -59,10 +57,7 @@ fn id_and_peers_are_enough() {
     assert_eq!(config.heartbeat, Duration::from_millis(50));
     assert_eq!(config.election_min, Duration::from_millis(150));
     assert_eq!(config.election_max, Duration::from_millis(300));
-    assert_eq!(
-        (config.snapshot_entries, config.keep_entries),
-        (10_000, 2_000)
-    );
+    assert_eq!((config.snapshot_entries, config.keep_entries), (10_000, 2_000));
     assert_eq!(config.log_format, LogFormat::Human);
     assert_eq!(config.log_level, "info");
 }
@@ -70,11 +65,8 @@ fn id_and_peers_are_enough() {
 #[test]
 fn names_and_ipv6_are_addresses_too() {
     let peers = "--peers 1=node-1.shop:7101,2=[::1]:7102,3=localhost:7103";
-    let config = load(&format!(
-        "--id 2 {peers} --http [::]:80 --advertise-http shop:80"
-    ))
-    .unwrap();
-    assert_eq!(config.peer_bind(), "[::1]:7102");
+    let config = load(&format!("--id 2 {peers} --http [::]:80 --advertise-http shop:80")).unwrap();
+    assert_eq!(config.peers[&config.id], "[::1]:7102");
     assert_eq!(config.advertise_http, "shop:80");
 }
 
@@ -94,37 +86,13 @@ fn flags_then_variables_then_file_then_defaults() {
     ];
     let config = load_with("--id 1 --deadline-ms 3000", &variables).unwrap();
     assert_eq!(config.id, NodeId(1), "a flag before a variable");
-    assert_eq!(
-        config.deadline,
-        Duration::from_secs(3),
-        "a flag before a variable and the file"
-    );
-    assert_eq!(
-        config.http.to_string(),
-        "127.0.0.1:9002",
-        "a variable before the file"
-    );
+    assert_eq!(config.deadline, Duration::from_secs(3), "a flag before a variable and the file");
+    assert_eq!(config.http.to_string(), "127.0.0.1:9002", "a variable before the file");
     assert_eq!(config.log_level, "debug", "a variable before the default");
-    assert_eq!(
-        config.data,
-        PathBuf::from("/srv/one"),
-        "an empty variable is none"
-    );
-    assert_eq!(
-        config.heartbeat,
-        Duration::from_millis(40),
-        "the file before the default"
-    );
-    assert_eq!(
-        config.log_format,
-        LogFormat::Json,
-        "the file before the default"
-    );
-    assert_eq!(
-        config.election_min,
-        Duration::from_millis(150),
-        "the default"
-    );
+    assert_eq!(config.data, PathBuf::from("/srv/one"), "an empty variable is none");
+    assert_eq!(config.heartbeat, Duration::from_millis(40), "the file before the default");
+    assert_eq!(config.log_format, LogFormat::Json, "the file before the default");
+    assert_eq!(config.election_min, Duration::from_millis(150), "the default");
 
     let config = load_with("", &variables).unwrap();
     assert_eq!(config.id, NodeId(3));
@@ -132,32 +100,21 @@ fn flags_then_variables_then_file_then_defaults() {
 
     let elsewhere = "--peers 1=a:1,2=b:1,3=c:1";
     let config = load_with(&format!("--id 1 {elsewhere}"), &variables).unwrap();
-    assert_eq!(config.peer_bind(), "a:1", "flags replace the file's nodes");
-    assert_eq!(
-        config.data,
-        PathBuf::from("/srv/one"),
-        "and keep what else it says of this one"
-    );
+    assert_eq!(config.peers[&config.id], "a:1", "flags replace the file's nodes");
+    assert_eq!(config.data, PathBuf::from("/srv/one"), "and keep what else it says of this one");
 }
 
 #[test]
 fn every_flag_has_its_variable_and_says_so() {
     let command = Flags::command();
-    let ours = command
-        .get_arguments()
-        .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+    let ours =
+        command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
     let flags: Vec<String> = ours
         .map(|arg| {
             let flag = format!("--{}", arg.get_long().unwrap());
-            let (variable, _) = VARIABLES
-                .iter()
-                .find(|(_, known)| *known == flag)
-                .expect(&flag);
+            let (variable, _) = VARIABLES.iter().find(|(_, known)| *known == flag).expect(&flag);
             let help = arg.get_help().unwrap().to_string();
-            assert!(
-                help.contains(&format!("[env: {variable}]")),
-                "{flag}: {help}"
-            );
+            assert!(help.contains(&format!("[env: {variable}]")), "{flag}: {help}");
             flag
         })
         .collect();
@@ -166,15 +123,9 @@ fn every_flag_has_its_variable_and_says_so() {
 
 #[test]
 fn help_shows_an_example() {
-    let ConfigError::Usage(usage) = load("--help").unwrap_err() else {
-        panic!("not usage")
-    };
+    let ConfigError::Usage(usage) = load("--help").unwrap_err() else { panic!("not usage") };
     assert_eq!(usage.exit_code(), 0);
-    assert!(
-        usage
-            .to_string()
-            .contains(&format!("flashnode --id 1 --peers {PEERS}"))
-    );
+    assert!(usage.to_string().contains(&format!("flashnode --id 1 --peers {PEERS}")));
 }
 
 /// Each row: a command line, and words that the refusal must hold.
@@ -197,49 +148,28 @@ fn command_lines_that_are_refused() {
         ("--id 1 --peers 1=a:65536".into(), "no address"),
         ("--id 1 --peers 1=http://a:1".into(), "no address"),
         ("--id 1 --peers 1=::1:7101".into(), "no address"),
-        (
-            "--id 1 --peers 1=a:1,1=b:1,3=c:1".into(),
-            "node 1 is there twice",
-        ),
-        (
-            "--id 1 --peers 1=a:1,2=a:1,3=c:1".into(),
-            "nodes 1 and 2 both have",
-        ),
+        ("--id 1 --peers 1=a:1,1=b:1,3=c:1".into(), "node 1 is there twice"),
+        ("--id 1 --peers 1=a:1,2=a:1,3=c:1".into(), "nodes 1 and 2 both have"),
         ("--id 1 --peers 1=a:1,2=b:1".into(), "1, 3 or 5"),
         ("--id 1 --peers 1=a:1,2=b:1,3=c:1,4=d:1".into(), "1, 3 or 5"),
-        (
-            format!("--id 4 --peers {PEERS}"),
-            "not among the nodes 1, 2, 3",
-        ),
+        (format!("--id 4 --peers {PEERS}"), "not among the nodes 1, 2, 3"),
         ("--id 60000 --peers 60000=a:1".into(), "--http"),
         (with("--http 8101"), "IP:PORT"),
         (with("--http localhost:8101"), "IP:PORT"),
         (with("--http 127.0.0.1:0"), "IP:PORT"),
         (with("--http 127.0.0.1:7101"), "change --http"),
-        (
-            with("--http 0.0.0.0:7101 --advertise-http a:1"),
-            "change --http",
-        ),
+        (with("--http 0.0.0.0:7101 --advertise-http a:1"), "change --http"),
         (with("--http 0.0.0.0:8101"), "--advertise-http"),
         (with("--advertise-http shop"), "no address"),
         (with("--deadline-ms 99"), "100 to 60000"),
         (with("--deadline-ms soon"), "'soon'"),
-        (
-            with("--deadline-ms 300"),
-            "must be more than --election-max-ms",
-        ),
+        (with("--deadline-ms 300"), "must be more than --election-max-ms"),
         (with("--snapshot-entries 9"), "10 to 10000000"),
         (with("--keep-entries 0"), "1 to 10000000"),
         (with("--heartbeat-ms 0"), "5 to 10000"),
         (with("--heartbeat-ms 75"), "more than twice --heartbeat-ms"),
-        (
-            with("--election-min-ms 100"),
-            "more than twice --heartbeat-ms",
-        ),
-        (
-            with("--election-max-ms 150"),
-            "must be more than --election-min-ms",
-        ),
+        (with("--election-min-ms 100"), "more than twice --heartbeat-ms"),
+        (with("--election-max-ms 150"), "must be more than --election-min-ms"),
         (with("--log-format xml"), "human, json"),
         (with("--log-level loud"), "error, warn, info"),
         (with("--colour blue"), "'--colour'"),
@@ -254,11 +184,9 @@ fn command_lines_that_are_refused() {
 
 #[test]
 fn variables_that_are_refused_are_named() {
-    for (variable, value) in [
-        ("FLASHNODE_ID", "one"),
-        ("FLASHNODE_DEADLINE_MS", "-1"),
-        ("FLASHNODE_LOG_FORMAT", "xml"),
-    ] {
+    for (variable, value) in
+        [("FLASHNODE_ID", "one"), ("FLASHNODE_DEADLINE_MS", "-1"), ("FLASHNODE_LOG_FORMAT", "xml")]
+    {
         let refusal = load_with("", &[(variable, value)]).unwrap_err().to_string();
         assert!(refusal.starts_with(variable), "{refusal}");
         assert!(refusal.contains(value), "{refusal}");
@@ -271,31 +199,19 @@ fn files_that_are_refused() {
         ("", "--peers"),
         ("deadline = 5", "unknown field `deadline`"),
         ("deadline_ms = \"5\"", "line 1"),
-        (
-            "[[node]]\nid = 1\npeer = \"a:1\"\nhtpp = \"b\"",
-            "unknown field `htpp`",
-        ),
+        ("[[node]]\nid = 1\npeer = \"a:1\"\nhtpp = \"b\"", "unknown field `htpp`"),
         ("[[node]]\nid = 1", "missing field `peer`"),
         ("[[node]]\nid = -1\npeer = \"a:1\"", "line 2"),
-        (
-            "[[node]]\nid = 1\npeer = \"a\"",
-            "the peer listener of node 1",
-        ),
+        ("[[node]]\nid = 1\npeer = \"a\"", "the peer listener of node 1"),
         ("log_format = \"xml\"", "human"),
         ("nonsense", "line 1"),
-        (
-            "[[node]]\nid = 1\npeer = \"a:1\"\n[[node]]\nid = 1\npeer = \"b:1\"",
-            "there twice",
-        ),
+        ("[[node]]\nid = 1\npeer = \"a:1\"\n[[node]]\nid = 1\npeer = \"b:1\"", "there twice"),
         (
             "[[node]]\nid = 1\npeer = \"a:1\"\nhttp = \"127.0.0.1:1\"\n\
              [[node]]\nid = 2\npeer = \"b:1\"\nhttp = \"127.0.0.1:1\"",
             "both have the public listener",
         ),
-        (
-            "[[node]]\nid = 1\npeer = \"a:1\"\nhttp = \"b:1\"",
-            "http of node 1",
-        ),
+        ("[[node]]\nid = 1\npeer = \"a:1\"\nhttp = \"b:1\"", "http of node 1"),
     ] {
         let refusal = load_file("--id 1", text).expect_err(text).to_string();
         assert!(refusal.contains(words), "{text}\n{refusal}");
@@ -307,9 +223,6 @@ fn the_file_that_ships_says_what_the_defaults_say() {
     let shipped = include_str!("../../../cluster.toml");
     for id in 1..=3 {
         let from_file = load_file(&format!("--id {id}"), shipped).unwrap();
-        assert_eq!(
-            from_file,
-            load(&format!("--id {id} --peers {PEERS}")).unwrap()
-        );
+        assert_eq!(from_file, load(&format!("--id {id} --peers {PEERS}")).unwrap());
     }
 }
