@@ -8,7 +8,8 @@
 //! - [`disk`], opening, and judging what is found
 //! - [`mark`], noticing that synced data was lost
 //! - [`state`], what readers see, and the entries in memory
-//! - [`writer`], the IO thread, group commit and purge
+//! - [`writer`], the IO thread and group commit
+//! - [`removal`], purge steps and truncation
 //! - [`reader`], reads
 //!
 //! What is not here: segments and snapshots (`segment`, `snapshot`), and any repair. A store that
@@ -21,6 +22,7 @@ mod mark;
 mod meta;
 mod reader;
 mod record;
+mod removal;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -32,7 +34,7 @@ pub(crate) use error::StoreFailure;
 pub use stats::{FLUSH_US_BOUNDS, StoreMetrics};
 
 use crate::types::{ClusterId, Entry, Incarnation, LogId, TypeConfig, Vote};
-use disk::Disk;
+use disk::{Disk, Found};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use state::State;
@@ -90,18 +92,22 @@ impl LogStore {
     /// behind its durable mark.
     pub(crate) fn open(dir: &Path, node: NodeId) -> Result<Self, StoreError> {
         let (disk, found) = Disk::open(dir, node)?;
+        Self::start(disk, &found).map_err(|e| StoreError::io("start the IO thread for", dir, e))
+    }
+
+    /// Starts the IO thread.
+    fn start(disk: Disk, found: &Found) -> io::Result<Self> {
         let (queue, receiver) = mpsc::channel(QUEUE_OPS_MAX);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(&found, disk.log.clone())),
+            state: Mutex::new(State::new(found, disk.log.clone())),
             stats: Stats::default(),
             unsynced: Semaphore::new(UNSYNCED_BYTES_MAX),
             life: watch::Sender::new(Life::Open),
         });
-        let writer = Writer::new(disk, &found, Arc::clone(&shared), receiver);
+        let writer = Writer::new(disk, found, Arc::clone(&shared), receiver);
         std::thread::Builder::new()
             .name("log-io".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|e| StoreError::io("start the IO thread for", dir, e))?;
+            .spawn(move || writer.run())?;
         Ok(Self { shared, queue })
     }
 
@@ -164,7 +170,12 @@ impl LogStore {
     /// A place in the queue. Taken before the state changes, so that a caller that is cancelled
     /// while it waits has changed nothing.
     async fn permit(&self) -> io::Result<mpsc::Permit<'_, Op>> {
-        self.queue.reserve().await.map_err(|_| self.shared.gone())
+        let permit = self.queue.reserve().await.map_err(|_| self.shared.gone())?;
+        // A reader may have found damage; nothing is built on top of that.
+        match &*self.shared.life.borrow() {
+            Life::Failed(failure) => Err(failure.clone().into()),
+            Life::Open | Life::Closed => Ok(permit),
+        }
     }
 
     async fn unsynced_permit(&self, bytes: usize) -> io::Result<SemaphorePermit<'_>> {

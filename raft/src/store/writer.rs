@@ -10,7 +10,7 @@
 //! - `committed` is written after the entries that it covers;
 //! - the mark is lowered and synced before a truncation.
 //!
-//! Purged entries are removed in steps of [`PURGE_KEYS_MAX`] keys: a few after each group, in
+//! Purged entries are removed in small steps (see `removal`): a few after each group, in
 //! proportion to what the group appended so that the log cannot outgrow the purge, and more while
 //! nothing waits. An append never waits for more than the steps of one group.
 //!
@@ -20,13 +20,13 @@
 use super::disk::{self, Disk};
 use super::error::{StoreFailure, io_error};
 use super::mark::Durable;
-use super::record::{self, KEY_BYTES, Record, key};
+use super::record::{self, Record, key};
+use super::removal::{Purge, purge_steps, remove_after};
 use super::state::{AppendNo, TAIL_BYTES_MAX};
 use super::{Shared, meta};
 use crate::types::{ClusterId, Entry, LogId, TypeConfig, Vote};
 use openraft::storage::IOFlushed;
 use std::io;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -35,8 +35,6 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) const QUEUE_OPS_MAX: usize = 256;
 /// A group is closed when its entries reach this many bytes.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The most keys that one purge step removes.
-pub(super) const PURGE_KEYS_MAX: usize = 64;
 
 /// One operation, and who waits for it to be durable.
 pub(super) struct Op {
@@ -98,12 +96,6 @@ pub(super) struct Writer {
     purge: Option<Purge>,
 }
 
-/// A purge that is under way.
-pub(super) struct Purge {
-    from: [u8; KEY_BYTES],
-    upto: u64,
-}
-
 /// The part of a group that is not yet given to sled.
 #[derive(Default)]
 struct Pending {
@@ -129,10 +121,7 @@ impl Writer {
             committed: found.committed,
             appended: AppendNo::default(),
             // A purge that a crash interrupted goes on; usually the first step finds nothing.
-            purge: found.purged.map(|upto| Purge {
-                from: key(0, 0),
-                upto: upto.index,
-            }),
+            purge: found.purged.map(|upto| Purge::up_to(upto.index)),
         }
     }
 
@@ -302,10 +291,9 @@ impl Writer {
             self.written = next;
         }
         insert(&self.disk.meta, disk::KEY_PURGED, meta::encode_log_id(upto))?;
-        let from = self.purge.take().map_or(key(0, 0), |purge| purge.from);
-        self.purge = Some(Purge {
-            from,
-            upto: upto.index,
+        self.purge = Some(match self.purge.take() {
+            Some(purge) => purge.extended_to(upto.index),
+            None => Purge::up_to(upto.index),
         });
         Ok(())
     }
@@ -374,39 +362,6 @@ impl Writer {
     }
 }
 
-/// How many purge steps follow a group: they remove up to twice the keys that it appended.
-pub(super) fn purge_steps(keys_appended: usize) -> usize {
-    1 + (2 * keys_appended).div_ceil(PURGE_KEYS_MAX)
-}
-
-impl Purge {
-    #[cfg(test)]
-    pub(super) fn of(upto: u64) -> Self {
-        Self {
-            from: key(0, 0),
-            upto,
-        }
-    }
-
-    /// Removes the next keys, at most [`PURGE_KEYS_MAX`]; `None` when all are gone. A step may end
-    /// within an entry: what is purged is never read again.
-    pub(super) fn step(mut self, log: &sled::Tree) -> io::Result<Option<Self>> {
-        let mut batch = sled::Batch::default();
-        let mut removed = 0;
-        let upto = key(self.upto, u16::MAX);
-        for item in log.range(self.from..=upto).keys().take(PURGE_KEYS_MAX) {
-            let key = item.map_err(io_error)?;
-            self.from.copy_from_slice(&key);
-            batch.remove(key);
-            removed += 1;
-        }
-        if removed > 0 {
-            log.apply_batch(batch).map_err(io_error)?;
-        }
-        Ok((removed == PURGE_KEYS_MAX).then_some(self))
-    }
-}
-
 impl Pending {
     /// Adds an entry; returns its bytes.
     fn add(&mut self, entry: &Entry) -> io::Result<u64> {
@@ -454,30 +409,4 @@ impl Write {
 
 fn insert(tree: &sled::Tree, key: &str, value: Vec<u8>) -> io::Result<()> {
     tree.insert(key, value).map(drop).map_err(io_error)
-}
-
-/// Removes all entries from `start` on, from the end backwards and never half an entry at once,
-/// so that a crash leaves a shorter log and neither a hole nor a cut entry.
-fn remove_after(log: &sled::Tree, start: u64) -> io::Result<()> {
-    let keys = (
-        Bound::Included(key(start, 0)),
-        Bound::Unbounded::<[u8; KEY_BYTES]>,
-    );
-    loop {
-        let mut batch = sled::Batch::default();
-        let mut removed = 0;
-        for item in log.range(keys).keys().rev() {
-            let item_key = item.map_err(io_error)?;
-            let is_entry_start = matches!(record::parse_key(&item_key), Some((_, 0)));
-            batch.remove(item_key);
-            removed += 1;
-            if removed >= PURGE_KEYS_MAX && is_entry_start {
-                break;
-            }
-        }
-        if removed == 0 {
-            return Ok(());
-        }
-        log.apply_batch(batch).map_err(io_error)?;
-    }
 }
