@@ -1,3 +1,33 @@
 //! Replication: everything between a batch of commands and the disks of a majority.
+//!
+//! Owns the Raft log (openraft over a sled store), snapshots and segment files, the network
+//! between nodes, and how a node forms, joins and rejoins a cluster. Nothing outside this crate
+//! imports openraft or sled. Called by `node`: the stock actor proposes and forwards, the front
+//! reads.
+
+mod applied;
+mod apply;
+mod barrier;
+mod diagnosis;
+mod formation;
+mod peer;
+mod propose;
+mod readmission;
+mod replica;
+mod segment;
+mod shared;
+mod snapshot;
+mod status;
+mod store;
+mod tail;
 mod types;
+mod upkeep;
+
+pub use barrier::ReadError;
+pub use formation::IdentityError;
+pub use peer::ForwardAnswer;
+pub use replica::{OpenError, Proposed, Replica, ReplicaConfig};
+pub use shared::ForwardedFrame;
+pub use status::{LocalStatus, Role};
+pub use store::{FLUSH_US_BOUNDS, StoreError, StoreMetrics};
 pub use types::{ClusterId, Incarnation};

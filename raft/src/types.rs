@@ -1,5 +1,8 @@
 //! openraft's type parameters, and short names for its types. Nothing outside this crate sees them.
 
+// `declare_raft_types!` makes a public type, and what it names must be as public.
+#![allow(unreachable_pub)]
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,0 +1,194 @@
+//! The applied state: the stock machine after the last applied entry, and the newest events.
+//!
+//! Written by openraft's state machine worker alone (through [`crate::apply`]); read by anyone
+//! under a short lock that is never held across an await.
+
+use crate::segment::SegmentStore;
+use crate::tail::{EventTail, TailCopy};
+use crate::types::{LogId, SnapshotMeta, StoredMembership};
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use stock::{Batch, Event, HotState, Machine, Reply, Seq};
+use tokio::sync::watch;
+
+/// How far apply has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Index of the last applied log entry; 0 when none is.
+    pub(crate) index: u64,
+    /// The machine's version after it.
+    pub(crate) seq: Seq,
+}
+
+/// Handle to the applied state; clones share it.
+#[derive(Clone)]
+pub(crate) struct Applied {
+    state: Arc<RwLock<State>>,
+    progress: Arc<watch::Sender<Progress>>,
+    segments: Arc<SegmentStore>,
+}
+
+struct State {
+    machine: Machine,
+    tail: EventTail,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// A consistent copy of the applied state, as a snapshot needs it.
+pub(crate) struct StateCopy {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) hot: HotState,
+    pub(crate) tail: TailCopy,
+}
+
+/// The state that replaces the applied one when a snapshot is installed.
+pub(crate) struct Replacement {
+    pub(crate) meta: SnapshotMeta,
+    pub(crate) machine: Machine,
+    pub(crate) partial: Vec<Event>,
+}
+
+/// The numbers of one moment, for status and metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) index: u64,
+    pub(crate) seq: Seq,
+    pub(crate) state_hash: u128,
+}
+
+impl Applied {
+    /// An empty machine.
+    pub(crate) fn new(segments: Arc<SegmentStore>) -> Self {
+        let state = State {
+            machine: Machine::new(),
+            tail: EventTail::default(),
+            last_applied: None,
+            membership: StoredMembership::default(),
+        };
+        Self {
+            state: Arc::new(RwLock::new(state)),
+            progress: Arc::new(watch::Sender::new(Progress::default())),
+            segments,
+        }
+    }
+
+    // A poisoned lock means that apply panicked on a broken invariant. The release build aborts
+    // there; in a test build the next reader sees the state as apply left it.
+    fn lock(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the machine. Applies wait meanwhile, so `look` must be short.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Machine) -> R) -> R {
+        look(&self.lock().machine)
+    }
+
+    /// The applied index with the version and the hash of exactly that state.
+    pub(crate) fn mark(&self) -> Mark {
+        let state = self.lock();
+        Mark {
+            index: state.last_applied.map_or(0, |log_id| log_id.index),
+            seq: state.machine.seq(),
+            state_hash: state.machine.state_hash(),
+        }
+    }
+
+    /// The last applied log id, and the last applied membership.
+    pub(crate) fn position(&self) -> (Option<LogId>, StoredMembership) {
+        let state = self.lock();
+        (state.last_applied, state.membership.clone())
+    }
+
+    /// Follows [`Progress`] as it moves.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Any applied change, from memory or from its segment file.
+    ///
+    /// # Errors
+    /// When the segment file cannot be read, or is not what was sealed.
+    pub(crate) fn event(&self, seq: Seq) -> io::Result<Option<Event>> {
+        {
+            let state = self.lock();
+            if seq > state.machine.seq() {
+                return Ok(None);
+            }
+            if let Some(event) = state.tail.get(seq) {
+                return Ok(Some(event.clone()));
+            }
+        }
+        self.segments.event(seq)
+    }
+
+    /// Applies one batch. The caller announces progress.
+    pub(crate) fn apply_batch(&self, log_id: LogId, batch: &Batch) -> Vec<Reply> {
+        let mut state = self.lock_mut();
+        state.advance(log_id);
+        let applied = state.machine.apply(batch);
+        for event in applied.events {
+            state.tail.push(event);
+        }
+        applied.replies
+    }
+
+    /// Notes an entry that changes no stock: blank, or a membership.
+    pub(crate) fn apply_other(&self, log_id: LogId, membership: Option<StoredMembership>) {
+        let mut state = self.lock_mut();
+        state.advance(log_id);
+        if let Some(membership) = membership {
+            state.membership = membership;
+        }
+    }
+
+    /// Wakes whoever waits for an index or a version.
+    pub(crate) fn announce(&self) {
+        let mark = self.mark();
+        self.progress.send_replace(Progress { index: mark.index, seq: mark.seq });
+    }
+
+    /// Copies what a snapshot needs, at one applied index.
+    pub(crate) fn copy(&self) -> StateCopy {
+        let state = self.lock();
+        StateCopy {
+            meta: SnapshotMeta {
+                last_log_id: state.last_applied,
+                last_membership: state.membership.clone(),
+            },
+            hot: state.machine.hot_state(),
+            tail: state.tail.copy(),
+        }
+    }
+
+    /// Replaces everything by an installed snapshot.
+    pub(crate) fn replace(&self, replacement: Replacement) {
+        {
+            let mut state = self.lock_mut();
+            *state = State {
+                machine: replacement.machine,
+                tail: EventTail::from_partial(replacement.partial),
+                last_applied: replacement.meta.last_log_id,
+                membership: replacement.meta.last_membership,
+            };
+        }
+        self.announce();
+    }
+
+    /// Frees events that segment files hold now.
+    pub(crate) fn forget_sealed(&self, sealed_up_to: Seq) {
+        self.lock_mut().tail.forget_sealed(sealed_up_to);
+    }
+}
+
+impl State {
+    fn advance(&mut self, log_id: LogId) {
+        let next = self.last_applied.map_or(0, |last| last.index + 1);
+        assert_eq!(log_id.index, next, "entries are applied in order and without a gap");
+        self.last_applied = Some(log_id);
+    }
+}

@@ -1,0 +1,105 @@
+//! Looks at the whole cluster: for `/v1/cluster`, and to say why there is no leader.
+
+use crate::formation::{self, list};
+use crate::shared::Shared;
+use crate::status::{Role, Standing};
+use std::sync::Arc;
+use std::time::Duration;
+use stock::NodeId;
+use stock::api::NodeView;
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// A cluster elects within a second; longer without a leader is worth a word.
+const LEADERLESS_GRACE: Duration = Duration::from_secs(3);
+
+/// Every configured node's status.
+pub(crate) async fn cluster(shared: &Shared) -> Vec<NodeView> {
+    let mut hellos = formation::hellos(shared).await;
+    hellos.insert(shared.links.id(), Ok(shared.hello()));
+    let committed = hellos.values().flatten().map(|hello| hello.committed).max().unwrap_or(0);
+    hellos
+        .into_iter()
+        .map(|(id, answer)| match answer {
+            Ok(hello) => NodeView {
+                id,
+                http: Some(hello.http),
+                reachable: true,
+                role: hello.role,
+                term: hello.term,
+                last_log: hello.last_log,
+                committed: hello.committed,
+                applied: hello.applied,
+                lag: committed.saturating_sub(hello.applied),
+                seq: hello.seq,
+                state_hash: format!("{:032x}", hello.state_hash),
+            },
+            Err(_) => unreachable(id),
+        })
+        .collect()
+}
+
+fn unreachable(id: NodeId) -> NodeView {
+    NodeView {
+        id,
+        http: None,
+        reachable: false,
+        role: "unreachable".into(),
+        term: 0,
+        last_log: 0,
+        committed: 0,
+        applied: 0,
+        lag: 0,
+        seq: stock::Seq(0),
+        state_hash: String::new(),
+    }
+}
+
+/// Runs for the life of the node: while there is no leader, finds out why and says so once.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut leaderless_since = None;
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let waits = matches!(shared.standing(), Standing::Forming(_) | Standing::Rejoining(_));
+        let role = crate::status::local(&shared).role;
+        let led = role == Role::Leader
+            || shared.silence().is_some_and(|silence| silence <= shared.silence_max);
+        if waits || led {
+            leaderless_since = None;
+            if !waits && shared.set_standing(Standing::Member) {
+                tracing::info!("there is a leader again");
+            }
+            continue;
+        }
+        let since = *leaderless_since.get_or_insert_with(tokio::time::Instant::now);
+        if since.elapsed() < LEADERLESS_GRACE {
+            continue;
+        }
+        let why = explain(&shared).await;
+        if shared.set_standing(Standing::Leaderless(why.clone())) {
+            tracing::warn!("{why}");
+        }
+    }
+}
+
+async fn explain(shared: &Shared) -> String {
+    let hellos = formation::hellos(shared).await;
+    let ids = |wanted: &dyn Fn(&Result<_, _>) -> bool| -> Vec<NodeId> {
+        hellos.iter().filter(|(_, answer)| wanted(answer)).map(|(id, _)| *id).collect()
+    };
+    let silent = ids(&|answer| answer.is_err());
+    let empty = ids(&|answer: &Result<crate::peer::Hello, _>| {
+        answer.as_ref().is_ok_and(|hello| hello.fresh)
+    });
+    let mut why = "no leader: selling has stopped until a majority agrees".to_string();
+    if !silent.is_empty() {
+        why += &format!("; no answer from node {}: start it", list(&silent));
+    }
+    if !empty.is_empty() {
+        why += &format!(
+            "; the directory of node {} is empty: bring back its data, for an empty directory \
+             cannot vote on what was sold",
+            list(&empty)
+        );
+    }
+    why
+}

@@ -1,0 +1,185 @@
+//! The way to each peer: addresses, kept-alive connections, one call.
+
+use super::wire::{Envelope, FORMAT, FRAME_BYTES_MAX, PeerRefusal};
+use crate::types::{ClusterId, Incarnation};
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stock::{NodeId, codec};
+
+/// A TCP connect that takes longer is given up: the peer is dead or cut off.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
+/// Idle connections kept to each peer.
+const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// Who this node is, to its peers.
+#[derive(Debug)]
+pub(crate) struct Me {
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    cluster: Mutex<Option<ClusterId>>,
+}
+
+/// All peers, as this node reaches them. Clones share connections.
+#[derive(Clone)]
+pub(crate) struct Links {
+    me: Arc<Me>,
+    addresses: Arc<BTreeMap<NodeId, String>>,
+    http: reqwest::Client,
+}
+
+/// One request to one peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) to: NodeId,
+    /// The directory that is meant; none where any will do.
+    pub(crate) incarnation: Option<Incarnation>,
+    pub(crate) path: &'static str,
+    pub(crate) timeout: Duration,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    /// The request surely did not reach the peer.
+    #[error("node {to} cannot be reached: {source}")]
+    Unreachable { to: NodeId, source: reqwest::Error },
+    /// The request may have reached the peer.
+    #[error("node {to} did not answer: {source}")]
+    Broken { to: NodeId, source: reqwest::Error },
+    /// The peer took no notice of the request, and says why.
+    #[error("node {to} refused: {refusal}")]
+    Refused { to: NodeId, refusal: PeerRefusal },
+    /// The frame, or the answer, is not what this build understands.
+    #[error("node {to} and this node do not understand each other: {source}")]
+    Codec { to: NodeId, source: codec::CodecError },
+    /// `--peers` does not name this node.
+    #[error("node {to} is not among the configured peers")]
+    Unknown { to: NodeId },
+}
+
+impl PeerError {
+    /// True when the peer surely did nothing with the request.
+    pub(crate) fn surely_not_taken(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Unknown { .. } => true,
+            Self::Broken { .. } | Self::Codec { .. } => false,
+        }
+    }
+}
+
+impl Links {
+    /// Links to `addresses` (which may contain this node itself; it is never called).
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built, which no configuration of ours causes.
+    pub(crate) fn new(
+        id: NodeId,
+        incarnation: Incarnation,
+        cluster: Option<ClusterId>,
+        addresses: BTreeMap<NodeId, String>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()?;
+        let me = Arc::new(Me { id, incarnation, cluster: Mutex::new(cluster) });
+        Ok(Self { me, addresses: Arc::new(addresses), http })
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.me.id
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.me.incarnation
+    }
+
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        *self.me.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_cluster(&self, cluster: ClusterId) {
+        *self.me.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+    }
+
+    /// Every configured node, this one too.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.addresses.keys().copied()
+    }
+
+    /// Every configured node but this one.
+    pub(crate) fn others(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.ids().filter(|id| *id != self.me.id)
+    }
+
+    /// The address of a node's peer listener, as this node reaches it.
+    pub(crate) fn address(&self, id: NodeId) -> Option<&str> {
+        self.addresses.get(&id).map(String::as_str)
+    }
+
+    fn envelope(&self, call: Call) -> Envelope {
+        Envelope {
+            cluster: self.cluster(),
+            from: self.me.id,
+            from_incarnation: self.me.incarnation,
+            to: call.to,
+            to_incarnation: call.incarnation,
+            clock_ms: wall_clock_ms(),
+        }
+    }
+
+    /// Sends one request and decodes the answer.
+    ///
+    /// # Errors
+    /// [`PeerError`]; [`PeerError::surely_not_taken`] tells whether the peer may have acted on it.
+    pub(crate) async fn call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        call: Call,
+        request: &Q,
+    ) -> Result<A, PeerError> {
+        let frame_bytes_max = crate::snapshot::MANIFEST_BYTES_MAX + FRAME_BYTES_MAX;
+        let frame = codec::encode(&(self.envelope(call), request), frame_bytes_max)
+            .map_err(|source| PeerError::Codec { to: call.to, source })?;
+        let mut body = Vec::with_capacity(2 + frame.len());
+        body.extend_from_slice(&FORMAT.to_le_bytes());
+        body.extend_from_slice(&frame);
+        let answer = self.send(call, body).await?;
+        let answer: Result<A, PeerRefusal> = codec::decode(&answer, FRAME_BYTES_MAX)
+            .map_err(|source| PeerError::Codec { to: call.to, source })?;
+        answer.map_err(|refusal| PeerError::Refused { to: call.to, refusal })
+    }
+
+    async fn send(&self, call: Call, body: Vec<u8>) -> Result<bytes::Bytes, PeerError> {
+        let to = call.to;
+        let address = self.address(to).ok_or(PeerError::Unknown { to })?;
+        let failed = |source: reqwest::Error| {
+            if source.is_connect() {
+                PeerError::Unreachable { to, source }
+            } else {
+                PeerError::Broken { to, source }
+            }
+        };
+        self.http
+            .post(format!("http://{address}{}", call.path))
+            .timeout(call.timeout)
+            .body(body)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+            .map_err(failed)?
+            .bytes()
+            .await
+            .map_err(failed)
+    }
+}
+
+/// Milliseconds since the Unix epoch; 0 on a clock before it.
+pub(crate) fn wall_clock_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

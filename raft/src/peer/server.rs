@@ -1,0 +1,231 @@
+//! The peer listener: takes frames from other nodes, checks whom they are for, and acts on them.
+
+use super::link::Call;
+use super::network::SNAPSHOT_TIMEOUT;
+use super::wire::{
+    Envelope, FORMAT, FRAME_BYTES_MAX, ForwardAnswer, Hello, JoinAnswer, JoinRequest, PeerRefusal,
+    ReadIndexAnswer,
+};
+use crate::shared::{ForwardedFrame, RaftHandle, Shared};
+use crate::snapshot::{MANIFEST_BYTES_MAX, Manifest, Snapshot};
+use crate::types::{TypeConfig, Vote};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use openraft::ReadPolicy;
+use openraft::raft::{AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, VoteRequest};
+use serde::{Serialize, de::DeserializeOwned};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use stock::{NodeId, Seq, codec};
+use tokio::sync::oneshot;
+
+/// How long the fetch of one segment may take.
+const SEGMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the leader may take to confirm that it leads.
+const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Desk = State<Arc<Shared>>;
+type Taken<A> = Result<A, PeerRefusal>;
+
+/// The routes of the peer listener.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let frames = Router::new()
+        .route("/raft/append", post(append))
+        .route("/raft/vote", post(vote))
+        .route("/raft/pre-vote", post(pre_vote))
+        .route("/raft/transfer-leader", post(transfer_leader))
+        .route("/peer/hello", post(hello))
+        .route("/peer/join", post(join))
+        .route("/peer/forward", post(forward))
+        .route("/peer/read-index", post(read_index))
+        .route("/peer/segment", post(segment))
+        .layer(DefaultBodyLimit::max(usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX)));
+    let snapshot_bytes_max = MANIFEST_BYTES_MAX + FRAME_BYTES_MAX;
+    let snapshot = Router::new()
+        .route("/raft/snapshot", post(snapshot))
+        .layer(DefaultBodyLimit::max(usize::try_from(snapshot_bytes_max).unwrap_or(usize::MAX)));
+    frames.merge(snapshot).with_state(shared)
+}
+
+/// Opens a frame, checks its envelope, lets `act` work on the request, and encodes the answer.
+async fn take<Q, A, F>(
+    shared: Arc<Shared>,
+    body: Bytes,
+    act: impl FnOnce(Arc<Shared>, Envelope, Q) -> F,
+) -> Result<Vec<u8>, (StatusCode, String)>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+    F: Future<Output = Taken<A>>,
+{
+    let bad = |why: String| (StatusCode::BAD_REQUEST, why);
+    let Some((format, frame)) = body.split_at_checked(2) else {
+        return Err(bad("an empty frame".into()));
+    };
+    let answer: Taken<A> = if format == FORMAT.to_le_bytes() {
+        let (envelope, request): (Envelope, Q) =
+            codec::decode(frame, MANIFEST_BYTES_MAX + FRAME_BYTES_MAX)
+                .map_err(|error| bad(error.to_string()))?;
+        match check(&shared, &envelope).await {
+            Ok(()) => act(shared, envelope, request).await,
+            Err(refusal) => Err(refusal),
+        }
+    } else {
+        Err(PeerRefusal::Format { theirs: FORMAT })
+    };
+    codec::encode(&answer, FRAME_BYTES_MAX)
+        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// Is this frame for this node, this cluster and this directory?
+///
+/// A directory without a cluster joins the one whose membership names its incarnation: only a
+/// node that read it in a committed membership can address it so.
+async fn check(shared: &Shared, envelope: &Envelope) -> Result<(), PeerRefusal> {
+    let links = &shared.links;
+    if envelope.to != links.id() {
+        return Err(PeerRefusal::OtherNode { theirs: links.id() });
+    }
+    match envelope.to_incarnation {
+        Some(meant) if meant != links.incarnation() => {
+            return Err(PeerRefusal::OtherIncarnation { theirs: links.incarnation() });
+        }
+        _ => {}
+    }
+    match (links.cluster(), envelope.cluster) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            Err(PeerRefusal::OtherCluster { theirs: ours })
+        }
+        (None, Some(theirs)) if envelope.to_incarnation.is_some() => {
+            let unable = |error: std::io::Error| PeerRefusal::Unable(error.to_string());
+            shared.store.adopt_cluster(Some(theirs)).await.map_err(unable)?;
+            links.set_cluster(theirs);
+            tracing::info!(cluster = %theirs, "joined the cluster");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn raft(shared: &Shared) -> Taken<&RaftHandle> {
+    shared.raft().ok_or_else(|| PeerRefusal::Unable("it is starting".into()))
+}
+
+fn unable(error: impl std::fmt::Display) -> PeerRefusal {
+    PeerRefusal::Unable(error.to_string())
+}
+
+type Answer = Result<Vec<u8>, (StatusCode, String)>;
+
+async fn append(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: AppendEntriesRequest<TypeConfig>| async move {
+        shared.heard_from_leader();
+        raft(&shared)?.append_entries(request).await.map_err(unable)
+    })
+    .await
+}
+
+async fn vote(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: VoteRequest<TypeConfig>| async move {
+        raft(&shared)?.vote(request).await.map_err(unable)
+    })
+    .await
+}
+
+async fn pre_vote(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: VoteRequest<TypeConfig>| async move {
+        raft(&shared)?.pre_vote(request).await.map_err(unable)
+    })
+    .await
+}
+
+async fn transfer_leader(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: TransferLeaderRequest<TypeConfig>| async move {
+        raft(&shared)?.handle_transfer_leader(request).await.map_err(unable)
+    })
+    .await
+}
+
+async fn snapshot(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, envelope, (vote, manifest): (Vote, Bytes)| async move {
+        let manifest = Manifest::from_bytes(&manifest).map_err(unable)?;
+        install(&shared, envelope.from, vote, manifest).await
+    })
+    .await
+}
+
+/// Fetches the segments that this node lacks from the sender, then installs the snapshot.
+async fn install(
+    shared: &Shared,
+    sender: NodeId,
+    vote: Vote,
+    manifest: Manifest,
+) -> Taken<SnapshotResponse<TypeConfig>> {
+    let _one_at_a_time = shared.installing.lock().await;
+    let held = shared.snapshots.segments.list();
+    for wanted in manifest.segments.iter().filter(|wanted| !held.contains(wanted)) {
+        let call =
+            Call { to: sender, incarnation: None, path: "/peer/segment", timeout: SEGMENT_TIMEOUT };
+        let bytes: Bytes = shared.links.call(call, &wanted.first_seq).await.map_err(unable)?;
+        let segments = Arc::clone(&shared.snapshots.segments);
+        let wanted = wanted.clone();
+        tokio::task::spawn_blocking(move || segments.install_raw(&wanted, &bytes))
+            .await
+            .map_err(unable)?
+            .map_err(unable)?;
+        shared.heard_from_leader();
+    }
+    let snapshot = Snapshot { meta: manifest.meta.clone(), snapshot: Arc::new(manifest) };
+    let installed = raft(shared)?.install_full_snapshot(vote, snapshot);
+    tokio::time::timeout(SNAPSHOT_TIMEOUT, installed).await.map_err(unable)?.map_err(unable)
+}
+
+async fn segment(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, first_seq: Seq| async move {
+        let segments = Arc::clone(&shared.snapshots.segments);
+        tokio::task::spawn_blocking(move || segments.raw(first_seq))
+            .await
+            .map_err(unable)?
+            .map(Bytes::from)
+            .map_err(unable)
+    })
+    .await
+}
+
+async fn hello(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, ()| async move { Ok::<Hello, _>(shared.hello()) }).await
+}
+
+async fn join(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: JoinRequest| async move {
+        Ok::<JoinAnswer, _>(shared.note_join(request))
+    })
+    .await
+}
+
+async fn forward(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, commands: Vec<stock::Envelope>| async move {
+        let (reply, answer) = oneshot::channel();
+        if shared.forwarded.try_send(ForwardedFrame { commands, reply }).is_err() {
+            return Ok(ForwardAnswer::NotProposed);
+        }
+        // A dropped reply is an actor that stopped with the frame in hand.
+        Ok(answer.await.unwrap_or(ForwardAnswer::Unknown))
+    })
+    .await
+}
+
+async fn read_index(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, ()| async move {
+        let round = raft(&shared)?.get_read_linearizer(ReadPolicy::ReadIndex);
+        Ok(match tokio::time::timeout(READ_INDEX_TIMEOUT, round).await {
+            Ok(Ok(linearizer)) => ReadIndexAnswer::Index(linearizer.read_log_id().index()),
+            Ok(Err(_)) | Err(_) => ReadIndexAnswer::NotLeader,
+        })
+    })
+    .await
+}

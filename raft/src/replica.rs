@@ -1,0 +1,412 @@
+//! The face of this crate: one replica of the stock, opened, proposed to, read from, shut down.
+
+use crate::applied::Applied;
+use crate::apply::StateMachine;
+use crate::barrier::{Barrier, ReadError};
+use crate::formation::{self, IdentityError};
+use crate::peer::{Call, ForwardAnswer, Links, Network, router, wall_clock_ms};
+use crate::propose::encode_batch;
+use crate::segment::SegmentStore;
+use crate::shared::{ForwardedFrame, Parts, Shared};
+use crate::snapshot::SnapshotStore;
+use crate::status::{self, LocalStatus, Standing};
+use crate::store::{LogStore, StoreError};
+use crate::{diagnosis, readmission, upkeep};
+use openraft::error::{ClientWriteError, RaftError};
+use openraft::{Config, Raft, SnapshotPolicy};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use stock::{Batch, Envelope, Event, Machine, NodeId, Reply, Seq};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// The longest that peers may take for a forwarded frame beyond its deadline: the leader keeps
+/// the same deadline, and its answer needs time to come back.
+const FORWARD_GRACE: Duration = Duration::from_millis(200);
+
+/// How to open a replica.
+#[derive(Debug, Clone)]
+pub struct ReplicaConfig {
+    /// This node.
+    pub id: NodeId,
+    /// Every node's peer listener as this node reaches it; its own entry is what it binds.
+    pub peers: BTreeMap<NodeId, String>,
+    /// The address of this node's public listener, as peers should tell clients.
+    pub http: String,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Between heartbeats of a leader.
+    pub heartbeat: Duration,
+    /// A follower that hears nothing asks for votes after `election_min..election_max` more.
+    pub election_min: Duration,
+    /// See `election_min`.
+    pub election_max: Duration,
+    /// Entries between snapshots.
+    pub snapshot_entries: u64,
+    /// Entries kept in the log behind a snapshot, so that a node that lags less needs none.
+    pub keep_entries: u64,
+}
+
+/// Why a replica cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The snapshot or a segment cannot be read.
+    #[error(
+        "the snapshot in {dir} cannot be used: {source}. Move the directory away and start again: \
+         the other nodes send everything anew"
+    )]
+    Snapshot {
+        /// The data directory.
+        dir: String,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// The peer listener cannot be bound.
+    #[error("cannot listen for peers on {address}: {source}. Is this node running already?")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// This node must not join these peers.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Timeouts that contradict each other.
+    #[error("these timeouts cannot work: {0}")]
+    Timeouts(String),
+    /// Raft does not start.
+    #[error("Raft does not start: {0}")]
+    Raft(String),
+}
+
+/// What became of a proposal.
+#[derive(Debug)]
+pub enum Proposed {
+    /// Committed and applied; each command's reply, in order.
+    Decided(Vec<Reply>),
+    /// Surely not proposed: it may be proposed again as it is.
+    NotProposed,
+    /// Proposed, and the outcome is not known: it may only be tried again as a later attempt.
+    Unknown,
+}
+
+/// One replica. Clones share it.
+#[derive(Clone)]
+pub struct Replica {
+    shared: Arc<Shared>,
+    barrier: Barrier,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Replica {
+    /// Opens the directory, listens for peers, and joins or forms the cluster in the background.
+    ///
+    /// `forwarded` receives the frames that followers send while this node leads.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has been changed but, at most, the directory created.
+    pub async fn open(
+        config: ReplicaConfig,
+        forwarded: mpsc::Sender<ForwardedFrame>,
+    ) -> Result<Self, OpenError> {
+        let raft_config = raft_config(&config)?;
+        let shared = open_stores(&config, forwarded).await?;
+        listen(&config, &shared).await?;
+        if !shared.is_fresh() {
+            let hellos = formation::hellos(&shared).await;
+            formation::check_identity(&shared, &hellos)?;
+        }
+        let machine = StateMachine::new(shared.applied.clone(), shared.snapshots.clone());
+        let network = Network::new(shared.links.clone());
+        let raft = Raft::new(config.id, raft_config, network, shared.store.clone(), machine)
+            .await
+            .map_err(|error| OpenError::Raft(error.to_string()))?;
+        shared.set_raft(raft);
+        let failed = start_tasks(&shared);
+        let barrier = Barrier::start(Arc::clone(&shared));
+        Ok(Self { shared, barrier, failed })
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.shared.links.id()
+    }
+
+    /// The leader, as this node knows it.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.shared.leader()
+    }
+
+    /// Returns when the leader, as this node knows it, is another than `leader`.
+    pub async fn leader_differs_from(&self, leader: Option<NodeId>) {
+        self.shared.leader_differs_from(leader).await;
+    }
+
+    /// Stamps a batch, proposes it on this node, which should lead, and waits until it is applied.
+    ///
+    /// A [`Proposed::Decided`] is on the disks of a majority. The batch must encode to at most
+    /// [`stock::codec::BATCH_BYTES_MAX`]; a larger one is not proposed.
+    ///
+    /// # Panics
+    /// When apply did not answer every command of the batch: replicas would diverge.
+    pub async fn propose(&self, batch: &mut Batch, deadline: Instant) -> Proposed {
+        let Some(raft) = self.shared.raft() else {
+            return Proposed::NotProposed;
+        };
+        batch.stamp_ms = wall_clock_ms();
+        let proposal = match encode_batch(batch) {
+            Ok(proposal) => proposal,
+            Err(error) => {
+                tracing::error!("a batch could not be encoded: {error}");
+                return Proposed::NotProposed;
+            }
+        };
+        // A leader that is cut off never completes a write, so two other ends are needed.
+        let written = tokio::select! {
+            written = raft.client_write(proposal) => written,
+            () = self.shared.leader_differs_from(Some(self.id())) => return Proposed::Unknown,
+            () = tokio::time::sleep_until(deadline) => return Proposed::Unknown,
+        };
+        match written {
+            Ok(response) => {
+                assert_eq!(
+                    response.data.len(),
+                    batch.commands.len(),
+                    "apply answers every command of a batch"
+                );
+                Proposed::Decided(response.data)
+            }
+            // openraft refuses so before it appends.
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Proposed::NotProposed,
+            Err(_) => Proposed::Unknown,
+        }
+    }
+
+    /// Sends commands to the leader's actor as one frame, and waits for its answer.
+    pub async fn forward(
+        &self,
+        leader: NodeId,
+        commands: &[Envelope],
+        deadline: Instant,
+    ) -> Proposed {
+        let timeout = deadline.saturating_duration_since(Instant::now()) + FORWARD_GRACE;
+        let call = Call { to: leader, incarnation: None, path: "/peer/forward", timeout };
+        let answer = tokio::select! {
+            answer = self.shared.links.call(call, &commands) => answer,
+            () = self.shared.leader_differs_from(Some(leader)) => return Proposed::Unknown,
+        };
+        match answer {
+            Ok(ForwardAnswer::Decided(replies)) if replies.len() == commands.len() => {
+                Proposed::Decided(replies)
+            }
+            Ok(ForwardAnswer::NotProposed) => Proposed::NotProposed,
+            Ok(ForwardAnswer::Decided(_) | ForwardAnswer::Unknown) => Proposed::Unknown,
+            Err(error) if error.surely_not_taken() => Proposed::NotProposed,
+            Err(_) => Proposed::Unknown,
+        }
+    }
+
+    /// Looks at the machine as this node has applied it. Applies wait meanwhile.
+    pub fn read<R>(&self, look: impl FnOnce(&Machine) -> R) -> R {
+        self.shared.applied.read(look)
+    }
+
+    /// Returns when [`Replica::read`] sees everything that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`ReadError`] at the deadline.
+    pub async fn read_barrier(&self, deadline: Instant) -> Result<(), ReadError> {
+        self.barrier.pass(deadline).await
+    }
+
+    /// Waits until this node has applied the change `min_seq`; false at the deadline.
+    pub async fn wait_for_seq(&self, min_seq: Seq, deadline: Instant) -> bool {
+        let mut progress = self.shared.applied.progress();
+        let applied = progress.wait_for(|progress| progress.seq >= min_seq);
+        matches!(tokio::time::timeout_at(deadline, applied).await, Ok(Ok(_)))
+    }
+
+    /// Any change that this node has applied, from memory or from its segment file. May read disk.
+    ///
+    /// # Errors
+    /// When the segment file cannot be read, or is not what was sealed.
+    pub fn event(&self, seq: Seq) -> io::Result<Option<Event>> {
+        self.shared.applied.event(seq)
+    }
+
+    /// False when the disk is so full that this node must not propose. What it was asked before is
+    /// safe, and reads go on.
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
+    /// This node's own status.
+    pub fn status(&self) -> LocalStatus {
+        status::local(&self.shared)
+    }
+
+    /// Every configured node's status, asked now.
+    pub async fn cluster(&self) -> Vec<stock::api::NodeView> {
+        diagnosis::cluster(&self.shared).await
+    }
+
+    /// Counters of the log store.
+    pub fn store_metrics(&self) -> crate::store::StoreMetrics {
+        self.shared.store.metrics()
+    }
+
+    /// Hands leadership to another voter, if this node leads; returns when it has, or at the
+    /// deadline.
+    pub async fn step_down(&self, deadline: Instant) {
+        let me = self.id();
+        let Some(raft) = self.shared.raft() else {
+            return;
+        };
+        if !self.shared.is_leader() {
+            return;
+        }
+        let heir = self
+            .shared
+            .look(|metrics| {
+                let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
+                let replication = metrics.replication.as_ref()?;
+                replication
+                    .iter()
+                    .filter(|(id, _)| **id != me && voters.contains(id))
+                    .max_by_key(|(_, matched)| **matched)
+                    .map(|(id, _)| *id)
+            })
+            .flatten();
+        let Some(heir) = heir else {
+            return;
+        };
+        if raft.trigger().transfer_leader(heir).await.is_ok() {
+            let moved = self.shared.leader_differs_from(Some(me));
+            if tokio::time::timeout_at(deadline, moved).await.is_ok() {
+                tracing::info!("handed leadership to node {heir}");
+            }
+        }
+    }
+
+    /// Returns why, when this replica cannot go on: the process must exit.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "the replica's supervisor stopped".into(),
+        }
+    }
+
+    /// Stops Raft and closes the log store. What was acknowledged is durable already.
+    pub async fn close(&self) {
+        if let Some(raft) = self.shared.raft()
+            && let Err(error) = raft.shutdown().await
+        {
+            tracing::warn!("Raft did not shut down cleanly: {error}");
+        }
+        self.shared.store.close().await;
+    }
+}
+
+fn raft_config(config: &ReplicaConfig) -> Result<Arc<Config>, OpenError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let raft_config = Config {
+        cluster_name: "flashnode".into(),
+        heartbeat_interval: millis(config.heartbeat),
+        election_timeout_min: millis(config.election_min),
+        election_timeout_max: millis(config.election_max),
+        install_snapshot_timeout: 120_000,
+        max_payload_entries: 512,
+        max_append_entries: Some(256),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_entries),
+        max_in_snapshot_log_to_keep: config.keep_entries,
+        replication_lag_threshold: config.keep_entries.max(config.snapshot_entries),
+        purge_batch_size: 256,
+        enable_pre_vote: Some(true),
+        // The default loses acknowledged entries: a leader may have answered on its followers'
+        // disks alone, and would resume its term with a shorter log.
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        ..Config::default()
+    };
+    raft_config.validate().map(Arc::new).map_err(|error| OpenError::Timeouts(error.to_string()))
+}
+
+async fn open_stores(
+    config: &ReplicaConfig,
+    forwarded: mpsc::Sender<ForwardedFrame>,
+) -> Result<Arc<Shared>, OpenError> {
+    let (dir, id) = (config.data.clone(), config.id);
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = LogStore::open(&dir, id)?;
+        let snapshot =
+            |source: io::Error| OpenError::Snapshot { dir: dir.display().to_string(), source };
+        let segments = Arc::new(SegmentStore::open(&dir).map_err(snapshot)?);
+        let applied = Applied::new(Arc::clone(&segments));
+        let snapshots = SnapshotStore::open(&dir, segments, &applied).map_err(snapshot)?;
+        Ok::<_, OpenError>((store, applied, snapshots))
+    });
+    let (store, applied, snapshots) =
+        opened.await.map_err(|error| OpenError::Raft(error.to_string()))??;
+    let identity = store.identity();
+    let links = Links::new(config.id, identity.incarnation, identity.cluster, config.peers.clone())
+        .map_err(|error| OpenError::Raft(error.to_string()))?;
+    Ok(Arc::new(Shared::new(Parts {
+        links,
+        store,
+        applied,
+        snapshots,
+        forwarded,
+        http: config.http.clone(),
+        data: config.data.clone(),
+        silence_max: config.election_max * 2,
+    })))
+}
+
+async fn listen(config: &ReplicaConfig, shared: &Arc<Shared>) -> Result<SocketAddr, OpenError> {
+    let address = config.peers.get(&config.id).cloned().unwrap_or_default();
+    let bind = |source: io::Error| OpenError::Bind { address: address.clone(), source };
+    let listener = TcpListener::bind(&address).await.map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    let app = router(Arc::clone(shared));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // Without it a small answer may wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a peer connection without TCP_NODELAY: {error}");
+        }
+    });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!("the peer listener stopped: {error}");
+        }
+    });
+    Ok(bound)
+}
+
+/// Starts the tasks that live as long as the node; any that ends badly ends the node.
+fn start_tasks(shared: &Arc<Shared>) -> watch::Receiver<Option<String>> {
+    let (report, failed) = watch::channel(None);
+    if shared.is_fresh() {
+        let shared = Arc::clone(shared);
+        let report = report.clone();
+        shared.set_standing(Standing::Forming("looking for the other nodes".into()));
+        tokio::spawn(async move {
+            if let Err(error) = formation::run(shared).await {
+                report.send_replace(Some(error.to_string()));
+            }
+        });
+    }
+    tokio::spawn(readmission::run(Arc::clone(shared)));
+    tokio::spawn(diagnosis::run(Arc::clone(shared)));
+    tokio::spawn(upkeep::run(Arc::clone(shared), report));
+    failed
+}

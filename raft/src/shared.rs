@@ -1,0 +1,234 @@
+//! What the tasks of one replica share: the links to its peers, its stores, the Raft handle.
+
+use crate::applied::Applied;
+use crate::apply::StateMachine;
+use crate::peer::{ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
+use crate::snapshot::SnapshotStore;
+use crate::status::Standing;
+use crate::store::LogStore;
+use crate::types::{Incarnation, TypeConfig};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Raft, RaftMetrics, ServerState};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use stock::{Envelope, NodeId};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
+type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+
+/// Commands that a follower sent here because this node leads. Its actor merges them into its
+/// next batch, and answers each in order.
+#[derive(Debug)]
+pub struct ForwardedFrame {
+    /// The commands.
+    pub commands: Vec<Envelope>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<ForwardAnswer>,
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) links: Links,
+    pub(crate) store: LogStore,
+    pub(crate) applied: Applied,
+    pub(crate) snapshots: SnapshotStore,
+    /// Frames from followers, for the stock actor.
+    pub(crate) forwarded: mpsc::Sender<ForwardedFrame>,
+    /// The address of the public listener, as others should tell clients.
+    pub(crate) http: String,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// A follower that heard nothing from a leader for this long is not ready.
+    pub(crate) silence_max: Duration,
+    /// Held while a received snapshot is fetched and installed.
+    pub(crate) installing: tokio::sync::Mutex<()>,
+    /// Wakes the readmission task.
+    pub(crate) join_noted: Notify,
+    joins: Mutex<BTreeMap<NodeId, Incarnation>>,
+    heard: Mutex<Option<Instant>>,
+    standing: Mutex<Standing>,
+    room: AtomicBool,
+    raft: OnceLock<(RaftHandle, Metrics)>,
+}
+
+/// What a replica is made of, before Raft runs.
+pub(crate) struct Parts {
+    pub(crate) links: Links,
+    pub(crate) store: LogStore,
+    pub(crate) applied: Applied,
+    pub(crate) snapshots: SnapshotStore,
+    pub(crate) forwarded: mpsc::Sender<ForwardedFrame>,
+    pub(crate) http: String,
+    pub(crate) data: PathBuf,
+    pub(crate) silence_max: Duration,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            links: parts.links,
+            store: parts.store,
+            applied: parts.applied,
+            snapshots: parts.snapshots,
+            forwarded: parts.forwarded,
+            http: parts.http,
+            data: parts.data,
+            silence_max: parts.silence_max,
+            installing: tokio::sync::Mutex::new(()),
+            join_noted: Notify::new(),
+            joins: Mutex::new(BTreeMap::new()),
+            heard: Mutex::new(None),
+            standing: Mutex::new(Standing::Member),
+            room: AtomicBool::new(true),
+            raft: OnceLock::new(),
+        }
+    }
+
+    /// The Raft handle; none while the node starts.
+    pub(crate) fn raft(&self) -> Option<&RaftHandle> {
+        self.raft.get().map(|(raft, _)| raft)
+    }
+
+    /// Called once, when Raft runs.
+    ///
+    /// # Panics
+    /// When called twice.
+    pub(crate) fn set_raft(&self, raft: RaftHandle) {
+        let metrics = raft.metrics();
+        assert!(self.raft.set((raft, metrics)).is_ok(), "Raft starts once");
+    }
+
+    /// Looks at Raft's newest metrics without cloning them.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&RaftMetrics<TypeConfig>) -> R) -> Option<R> {
+        self.raft.get().map(|(_, metrics)| look(&metrics.borrow_watched()))
+    }
+
+    /// The leader as this node knows it. A leader that cannot reach a majority still names itself.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.look(|metrics| metrics.current_leader).flatten()
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.look(|metrics| metrics.state == ServerState::Leader).unwrap_or(false)
+    }
+
+    pub(crate) fn heard_from_leader(&self) {
+        *lock(&self.heard) = Some(Instant::now());
+    }
+
+    /// Since when no leader was heard.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        lock(&self.heard).map(|at| at.elapsed())
+    }
+
+    /// Whether the disk has room for more proposals.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it has; true when that changed.
+    pub(crate) fn set_room(&self, room: bool) -> bool {
+        self.room.swap(room, Ordering::Relaxed) != room
+    }
+
+    /// How this node stands to the cluster.
+    pub(crate) fn standing(&self) -> Standing {
+        lock(&self.standing).clone()
+    }
+
+    /// Changes the standing; true when it differs from the last.
+    pub(crate) fn set_standing(&self, standing: Standing) -> bool {
+        let mut current = lock(&self.standing);
+        let differs = *current != standing;
+        *current = standing;
+        differs
+    }
+
+    /// Returns when the leader, as this node knows it, is another than `leader`.
+    pub(crate) async fn leader_differs_from(&self, leader: Option<NodeId>) {
+        let Some((_, metrics)) = self.raft.get() else {
+            return;
+        };
+        let mut metrics = metrics.clone();
+        while metrics.borrow_watched().current_leader == leader {
+            if metrics.changed().await.is_err() {
+                // Raft has stopped: there is no leader any more.
+                return;
+            }
+        }
+    }
+
+    /// Notes that a node wants in with a new directory.
+    pub(crate) fn note_join(&self, request: JoinRequest) -> JoinAnswer {
+        if !self.is_leader() {
+            return JoinAnswer::NotLeader(self.leader());
+        }
+        let votes = self
+            .look(|metrics| {
+                let membership = metrics.membership_config.membership();
+                let known = membership.get_node(&request.id);
+                known.is_some_and(|node| node.incarnation == request.incarnation)
+                    && membership.voter_ids().any(|id| id == request.id)
+            })
+            .unwrap_or(false);
+        if votes {
+            lock(&self.joins).remove(&request.id);
+            return JoinAnswer::Voter;
+        }
+        let noted = lock(&self.joins).insert(request.id, request.incarnation);
+        if noted != Some(request.incarnation) {
+            tracing::info!(
+                node = request.id.0,
+                "node {} comes with an empty directory; replacing its vote",
+                request.id
+            );
+        }
+        self.join_noted.notify_one();
+        JoinAnswer::Noted
+    }
+
+    /// Who wants in.
+    pub(crate) fn joins(&self) -> BTreeMap<NodeId, Incarnation> {
+        lock(&self.joins).clone()
+    }
+
+    /// Forgets a request that was carried out.
+    pub(crate) fn joined(&self, id: NodeId) {
+        lock(&self.joins).remove(&id);
+    }
+
+    /// True when the directory holds nothing that a cluster could depend on.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.store.is_fresh() && self.snapshots.current().is_none()
+    }
+
+    /// What this node says of itself.
+    pub(crate) fn hello(&self) -> Hello {
+        let status = crate::status::local(self);
+        Hello {
+            id: self.links.id(),
+            incarnation: self.links.incarnation(),
+            cluster: self.links.cluster(),
+            fresh: self.is_fresh(),
+            peers: self.links.ids().collect(),
+            http: self.http.clone(),
+            role: status.role.to_string(),
+            term: status.term,
+            leader: status.leader,
+            last_log: status.last_log,
+            committed: status.committed,
+            applied: status.applied,
+            seq: status.seq,
+            state_hash: status.state_hash,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The newest events in memory: those that no sealed segment file holds yet, and some that do.
+//!
+//! Owned by the applied state, under its lock. Events stand in chunks aligned to segments, so a
+//! full chunk is exactly the content of one segment file, and a snapshot shares it instead of
+//! copying it.
+
+use crate::segment::SEGMENT_EVENTS;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use stock::{Event, Seq};
+
+/// Full chunks that stay in memory after they were sealed: readers of recent events need no file.
+const SEALED_CHUNKS_KEPT: usize = 2;
+
+/// Consecutive events, up to and including the newest.
+#[derive(Debug, Default)]
+pub(crate) struct EventTail {
+    /// Full, aligned chunks, oldest first.
+    full: VecDeque<Arc<Vec<Event>>>,
+    /// The chunk that is being filled. Shorter than a segment.
+    partial: Vec<Event>,
+}
+
+/// What a snapshot takes of the tail: everything, cheaply.
+#[derive(Debug)]
+pub(crate) struct TailCopy {
+    pub(crate) full: Vec<Arc<Vec<Event>>>,
+    pub(crate) partial: Vec<Event>,
+}
+
+impl EventTail {
+    /// A tail that starts after the sealed segments, with the events of a manifest.
+    pub(crate) fn from_partial(partial: Vec<Event>) -> Self {
+        assert!(
+            partial.len() < SEGMENT_EVENTS,
+            "a partial chunk holds {} events, a segment's worth or more",
+            partial.len()
+        );
+        Self { full: VecDeque::new(), partial }
+    }
+
+    /// Adds the next event.
+    ///
+    /// # Panics
+    /// When its `seq` does not follow the last one.
+    pub(crate) fn push(&mut self, event: Event) {
+        if let Some(last) = self.partial.last() {
+            assert_eq!(event.seq.0, last.seq.0 + 1, "events are dense");
+        } else {
+            assert_eq!(
+                (event.seq.0 - 1) % SEGMENT_EVENTS as u64,
+                0,
+                "a chunk starts where a segment starts"
+            );
+            self.partial.reserve(SEGMENT_EVENTS.min(1024));
+        }
+        self.partial.push(event);
+        if self.partial.len() == SEGMENT_EVENTS {
+            self.full.push_back(Arc::new(std::mem::take(&mut self.partial)));
+        }
+    }
+
+    /// The event with this number, when it is still in memory.
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Event> {
+        let first = self.first_seq()?;
+        let offset = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
+        let (chunk, at) = (offset / SEGMENT_EVENTS, offset % SEGMENT_EVENTS);
+        match self.full.get(chunk) {
+            Some(full) => full.get(at),
+            None if chunk == self.full.len() => self.partial.get(at),
+            None => None,
+        }
+    }
+
+    /// The oldest event in memory.
+    pub(crate) fn first_seq(&self) -> Option<Seq> {
+        let oldest = self.full.front().map_or(&self.partial, |chunk| &**chunk);
+        oldest.first().map(|event| event.seq)
+    }
+
+    /// All of it, full chunks shared.
+    pub(crate) fn copy(&self) -> TailCopy {
+        TailCopy { full: self.full.iter().cloned().collect(), partial: self.partial.clone() }
+    }
+
+    /// Drops chunks that a segment file holds, except the newest few.
+    pub(crate) fn forget_sealed(&mut self, sealed_up_to: Seq) {
+        while self.full.len() > SEALED_CHUNKS_KEPT {
+            let sealed = self
+                .full
+                .front()
+                .and_then(|chunk| chunk.last())
+                .is_some_and(|event| event.seq <= sealed_up_to);
+            if !sealed {
+                return;
+            }
+            self.full.pop_front();
+        }
+    }
+}
