@@ -44,11 +44,7 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     if !known.contains(&level.as_str()) {
         return Err("there is no such level".to_owned());
     }
-    let libraries = if matches!(level.as_str(), "off" | "error") {
-        &level
-    } else {
-        "warn"
-    };
+    let libraries = if matches!(level.as_str(), "off" | "error") { &level } else { "warn" };
     let ours = OURS.map(|target| format!("{target}={level}")).join(",");
     EnvFilter::try_new(format!("{libraries},{ours}")).map_err(|error| error.to_string())
 }
@@ -64,18 +60,13 @@ pub(crate) fn start(config: &Config) {
 }
 
 fn install(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
         LogFormat::Human => {
             let terminal = std::io::stderr().is_terminal();
             let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let lines = lines
-                .compact()
-                .with_target(false)
-                .with_ansi(terminal && !no_color);
+            let lines = lines.compact().with_target(false).with_ansi(terminal && !no_color);
             if terminal {
                 lines.with_timer(TimeOfDay).finish().try_init()
             } else {
@@ -90,9 +81,7 @@ struct TimeOfDay;
 
 impl FormatTime for TimeOfDay {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         write_time_of_day(writer, since.as_millis())
     }
 }
@@ -100,11 +89,7 @@ impl FormatTime for TimeOfDay {
 fn write_time_of_day(writer: &mut impl fmt::Write, unix_ms: u128) -> fmt::Result {
     let (seconds, ms) = (unix_ms / 1000 % 86_400, unix_ms % 1000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    write!(
-        writer,
-        "{hours:02}:{minutes:02}:{:02}.{ms:03}Z",
-        seconds % 60
-    )
+    write!(writer, "{hours:02}:{minutes:02}:{:02}.{ms:03}Z", seconds % 60)
 }
 
 #[cfg(test)]
@@ -119,12 +104,8 @@ mod tests {
             ("off", "off,flashnode=off,raft=off,stock=off"),
             ("warn,openraft=debug", "warn,openraft=debug"),
         ] {
-            let mut got: Vec<String> = filter(level)
-                .unwrap()
-                .to_string()
-                .split(',')
-                .map(str::to_owned)
-                .collect();
+            let mut got: Vec<String> =
+                filter(level).unwrap().to_string().split(',').map(str::to_owned).collect();
             let mut want: Vec<String> = want.split(',').map(str::to_owned).collect();
             got.sort();
             want.sort();

@@ -46,14 +46,12 @@ const CODES: [(u16, &str); 17] = [
 ];
 
 /// Upper bounds of the request durations, in seconds: fine where buys are, up to the deadline.
-const DURATION_BUCKETS: [f64; 14] = [
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-];
+const DURATION_BUCKETS: [f64; 14] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// Upper bounds of the commands of one batch.
-const BATCH_BUCKETS: [f64; 13] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
-];
+const BATCH_BUCKETS: [f64; 13] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
 
 /// How a buy ended, as the metrics tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,12 +141,8 @@ impl Metrics {
             duration: durations.with_label_values(&[route.path()]),
             codes: [const { OnceLock::new() }; CODES.len()],
         };
-        let buys = counters(
-            &registry,
-            "flashnode_buys_total",
-            "Buys, by how they ended",
-            &["outcome"],
-        )?;
+        let buys =
+            counters(&registry, "flashnode_buys_total", "Buys, by how they ended", &["outcome"])?;
         let sale = counters(
             &registry,
             "flash_sale_requests_total",
@@ -156,11 +150,8 @@ impl Metrics {
             &["status"],
         )?;
         let batch_commands = Histogram::with_opts(
-            HistogramOpts::new(
-                "flashnode_batch_commands",
-                "Commands of each proposed batch",
-            )
-            .buckets(BATCH_BUCKETS.to_vec()),
+            HistogramOpts::new("flashnode_batch_commands", "Commands of each proposed batch")
+                .buckets(BATCH_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(batch_commands.clone()))?;
         let proposals_in_flight = IntGauge::new(
@@ -176,10 +167,7 @@ impl Metrics {
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
-            buys: BuyOutcome::ALL
-                .iter()
-                .map(|(_, name)| buys.with_label_values(&[name]))
-                .collect(),
+            buys: BuyOutcome::ALL.iter().map(|(_, name)| buys.with_label_values(&[name])).collect(),
             sale_success: sale.with_label_values(&["success"]),
             sale_fail: sale.with_label_values(&["fail"]),
             registry,
@@ -194,16 +182,10 @@ impl Metrics {
     pub(crate) fn observe_request(&self, route: Route, code: StatusCode, took: Duration) {
         let families = &self.0.routes[route as usize];
         families.duration.observe(took.as_secs_f64());
-        let position = CODES
-            .iter()
-            .position(|(known, _)| *known == code.as_u16())
-            .unwrap_or(CODES.len() - 1);
+        let position =
+            CODES.iter().position(|(known, _)| *known == code.as_u16()).unwrap_or(CODES.len() - 1);
         families.codes[position]
-            .get_or_init(|| {
-                self.0
-                    .requests
-                    .with_label_values(&[route.path(), CODES[position].1])
-            })
+            .get_or_init(|| self.0.requests.with_label_values(&[route.path(), CODES[position].1]))
             .inc();
     }
 
@@ -257,11 +239,7 @@ fn counters(
 }
 
 fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {
-    let profile = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let opts = Opts::new("flashnode_build_info", "The build that runs; always 1")
         .const_label("version", env!("CARGO_PKG_VERSION"))
         .const_label("profile", profile);
@@ -295,11 +273,7 @@ mod tests {
             applied: 19,
             seq: Seq(17),
             store,
-            products: vec![ProductGauges {
-                sku: Sku::new("shoe").unwrap(),
-                available: 2,
-                sold: 8,
-            }],
+            products: vec![ProductGauges { sku: Sku::new("shoe").unwrap(), available: 2, sold: 8 }],
         }
     }
 
@@ -318,9 +292,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_micros(700));
         metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_secs(9));
-        metrics
-            .clone()
-            .observe_request(Route::Livez, StatusCode::IM_A_TEAPOT, Duration::ZERO);
+        metrics.clone().observe_request(Route::Livez, StatusCode::IM_A_TEAPOT, Duration::ZERO);
         metrics.observe_buy(BuyOutcome::Accepted);
         metrics.observe_buy(BuyOutcome::Replayed);
         metrics.observe_buy(BuyOutcome::SoldOut);
@@ -357,25 +329,16 @@ mod tests {
             "flashnode_stock_available{product=\"shoe\"} 2",
             "flashnode_stock_sold{product=\"shoe\"} 8",
         ] {
-            assert!(
-                text.lines().any(|have| have == line),
-                "{line}\nis not in\n{text}"
-            );
+            assert!(text.lines().any(|have| have == line), "{line}\nis not in\n{text}");
         }
         assert!(text.contains("flashnode_build_info{"));
-        assert!(
-            !text.contains("code=\"503\""),
-            "no series for what never happened"
-        );
+        assert!(!text.contains("code=\"503\""), "no series for what never happened");
     }
 
     #[test]
     fn each_family_is_described_once() {
         let text = Metrics::new().unwrap().render(&scrape()).unwrap();
-        let mut types: Vec<_> = text
-            .lines()
-            .filter(|line| line.starts_with("# TYPE"))
-            .collect();
+        let mut types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
         let count = types.len();
         types.sort_unstable();
         types.dedup();

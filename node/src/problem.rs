@@ -214,10 +214,7 @@ impl Problem {
             ),
             Refusal::RestockOutOfRange { available } => Self::new(
                 Kind::RestockOutOfRange,
-                format!(
-                    "{} {available} are available.",
-                    Kind::RestockOutOfRange.meaning()
-                ),
+                format!("{} {available} are available.", Kind::RestockOutOfRange.meaning()),
             )
             .remaining(*available),
             Refusal::KeyReused => Self::plain(Kind::KeyReused),
@@ -303,10 +300,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         // 404, 405 and 410 may be cached unless told otherwise, and all of them may change.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after {
@@ -317,10 +311,7 @@ impl IntoResponse for Problem {
             headers.insert(stock::api::HEADER_SEQ, HeaderValue::from(seq.0));
         }
         if self.replayed {
-            headers.insert(
-                stock::api::HEADER_REPLAYED,
-                HeaderValue::from_static("true"),
-            );
+            headers.insert(stock::api::HEADER_REPLAYED, HeaderValue::from_static("true"));
         }
         response
     }
@@ -334,9 +325,7 @@ mod tests {
 
     fn headers_and_body(problem: Problem) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
         let (parts, body) = problem.into_response().into_parts();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let bytes = runtime.block_on(to_bytes(body, 4096)).unwrap();
         (parts.status, parts.headers, bytes.to_vec())
     }
@@ -348,24 +337,9 @@ mod tests {
             (Refusal::UnknownProduct, 404, "unknown-product", None),
             (Refusal::ProductDiffers, 409, "product-differs", None),
             (Refusal::SoldOut, 410, "sold-out", Some(0)),
-            (
-                Refusal::Insufficient { remaining: 3 },
-                409,
-                "insufficient",
-                Some(3),
-            ),
-            (
-                Refusal::LimitReached { limit, bought: 2 },
-                409,
-                "limit-reached",
-                None,
-            ),
-            (
-                Refusal::RestockOutOfRange { available: 4 },
-                409,
-                "restock-out-of-range",
-                Some(4),
-            ),
+            (Refusal::Insufficient { remaining: 3 }, 409, "insufficient", Some(3)),
+            (Refusal::LimitReached { limit, bought: 2 }, 409, "limit-reached", None),
+            (Refusal::RestockOutOfRange { available: 4 }, 409, "restock-out-of-range", Some(4)),
             (Refusal::KeyReused, 422, "key-reused", None),
             (Refusal::TooManyProducts, 409, "too-many-products", None),
         ];
@@ -386,47 +360,19 @@ mod tests {
     #[test]
     fn the_three_outcomes_stay_apart() {
         let table = [
-            (
-                Problem::of_not_proposed(NotProposed::MailboxFull),
-                503,
-                "overloaded",
-                "1",
-            ),
-            (
-                Problem::of_not_proposed(NotProposed::NoLeader),
-                503,
-                "no-leader",
-                "1",
-            ),
-            (
-                Problem::of_not_proposed(NotProposed::DiskFull),
-                503,
-                "storage-full",
-                "5",
-            ),
-            (
-                Problem::of_not_proposed(NotProposed::ShuttingDown),
-                503,
-                "shutting-down",
-                "1",
-            ),
+            (Problem::of_not_proposed(NotProposed::MailboxFull), 503, "overloaded", "1"),
+            (Problem::of_not_proposed(NotProposed::NoLeader), 503, "no-leader", "1"),
+            (Problem::of_not_proposed(NotProposed::DiskFull), 503, "storage-full", "5"),
+            (Problem::of_not_proposed(NotProposed::ShuttingDown), 503, "shutting-down", "1"),
             (Problem::outcome_unknown(), 504, "outcome-unknown", "1"),
             (Problem::of_read(ReadError::NoLeader), 503, "no-leader", "1"),
-            (
-                Problem::of_read(ReadError::Timeout),
-                503,
-                "read-timeout",
-                "1",
-            ),
+            (Problem::of_read(ReadError::Timeout), 503, "read-timeout", "1"),
             (Problem::lagging(), 503, "lagging", "1"),
         ];
         for (problem, status, name, retry_after) in table {
             let (got, headers, body) = headers_and_body(problem);
             let body: stock::api::Problem = serde_json::from_slice(&body).unwrap();
-            assert_eq!(
-                (got.as_u16(), body.kind),
-                (status, format!("/problems/{name}"))
-            );
+            assert_eq!((got.as_u16(), body.kind), (status, format!("/problems/{name}")));
             assert_eq!(headers["retry-after"], retry_after);
             assert!(body.retry_after_ms.is_some());
         }
@@ -446,10 +392,7 @@ mod tests {
         assert_eq!(paths.len(), Kind::ALL.len());
         for kind in Kind::ALL {
             let status = kind.status();
-            assert!(
-                status.is_client_error() || status.is_server_error(),
-                "{kind:?}"
-            );
+            assert!(status.is_client_error() || status.is_server_error(), "{kind:?}");
             assert!(kind.meaning().ends_with('.'), "{kind:?}");
         }
         // 500 is what an invalid literal would fall back to.

@@ -32,9 +32,7 @@ const IP_PORT: &str = "IP:PORT, such as 127.0.0.1:8101 or 0.0.0.0:8101, with a p
 pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigError> {
     let id = match given.id {
         Some(0) => {
-            return Err(ConfigError::BadId {
-                found: "0".to_owned(),
-            });
+            return Err(ConfigError::BadId { found: "0".to_owned() });
         }
         Some(id) => NodeId(id),
         None => return Err(ConfigError::NoId),
@@ -50,14 +48,8 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let http = http(id, given.http.or(own_http), &peer)?;
     let advertise_http = advertise(http, given.advertise_http.or(own_advertise))?;
     let times = Times {
-        deadline_ms: given
-            .deadline_ms
-            .or(file.deadline_ms)
-            .unwrap_or(DEADLINE_MS_DEFAULT),
-        heartbeat_ms: given
-            .heartbeat_ms
-            .or(file.heartbeat_ms)
-            .unwrap_or(HEARTBEAT_MS_DEFAULT),
+        deadline_ms: given.deadline_ms.or(file.deadline_ms).unwrap_or(DEADLINE_MS_DEFAULT),
+        heartbeat_ms: given.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(HEARTBEAT_MS_DEFAULT),
         election_min_ms: given
             .election_min_ms
             .or(file.election_min_ms)
@@ -68,45 +60,29 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
             .unwrap_or(ELECTION_MAX_MS_DEFAULT),
     };
     times.check()?;
-    let snapshot_entries = given
-        .snapshot_entries
-        .or(file.snapshot_entries)
-        .unwrap_or(SNAPSHOT_ENTRIES_DEFAULT);
-    let keep_entries = given
-        .keep_entries
-        .or(file.keep_entries)
-        .unwrap_or(KEEP_ENTRIES_DEFAULT);
+    let snapshot_entries =
+        given.snapshot_entries.or(file.snapshot_entries).unwrap_or(SNAPSHOT_ENTRIES_DEFAULT);
+    let keep_entries = given.keep_entries.or(file.keep_entries).unwrap_or(KEEP_ENTRIES_DEFAULT);
     within("--snapshot-entries", snapshot_entries, SNAPSHOT_ENTRIES)?;
     within("--keep-entries", keep_entries, KEEP_ENTRIES)?;
-    let log_level = given
-        .log_level
-        .or(file.log_level)
-        .unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
+    let log_level =
+        given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
-        return Err(ConfigError::BadLogLevel {
-            found: log_level,
-            why,
-        });
+        return Err(ConfigError::BadLogLevel { found: log_level, why });
     }
     Ok(Config {
         id,
         peers,
         http,
         advertise_http,
-        data: given
-            .data
-            .or(own_data)
-            .unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
+        data: given.data.or(own_data).unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
         deadline: Duration::from_millis(times.deadline_ms),
         heartbeat: Duration::from_millis(times.heartbeat_ms),
         election_min: Duration::from_millis(times.election_min_ms),
         election_max: Duration::from_millis(times.election_max_ms),
         snapshot_entries,
         keep_entries,
-        log_format: given
-            .log_format
-            .or(file.log_format)
-            .unwrap_or(LogFormat::Human),
+        log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
     })
 }
@@ -142,14 +118,8 @@ fn peers(
     file: &[NodeEntry],
 ) -> Result<BTreeMap<NodeId, String>, ConfigError> {
     let entries = match given {
-        Some(text) => text
-            .split(',')
-            .map(peer_entry)
-            .collect::<Result<Vec<_>, _>>()?,
-        None => file
-            .iter()
-            .map(|entry| (entry.id, entry.peer.clone()))
-            .collect(),
+        Some(text) => text.split(',').map(peer_entry).collect::<Result<Vec<_>, _>>()?,
+        None => file.iter().map(|entry| (entry.id, entry.peer.clone())).collect(),
     };
     if entries.is_empty() {
         return Err(ConfigError::NoPeers { id });
@@ -157,9 +127,7 @@ fn peers(
     let mut peers: BTreeMap<NodeId, String> = BTreeMap::new();
     for (number, address) in entries {
         if number == 0 {
-            return Err(ConfigError::BadId {
-                found: "0".to_owned(),
-            });
+            return Err(ConfigError::BadId { found: "0".to_owned() });
         }
         let number = NodeId(number);
         let address = host_port(&format!("the peer listener of node {number}"), &address)?;
@@ -179,10 +147,7 @@ fn peers(
     }
     if !peers.contains_key(&id) {
         let known: Vec<String> = peers.keys().map(ToString::to_string).collect();
-        return Err(ConfigError::NotAPeer {
-            id,
-            known: known.join(", "),
-        });
+        return Err(ConfigError::NotAPeer { id, known: known.join(", ") });
     }
     if !matches!(peers.len(), 1 | 3 | 5) {
         return Err(ConfigError::BadCount { count: peers.len() });
@@ -191,14 +156,10 @@ fn peers(
 }
 
 fn peer_entry(entry: &str) -> Result<(u64, String), ConfigError> {
-    let bad = || ConfigError::BadPeer {
-        found: entry.to_owned(),
-    };
+    let bad = || ConfigError::BadPeer { found: entry.to_owned() };
     let (id, address) = entry.split_once('=').ok_or_else(bad)?;
     let id = id.trim();
-    let id = id.parse().map_err(|_| ConfigError::BadId {
-        found: id.to_owned(),
-    })?;
+    let id = id.parse().map_err(|_| ConfigError::BadId { found: id.to_owned() })?;
     Ok((id, address.to_owned()))
 }
 
@@ -212,10 +173,7 @@ fn host_port(what: &str, text: &str) -> Result<String, ConfigError> {
     let text = text.trim();
     let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
     let port: u16 = port.parse().map_err(|_| bad())?;
-    let host_is_one = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    let host_is_one = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(ipv6) => ipv6.parse::<Ipv6Addr>().is_ok(),
         None => {
             !host.is_empty()
@@ -233,13 +191,11 @@ fn host_port(what: &str, text: &str) -> Result<String, ConfigError> {
 /// An address that this machine binds.
 fn bind_address(what: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     let address: Option<SocketAddr> = text.trim().parse().ok();
-    address
-        .filter(|address| address.port() != 0)
-        .ok_or_else(|| ConfigError::BadAddress {
-            what: what.to_owned(),
-            found: text.to_owned(),
-            rule: IP_PORT,
-        })
+    address.filter(|address| address.port() != 0).ok_or_else(|| ConfigError::BadAddress {
+        what: what.to_owned(),
+        found: text.to_owned(),
+        rule: IP_PORT,
+    })
 }
 
 fn http(id: NodeId, given: Option<String>, peer: &str) -> Result<SocketAddr, ConfigError> {
@@ -251,10 +207,7 @@ fn http(id: NodeId, given: Option<String>, peer: &str) -> Result<SocketAddr, Con
     let peer_address: Option<SocketAddr> = peer.replacen("localhost", "127.0.0.1", 1).parse().ok();
     match peer_address {
         Some(address) if address.port() == http.port() && overlap(address.ip(), http.ip()) => {
-            Err(ConfigError::SamePort {
-                http,
-                peer: peer.to_owned(),
-            })
+            Err(ConfigError::SamePort { http, peer: peer.to_owned() })
         }
         _ => Ok(http),
     }
@@ -283,9 +236,7 @@ fn within(name: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Conf
         return Ok(());
     }
     let (min, max) = range.into_inner();
-    Err(ConfigError::OutOfRange(format!(
-        "{name} {value} is out of range; use {min} to {max}"
-    )))
+    Err(ConfigError::OutOfRange(format!("{name} {value} is out of range; use {min} to {max}")))
 }
 
 // Every one is in milliseconds, and says so wherever it is read.
@@ -299,12 +250,7 @@ struct Times {
 
 impl Times {
     fn check(&self) -> Result<(), ConfigError> {
-        let Self {
-            deadline_ms,
-            heartbeat_ms,
-            election_min_ms,
-            election_max_ms,
-        } = *self;
+        let Self { deadline_ms, heartbeat_ms, election_min_ms, election_max_ms } = *self;
         within("--deadline-ms", deadline_ms, DEADLINE_MS)?;
         within("--heartbeat-ms", heartbeat_ms, HEARTBEAT_MS)?;
         within("--election-min-ms", election_min_ms, ELECTION_MS)?;

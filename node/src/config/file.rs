@@ -37,10 +37,8 @@ pub(super) struct NodeEntry {
 /// # Errors
 /// [`ConfigError::FileUnreadable`]; [`ConfigError::FileInvalid`] with line and column.
 pub(super) fn read(path: &Path) -> Result<ClusterFile, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::FileUnreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| ConfigError::FileInvalid {
         path: path.to_owned(),
         why: error.to_string().trim_end().to_owned(),

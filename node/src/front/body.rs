@@ -43,13 +43,8 @@ pub(super) async fn read(
 }
 
 fn is_json(content_type: &[u8]) -> bool {
-    let end = content_type
-        .iter()
-        .position(|byte| *byte == b';')
-        .unwrap_or(content_type.len());
-    content_type[..end]
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/json")
+    let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
+    content_type[..end].trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 /// Nearly every body is one frame, which is then taken as it is.
@@ -72,11 +67,7 @@ fn append(whole: &Bytes, part: &Bytes) -> Result<Bytes, Problem> {
     if whole.len() + part.len() > BODY_BYTES_MAX {
         return Err(Problem::plain(Kind::TooLarge));
     }
-    Ok(if whole.is_empty() {
-        part.clone()
-    } else {
-        [whole.as_ref(), part].concat().into()
-    })
+    Ok(if whole.is_empty() { part.clone() } else { [whole.as_ref(), part].concat().into() })
 }
 
 /// Parses a body into its shape.
@@ -149,11 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn sizes() {
-        for (bytes, taken) in [
-            (0, true),
-            (BODY_BYTES_MAX, true),
-            (BODY_BYTES_MAX + 1, false),
-        ] {
+        for (bytes, taken) in [(0, true), (BODY_BYTES_MAX, true), (BODY_BYTES_MAX + 1, false)] {
             let got = read_as(None, Body::from(vec![b' '; bytes])).await;
             match got {
                 Ok(body) => assert!(taken && body.len() == bytes, "{bytes}"),

@@ -106,11 +106,7 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     };
     let deadline = state.deadline();
     let answer = state.stock.ask(envelope, deadline).await;
-    let asked = Asked {
-        shape: &shape,
-        quantity,
-        request_id: key.text(),
-    };
+    let asked = Asked { shape: &shape, quantity, request_id: key.text() };
     let answer = answer_to(&state, &asked, answer, deadline).await;
     Ok(respond(&state, answer, key))
 }
@@ -141,27 +137,18 @@ async fn answer_to(
         }
         Answer::Unknown => return (BuyOutcome::Unknown, Err(Problem::outcome_unknown())),
     };
-    let Reply {
-        seq,
-        replayed,
-        outcome,
-    } = reply;
+    let Reply { seq, replayed, outcome } = reply;
     match outcome {
         Outcome::Bought { remaining } if !replayed => {
             (BuyOutcome::Accepted, accepted(state, asked, seq, remaining))
         }
-        Outcome::Bought { remaining } => (
-            BuyOutcome::Replayed,
-            accepted(state, asked, seq, remaining).map(mark_replayed),
-        ),
+        Outcome::Bought { remaining } => {
+            (BuyOutcome::Replayed, accepted(state, asked, seq, remaining).map(mark_replayed))
+        }
         Outcome::BoughtBefore { order } => bought_before(state, asked, order, deadline).await,
         Outcome::Refused(refusal) => {
             let problem = Problem::of_refusal(&refusal, seq);
-            let problem = if replayed {
-                problem.replayed()
-            } else {
-                problem
-            };
+            let problem = if replayed { problem.replayed() } else { problem };
             (outcome_of(&refusal), Err(problem))
         }
         Outcome::ProductCreated(_) | Outcome::ProductUnchanged(_) | Outcome::Restocked(_) => {
@@ -203,10 +190,7 @@ async fn bought_before(
         Ok(Some((_, stored))) => stored,
         Ok(None) => {
             let why = format!("change {order} should be an order and is none");
-            return (
-                BuyOutcome::Unknown,
-                Err(Problem::internal("show an order again", &why)),
-            );
+            return (BuyOutcome::Unknown, Err(Problem::internal("show an order again", &why)));
         }
         Err(problem) => return (BuyOutcome::Unknown, Err(problem)),
     };
@@ -215,16 +199,10 @@ async fn bought_before(
             let answer = accepted(state, asked, order, stored.remaining).map(mark_replayed);
             (BuyOutcome::Replayed, answer)
         }
-        Same::Key => (
-            BuyOutcome::KeyReused,
-            Err(Problem::of_refusal(&Refusal::KeyReused, order)),
-        ),
+        Same::Key => (BuyOutcome::KeyReused, Err(Problem::of_refusal(&Refusal::KeyReused, order))),
         Same::Fingerprint => {
             let why = format!("order {order} is of another request");
-            (
-                BuyOutcome::Unknown,
-                Err(Problem::internal("show an order again", &why)),
-            )
+            (BuyOutcome::Unknown, Err(Problem::internal("show an order again", &why)))
         }
     }
 }
@@ -276,9 +254,7 @@ fn accepted(
 
 /// Says that this is the outcome of an earlier attempt.
 pub(super) fn mark_replayed(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(&REPLAYED, HeaderValue::from_static("true"));
+    response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
     response
 }
 

@@ -36,10 +36,7 @@ impl Number {
     fn invalid(self, field: &'static str, range: &RangeInclusive<i128>) -> Problem {
         let (min, max) = (range.start(), range.end());
         let rule = format!("use a whole number from {min} to {max}");
-        Problem::new(
-            Kind::InvalidValue,
-            format!("`{field}`: {self} is not valid; {rule}."),
-        )
+        Problem::new(Kind::InvalidValue, format!("`{field}`: {self} is not valid; {rule}."))
     }
 }
 

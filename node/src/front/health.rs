@@ -40,15 +40,10 @@ pub(super) async fn livez(_: Arc<FrontState>, _: Request) -> Result<Response, Pr
 pub(super) async fn readyz(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let status = state.replica.status();
     let draining = state.draining();
-    let reason = if draining {
-        Some("this node is shutting down".to_owned())
-    } else {
-        status.ready.err()
-    };
+    let reason =
+        if draining { Some("this node is shutting down".to_owned()) } else { status.ready.err() };
     let verbose = request.uri().query().is_some_and(|query| {
-        query
-            .split('&')
-            .any(|pair| pair == "verbose" || pair.starts_with("verbose="))
+        query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose="))
     });
     if !verbose {
         return match reason {
@@ -56,11 +51,7 @@ pub(super) async fn readyz(state: Arc<FrontState>, request: Request) -> Result<R
             Some(_) => Err(Problem::plain(Kind::NotReady)),
         };
     }
-    let code = if reason.is_none() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let readiness = Readiness {
         ready: reason.is_none(),
         reason,
@@ -79,9 +70,8 @@ pub(super) async fn readyz(state: Arc<FrontState>, request: Request) -> Result<R
 
 fn text(words: &'static str) -> Response {
     let mut response = Response::new(Body::from(words));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -35,12 +35,7 @@ impl<'h> Key<'h> {
                 let text = unquote(value)?;
                 let request_id = RequestId::new(&*text)
                     .map_err(|why| invalid(&IDEMPOTENCY_KEY, &format!("the {why}")))?;
-                Ok(Self {
-                    text,
-                    made_here: None,
-                    request_id,
-                    attempt,
-                })
+                Ok(Self { text, made_here: None, request_id, attempt })
             }
             None if attempt == Attempt::Later => Err(invalid(
                 &ATTEMPT,
@@ -58,24 +53,12 @@ impl<'h> Key<'h> {
         let header = HeaderValue::try_from(&text)
             .map_err(|why| Problem::internal("make a request id", &why))?;
         let text = Cow::Owned(text);
-        Ok(Self {
-            text,
-            made_here: Some(header),
-            request_id,
-            attempt: Attempt::First,
-        })
+        Ok(Self { text, made_here: Some(header), request_id, attempt: Attempt::First })
     }
 
     /// Splits off what goes into the command; the rest serves the answer.
     pub(super) fn split(self) -> (RequestId, Attempt, Answered<'h>) {
-        (
-            self.request_id,
-            self.attempt,
-            Answered {
-                text: self.text,
-                made_here: self.made_here,
-            },
-        )
+        (self.request_id, self.attempt, Answered { text: self.text, made_here: self.made_here })
     }
 }
 
@@ -117,12 +100,7 @@ fn unquote(value: &[u8]) -> Result<Cow<'_, str>, Problem> {
     let Some(rest) = text.strip_prefix('"') else {
         return Ok(Cow::Borrowed(text));
     };
-    let unended = || {
-        invalid(
-            &IDEMPOTENCY_KEY,
-            "it begins with a quote and does not end with one",
-        )
-    };
+    let unended = || invalid(&IDEMPOTENCY_KEY, "it begins with a quote and does not end with one");
     let inner = rest.strip_suffix('"').ok_or_else(unended)?;
     if !inner.contains(['"', '\\']) {
         return Ok(Cow::Borrowed(inner));
@@ -132,10 +110,7 @@ fn unquote(value: &[u8]) -> Result<Cow<'_, str>, Problem> {
     while let Some(character) = characters.next() {
         match character {
             '"' => {
-                return Err(invalid(
-                    &IDEMPOTENCY_KEY,
-                    "something follows the closing quote",
-                ));
+                return Err(invalid(&IDEMPOTENCY_KEY, "something follows the closing quote"));
             }
             '\\' => match characters.next() {
                 Some(escaped @ ('"' | '\\')) => plain.push(escaped),
@@ -153,10 +128,7 @@ fn read_attempt(headers: &HeaderMap) -> Result<Attempt, Problem> {
         return Ok(Attempt::First);
     };
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(value)
-        .ok()
-        .filter(|_| digits)
-        .and_then(|t| t.parse().ok());
+    let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|t| t.parse().ok());
     match number {
         Some(1_u32) => Ok(Attempt::First),
         Some(2..) => Ok(Attempt::Later),
@@ -188,10 +160,7 @@ mod tests {
             ("abc", "abc"),
             ("\"abc\"", "abc"),
             ("a", "a"),
-            (
-                "0198f2c4-7e1b-7000-8000-000000000001",
-                "0198f2c4-7e1b-7000-8000-000000000001",
-            ),
+            ("0198f2c4-7e1b-7000-8000-000000000001", "0198f2c4-7e1b-7000-8000-000000000001"),
             ("a\"b", "a\"b"),
             ("a\\b", "a\\b"),
             ("\"a\\\"b\"", "a\"b"),
@@ -237,11 +206,7 @@ mod tests {
             let headers = headers(&[("idempotency-key", sent)]);
             let problem = Key::read(&headers).unwrap_err();
             assert_eq!(problem.kind(), Kind::InvalidHeader, "{sent:?}");
-            assert!(
-                problem.detail().contains("idempotency-key"),
-                "{}",
-                problem.detail()
-            );
+            assert!(problem.detail().contains("idempotency-key"), "{}", problem.detail());
         }
         let twice = headers(&[("idempotency-key", b"a"), ("idempotency-key", b"b")]);
         assert_eq!(Key::read(&twice).unwrap_err().kind(), Kind::InvalidHeader);
@@ -251,16 +216,8 @@ mod tests {
     fn a_missing_key_is_made_and_told() {
         let none = HeaderMap::new();
         let (request_id, attempt, answered) = Key::read(&none).unwrap().split();
-        assert_eq!(
-            Uuid::parse_str(request_id.as_str())
-                .unwrap()
-                .get_version_num(),
-            7
-        );
-        assert_eq!(
-            (attempt, answered.text()),
-            (Attempt::First, request_id.as_str())
-        );
+        assert_eq!(Uuid::parse_str(request_id.as_str()).unwrap().get_version_num(), 7);
+        assert_eq!((attempt, answered.text()), (Attempt::First, request_id.as_str()));
         let mut response = Response::new(());
         answered.put(&mut response);
         assert_eq!(response.headers()["idempotency-key"], request_id.as_str());
@@ -282,15 +239,9 @@ mod tests {
             ("two", None),
             ("2, 3", None),
         ] {
-            let headers = headers(&[
-                ("idempotency-key", b"k"),
-                ("flashnode-attempt", sent.as_bytes()),
-            ]);
-            assert_eq!(
-                Key::read(&headers).ok().map(|key| key.attempt),
-                want,
-                "{sent:?}"
-            );
+            let headers =
+                headers(&[("idempotency-key", b"k"), ("flashnode-attempt", sent.as_bytes())]);
+            assert_eq!(Key::read(&headers).ok().map(|key| key.attempt), want, "{sent:?}");
         }
         let keyless = headers(&[("flashnode-attempt", b"2")]);
         assert_eq!(Key::read(&keyless).unwrap_err().kind(), Kind::InvalidHeader);

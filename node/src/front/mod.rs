@@ -75,15 +75,7 @@ impl FrontState {
     ) -> Self {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
-        Self {
-            replica,
-            stock,
-            metrics,
-            deadline,
-            draining,
-            node,
-            node_header,
-        }
+        Self { replica, stock, metrics, deadline, draining, node, node_header }
     }
 
     fn deadline(&self) -> Instant {
@@ -104,16 +96,12 @@ impl FrontState {
         };
         headers.insert(&LEADER, leader);
         if !headers.contains_key(&SEQ) {
-            headers.insert(
-                &SEQ,
-                HeaderValue::from(self.replica.read(stock::Machine::seq).0),
-            );
+            headers.insert(&SEQ, HeaderValue::from(self.replica.read(stock::Machine::seq).0));
         }
         if self.draining() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.metrics
-            .observe_request(route, response.status(), started.elapsed());
+        self.metrics.observe_request(route, response.status(), started.elapsed());
         response
     }
 }
@@ -144,16 +132,11 @@ where
 
 /// The public listener's routes.
 pub(crate) fn router(state: Arc<FrontState>) -> Router {
-    let unmatched = Finished {
-        route: Route::Unmatched,
-        endpoint: not_found,
-    };
+    let unmatched = Finished { route: Route::Unmatched, endpoint: not_found };
     Route::ALL
         .iter()
         .filter(|route| **route != Route::Unmatched)
-        .fold(Router::new(), |router, route| {
-            router.route(route.path(), methods(*route))
-        })
+        .fold(Router::new(), |router, route| router.route(route.path(), methods(*route)))
         .fallback(unmatched)
         .with_state(state)
 }
@@ -162,10 +145,7 @@ pub(crate) fn router(state: Arc<FrontState>) -> Router {
 fn methods(route: Route) -> MethodRouter<Arc<FrontState>> {
     macro_rules! with {
         ($endpoint:path) => {
-            Finished {
-                route,
-                endpoint: $endpoint,
-            }
+            Finished { route, endpoint: $endpoint }
         };
     }
     let methods = match route {
@@ -187,10 +167,7 @@ fn methods(route: Route) -> MethodRouter<Arc<FrontState>> {
 
 async fn not_found(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let path = request.uri().path();
-    Err(Problem::new(
-        Kind::NotFound,
-        format!("This node serves nothing at `{path}`."),
-    ))
+    Err(Problem::new(Kind::NotFound, format!("This node serves nothing at `{path}`.")))
 }
 
 async fn method_not_allowed(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
@@ -210,9 +187,7 @@ async fn path_parameter(parts: &mut Parts) -> Result<String, Problem> {
 /// An answer in JSON that speaks of the state at `seq`.
 fn json_at(status: StatusCode, seq: Seq, body: &impl Serialize) -> Result<Response, Problem> {
     let mut response = json(status, body)?;
-    response
-        .headers_mut()
-        .insert(&SEQ, HeaderValue::from(seq.0));
+    response.headers_mut().insert(&SEQ, HeaderValue::from(seq.0));
     Ok(response)
 }
 
@@ -223,9 +198,8 @@ fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> 
         .map_err(|error| Problem::internal("serialise an answer", &error))?;
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

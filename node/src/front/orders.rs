@@ -27,19 +27,12 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
     let (mut parts, _) = request.into_parts();
     let id = path_parameter(&mut parts).await?;
     let id: u64 = id.parse().map_err(|_| {
-        Problem::new(
-            Kind::InvalidValue,
-            "`id`: an order's id is a whole number from 1.",
-        )
+        Problem::new(Kind::InvalidValue, "`id`: an order's id is a whole number from 1.")
     })?;
     let parameters = Parameters::of_read(&parts.uri, &[])?;
     query::wait_until_current(&state, &parameters).await?;
     let seq = state.replica.read(stock::Machine::seq);
-    let found = if Seq(id) <= seq {
-        order(&state, Seq(id)).await?
-    } else {
-        None
-    };
+    let found = if Seq(id) <= seq { order(&state, Seq(id)).await? } else { None };
     let Some((at_ms, order)) = found else {
         return Err(Problem::plain(Kind::UnknownOrder).at(seq));
     };
@@ -91,15 +84,9 @@ fn listing(parameters: &Parameters) -> Result<Listing, Problem> {
             let limit = limit.unwrap_or(PAGE_DEFAULT);
             if !PAGE.contains(&limit) {
                 let rule = format!("use {} to {}", PAGE.start(), PAGE.end());
-                return Err(Problem::new(
-                    Kind::InvalidValue,
-                    format!("`limit`: {rule}."),
-                ));
+                return Err(Problem::new(Kind::InvalidValue, format!("`limit`: {rule}.")));
             }
-            Ok(Listing::Page {
-                after: Seq(after.unwrap_or(0)),
-                limit,
-            })
+            Ok(Listing::Page { after: Seq(after.unwrap_or(0)), limit })
         }
     }
 }
@@ -109,9 +96,8 @@ async fn of_request(
     user: &UserId,
     request_id: &RequestId,
 ) -> Result<OrderList, Problem> {
-    let (seq, id) = state
-        .replica
-        .read(|machine| (machine.seq(), machine.order_of(user, request_id)));
+    let (seq, id) =
+        state.replica.read(|machine| (machine.seq(), machine.order_of(user, request_id)));
     let mut orders = Vec::new();
     if let Some(id) = id {
         // The table finds orders by fingerprint; the stored ids say whose it is.
@@ -122,11 +108,7 @@ async fn of_request(
             orders.push(view(id, at_ms, order));
         }
     }
-    Ok(OrderList {
-        orders,
-        next_after: None,
-        seq,
-    })
+    Ok(OrderList { orders, next_after: None, seq })
 }
 
 /// One page of the orders among the changes `after + 1 ..= seq`. A page may hold fewer than
@@ -143,11 +125,7 @@ fn page(replica: &Replica, after: Seq, limit: u64, seq: Seq) -> std::io::Result<
             orders.push(view(event.seq, event.at_ms, order));
         }
     }
-    Ok(OrderList {
-        orders,
-        next_after: (last < seq.0).then_some(Seq(last)),
-        seq,
-    })
+    Ok(OrderList { orders, next_after: (last < seq.0).then_some(Seq(last)), seq })
 }
 
 /// An applied order and its log time in milliseconds, or nothing when the change is no order.
@@ -200,21 +178,9 @@ mod tests {
 
     #[test]
     fn lists_that_are_understood() {
-        assert_eq!(
-            listed("").unwrap(),
-            Listing::Page {
-                after: Seq(0),
-                limit: 100
-            }
-        );
+        assert_eq!(listed("").unwrap(), Listing::Page { after: Seq(0), limit: 100 });
         let page = listed("after=18446744073709551615&limit=1000").unwrap();
-        assert_eq!(
-            page,
-            Listing::Page {
-                after: Seq(u64::MAX),
-                limit: 1000
-            }
-        );
+        assert_eq!(page, Listing::Page { after: Seq(u64::MAX), limit: 1000 });
         let user = UserId::new("u").unwrap();
         let request_id = RequestId::new("k").unwrap();
         let of_request = Listing::OfRequest { user, request_id };

@@ -22,14 +22,9 @@ struct Page {
 pub(super) async fn show(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let name = path_parameter(&mut parts).await?;
-    let known = Kind::ALL
-        .iter()
-        .find(|kind| kind.path().strip_prefix("/problems/") == Some(&name));
+    let known = Kind::ALL.iter().find(|kind| kind.path().strip_prefix("/problems/") == Some(&name));
     let Some(kind) = known else {
-        return Err(Problem::new(
-            Kind::NotFound,
-            format!("No problem is called `{name}`."),
-        ));
+        return Err(Problem::new(Kind::NotFound, format!("No problem is called `{name}`.")));
     };
     let page = Page {
         path: kind.path(),

@@ -47,13 +47,8 @@ fn per_user_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<N
 impl ProductShape<'_> {
     fn check(self, sku: Sku) -> Result<CreateProduct, Problem> {
         let bytes_max = CreateProduct::NAME_BYTES_MAX;
-        let stock = self
-            .stock
-            .within("stock", &(0..=i128::from(CreateProduct::STOCK_MAX)))?;
-        let limit = self
-            .per_user_limit
-            .map(|limit| units(limit, "per_user_limit"))
-            .transpose()?;
+        let stock = self.stock.within("stock", &(0..=i128::from(CreateProduct::STOCK_MAX)))?;
+        let limit = self.per_user_limit.map(|limit| units(limit, "per_user_limit")).transpose()?;
         // Names end up on terminals and in logs.
         if self.name.len() > bytes_max || self.name.chars().any(char::is_control) {
             let rule = format!("use at most {bytes_max} bytes without control characters");
@@ -86,10 +81,7 @@ impl RestockShape {
         match self.quantity.within("quantity", &(-most..=most))? {
             0 => {
                 let rule = "a restock of 0 changes nothing; use a number above or below";
-                Err(Problem::new(
-                    Kind::InvalidValue,
-                    format!("`quantity`: {rule}."),
-                ))
+                Err(Problem::new(Kind::InvalidValue, format!("`quantity`: {rule}.")))
             }
             quantity => Ok(quantity as i64),
         }
@@ -101,16 +93,10 @@ pub(super) async fn list(state: Arc<FrontState>, request: Request) -> Result<Res
     let parameters = Parameters::of_read(request.uri(), &[])?;
     query::wait_until_current(&state, &parameters).await?;
     // The lock is held for the copies only.
-    let (seq, products) = state.replica.read(|machine| {
-        (
-            machine.seq(),
-            machine.products().cloned().collect::<Vec<Product>>(),
-        )
-    });
-    let products = products
-        .into_iter()
-        .map(|product| view(product, seq))
-        .collect();
+    let (seq, products) = state
+        .replica
+        .read(|machine| (machine.seq(), machine.products().cloned().collect::<Vec<Product>>()));
+    let products = products.into_iter().map(|product| view(product, seq)).collect();
     json_at(StatusCode::OK, seq, &ProductList { products, seq })
 }
 
@@ -120,9 +106,8 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
     let sku = path_sku(&mut parts).await?;
     let parameters = Parameters::of_read(&parts.uri, &[])?;
     query::wait_until_current(&state, &parameters).await?;
-    let (seq, product) = state
-        .replica
-        .read(|machine| (machine.seq(), machine.product(&sku).cloned()));
+    let (seq, product) =
+        state.replica.read(|machine| (machine.seq(), machine.product(&sku).cloned()));
     match product {
         Some(product) => tagged(StatusCode::OK, product, seq),
         None => Err(Problem::plain(Kind::UnknownProduct).at(seq)),
@@ -157,12 +142,7 @@ async fn path_sku(parts: &mut Parts) -> Result<Sku, Problem> {
 /// Asks the actor in the operator's name, and says what was decided.
 async fn ask(state: &FrontState, parts: &Parts, command: Command) -> Result<Response, Problem> {
     let (request_id, attempt, key) = Key::read(&parts.headers)?.split();
-    let envelope = Envelope {
-        requester: Requester::Operator,
-        request_id,
-        attempt,
-        command,
-    };
+    let envelope = Envelope { requester: Requester::Operator, request_id, attempt, command };
     let answer = state.stock.ask(envelope, state.deadline()).await;
     let mut response = decided(answer).unwrap_or_else(IntoResponse::into_response);
     key.put(&mut response);
@@ -182,22 +162,14 @@ fn decided(answer: Answer) -> Result<Response, Problem> {
         }
         Outcome::Refused(refusal) => {
             let problem = Problem::of_refusal(&refusal, reply.seq);
-            return Err(if reply.replayed {
-                problem.replayed()
-            } else {
-                problem
-            });
+            return Err(if reply.replayed { problem.replayed() } else { problem });
         }
         Outcome::Bought { .. } | Outcome::BoughtBefore { .. } => {
             let why = "the reply is that of a buy";
             return Err(Problem::internal("answer an operator", &why));
         }
     };
-    Ok(if reply.replayed {
-        mark_replayed(response)
-    } else {
-        response
-    })
+    Ok(if reply.replayed { mark_replayed(response) } else { response })
 }
 
 fn created(product: Product, seq: Seq) -> Result<Response, Problem> {

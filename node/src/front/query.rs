@@ -24,10 +24,7 @@ impl Parameters {
             if !READ.contains(&name.as_str()) && !names.contains(&name.as_str()) {
                 return Err(unknown(name));
             }
-            if parameters.0[..position]
-                .iter()
-                .any(|(earlier, _)| earlier == name)
-            {
+            if parameters.0[..position].iter().any(|(earlier, _)| earlier == name) {
                 return Err(invalid(name, "it is there more than once"));
             }
         }
@@ -46,10 +43,7 @@ impl Parameters {
 
     /// The text of a parameter.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, text)| text.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
     /// The number of a parameter.
@@ -89,10 +83,7 @@ fn consistency(parameters: &Parameters) -> Result<Consistency, Problem> {
     match parameters.text("consistency") {
         None | Some("linearizable") => Ok(Consistency::Linearizable),
         Some("stale") => Ok(Consistency::Stale),
-        Some(_) => Err(invalid(
-            "consistency",
-            "use `linearizable` (the default) or `stale`",
-        )),
+        Some(_) => Err(invalid("consistency", "use `linearizable` (the default) or `stale`")),
     }
 }
 
@@ -109,11 +100,7 @@ pub(super) async fn wait_until_current(
     let min_seq = parameters.number("min_seq")?;
     let deadline = state.deadline();
     if consistency == Consistency::Linearizable {
-        state
-            .replica
-            .read_barrier(deadline)
-            .await
-            .map_err(Problem::of_read)?;
+        state.replica.read_barrier(deadline).await.map_err(Problem::of_read)?;
     }
     match min_seq {
         Some(min_seq) if !state.replica.wait_for_seq(Seq(min_seq), deadline).await => {
@@ -137,10 +124,7 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Result<Parameters, Problem> {
-        Parameters::of_read(
-            &format!("/v1/orders?{query}").parse().unwrap(),
-            &["after", "user_id"],
-        )
+        Parameters::of_read(&format!("/v1/orders?{query}").parse().unwrap(), &["after", "user_id"])
     }
 
     #[test]
@@ -159,11 +143,7 @@ mod tests {
         for (query, name) in [("afer=1", "afer"), ("after=1&after=2", "after"), ("=1", "")] {
             let problem = read(query).unwrap_err();
             assert_eq!(problem.kind(), Kind::InvalidQuery);
-            assert!(
-                problem.detail().starts_with(&format!("`{name}`")),
-                "{}",
-                problem.detail()
-            );
+            assert!(problem.detail().starts_with(&format!("`{name}`")), "{}", problem.detail());
         }
         for number in ["", "-1", "+1", "1.5", "x", "18446744073709551616"] {
             let parameters = read(&format!("after={number}")).unwrap();

@@ -35,8 +35,6 @@ pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response,
         })
         .map_err(|error| Problem::internal("write the metrics", &error))?;
     let mut response = Response::new(Body::from(text));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     Ok(response)
 }

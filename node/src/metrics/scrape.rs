@@ -42,31 +42,11 @@ impl Scrape {
     pub(super) fn write(&self, text: &mut String) -> fmt::Result {
         let gauges: [(&str, &str, &dyn Display); 6] = [
             ("flashnode_raft_term", "The Raft term", &self.term),
-            (
-                "flashnode_raft_is_leader",
-                "1 while this node leads",
-                &u8::from(self.is_leader),
-            ),
-            (
-                "flashnode_raft_commit_index",
-                "Index of the last committed entry",
-                &self.committed,
-            ),
-            (
-                "flashnode_raft_applied_index",
-                "Index of the last applied entry",
-                &self.applied,
-            ),
-            (
-                "flashnode_seq",
-                "The number of the last applied change",
-                &self.seq,
-            ),
-            (
-                "flashnode_ready",
-                "1 while /readyz says yes",
-                &u8::from(self.is_ready),
-            ),
+            ("flashnode_raft_is_leader", "1 while this node leads", &u8::from(self.is_leader)),
+            ("flashnode_raft_commit_index", "Index of the last committed entry", &self.committed),
+            ("flashnode_raft_applied_index", "Index of the last applied entry", &self.applied),
+            ("flashnode_seq", "The number of the last applied change", &self.seq),
+            ("flashnode_ready", "1 while /readyz says yes", &u8::from(self.is_ready)),
         ];
         for (name, help, value) in gauges {
             head(text, name, "gauge", help)?;
@@ -101,11 +81,7 @@ fn write_flushes(text: &mut String, store: &StoreMetrics) -> fmt::Result {
     let mut flushes = 0;
     for (bound_us, in_bucket) in FLUSH_US_BOUNDS.iter().zip(store.flush_us_buckets) {
         flushes += in_bucket;
-        writeln!(
-            text,
-            "{name}_bucket{{le=\"{}\"}} {flushes}",
-            seconds(*bound_us)
-        )?;
+        writeln!(text, "{name}_bucket{{le=\"{}\"}} {flushes}", seconds(*bound_us))?;
     }
     // The counters are read one after the other; the total must not fall behind the buckets.
     let flushes: u64 = store.flush_us_buckets.iter().sum();
@@ -119,23 +95,14 @@ type Units = fn(&ProductGauges) -> u64;
 
 fn write_products(text: &mut String, products: &[ProductGauges]) -> fmt::Result {
     let families: [(&str, &str, Units); 2] = [
-        (
-            "flashnode_stock_available",
-            "Units that can be bought now, by product",
-            |p| p.available,
-        ),
+        ("flashnode_stock_available", "Units that can be bought now, by product", |p| p.available),
         ("flashnode_stock_sold", "Units sold, by product", |p| p.sold),
     ];
     for (name, help, units) in families {
         head(text, name, "gauge", help)?;
         for product in products {
             // A product id holds nothing that a label would have to escape.
-            writeln!(
-                text,
-                "{name}{{product=\"{}\"}} {}",
-                product.sku,
-                units(product)
-            )?;
+            writeln!(text, "{name}{{product=\"{}\"}} {}", product.sku, units(product))?;
         }
     }
     Ok(())

@@ -14,30 +14,10 @@ fn parsed(text: &[u8]) -> Result<(Sku, UserId, Quantity), Problem> {
 fn bodies_that_are_taken() {
     for (text, sku, user, units) in [
         (r#"{"product_id":"p","user_id":"u"}"#, "p", "u", 1),
-        (
-            r#"{"product_id":"p","user_id":"u","quantity":1}"#,
-            "p",
-            "u",
-            1,
-        ),
-        (
-            r#"{"quantity":1000000,"user_id":"u","product_id":"p"}"#,
-            "p",
-            "u",
-            1_000_000,
-        ),
-        (
-            " \n{ \"product_id\" : \"p\" , \"user_id\" : \"u\" }\r\n",
-            "p",
-            "u",
-            1,
-        ),
-        (
-            r#"{"product_id":"\u0070","user_id":"a\"b"}"#,
-            "p",
-            "a\"b",
-            1,
-        ),
+        (r#"{"product_id":"p","user_id":"u","quantity":1}"#, "p", "u", 1),
+        (r#"{"quantity":1000000,"user_id":"u","product_id":"p"}"#, "p", "u", 1_000_000),
+        (" \n{ \"product_id\" : \"p\" , \"user_id\" : \"u\" }\r\n", "p", "u", 1),
+        (r#"{"product_id":"\u0070","user_id":"a\"b"}"#, "p", "a\"b", 1),
         (
             r#"{"product_id":"A.z_0-:","user_id":"me@shop.example"}"#,
             "A.z_0-:",
@@ -56,11 +36,7 @@ fn refused(kind: Kind, table: &[(&str, &str)]) {
     for (text, named) in table {
         let problem = parsed(text.as_bytes()).expect_err(text);
         assert_eq!(problem.kind(), kind, "{text}: {}", problem.detail());
-        assert!(
-            problem.detail().contains(named),
-            "{text}: {}",
-            problem.detail()
-        );
+        assert!(problem.detail().contains(named), "{text}: {}", problem.detail());
     }
 }
 
@@ -75,18 +51,9 @@ fn what_is_not_json() {
             ("product_id=p&user_id=u", "line 1 column 1"),
             (r#"{"product_id":"p","user_id":"u""#, "column 31"),
             (r#"{"product_id":"p","user_id":"u",}"#, "trailing comma"),
-            (
-                r#"{"product_id":"p","user_id":"u"} x"#,
-                "trailing characters",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":01}"#,
-                "column",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":+1}"#,
-                "column",
-            ),
+            (r#"{"product_id":"p","user_id":"u"} x"#, "trailing characters"),
+            (r#"{"product_id":"p","user_id":"u","quantity":01}"#, "column"),
+            (r#"{"product_id":"p","user_id":"u","quantity":+1}"#, "column"),
             ("{'product_id':'p'}", "column 2"),
             ("{\"product_id\":\"p\n\"}", "control character"),
             (r#"{"product_id":"\x"}"#, "escape"),
@@ -111,46 +78,16 @@ fn json_of_another_shape() {
             (r#"{"product_id":"p"}"#, "missing field `user_id`"),
             (r#"{"product_id":"p","user_id":"u","colour":1}"#, "`colour`"),
             (r#"{"Product_id":"p","user_id":"u"}"#, "`Product_id`"),
-            (
-                r#"{"product_id":"p","product_id":"p","user_id":"u"}"#,
-                "`product_id`",
-            ),
-            (
-                r#"{"product_id":null,"user_id":"u"}"#,
-                "`product_id` to be a string",
-            ),
-            (
-                r#"{"product_id":7,"user_id":"u"}"#,
-                "`product_id` to be a string",
-            ),
-            (
-                r#"{"product_id":"p","user_id":null}"#,
-                "`user_id` to be a string",
-            ),
-            (
-                r#"{"product_id":"p","user_id":7}"#,
-                "`user_id` to be a string",
-            ),
-            (
-                r#"{"product_id":"p","user_id":["u"]}"#,
-                "`user_id` to be a string",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":null}"#,
-                "`quantity` to be a number",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":"1"}"#,
-                "`quantity` to be a number",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":true}"#,
-                "`quantity` to be a number",
-            ),
-            (
-                r#"{"product_id":"p","user_id":"u","quantity":{}}"#,
-                "`quantity` to be a number",
-            ),
+            (r#"{"product_id":"p","product_id":"p","user_id":"u"}"#, "`product_id`"),
+            (r#"{"product_id":null,"user_id":"u"}"#, "`product_id` to be a string"),
+            (r#"{"product_id":7,"user_id":"u"}"#, "`product_id` to be a string"),
+            (r#"{"product_id":"p","user_id":null}"#, "`user_id` to be a string"),
+            (r#"{"product_id":"p","user_id":7}"#, "`user_id` to be a string"),
+            (r#"{"product_id":"p","user_id":["u"]}"#, "`user_id` to be a string"),
+            (r#"{"product_id":"p","user_id":"u","quantity":null}"#, "`quantity` to be a number"),
+            (r#"{"product_id":"p","user_id":"u","quantity":"1"}"#, "`quantity` to be a number"),
+            (r#"{"product_id":"p","user_id":"u","quantity":true}"#, "`quantity` to be a number"),
+            (r#"{"product_id":"p","user_id":"u","quantity":{}}"#, "`quantity` to be a number"),
         ],
     );
 }
@@ -190,29 +127,18 @@ fn quantities_out_of_range() {
     ] {
         let text = format!(r#"{{"product_id":"p","user_id":"u","quantity":{number}}}"#);
         let problem = parsed(text.as_bytes()).expect_err(&text);
-        assert_eq!(
-            problem.kind(),
-            Kind::InvalidValue,
-            "{text}: {}",
-            problem.detail()
-        );
+        assert_eq!(problem.kind(), Kind::InvalidValue, "{text}: {}", problem.detail());
     }
 }
 
 #[test]
 fn ids_as_long_as_they_may_be() {
-    for (sku_bytes, user_bytes, taken) in [
-        (Sku::BYTES_MAX, UserId::BYTES_MAX, true),
-        (65, 1, false),
-        (1, 129, false),
-    ] {
+    for (sku_bytes, user_bytes, taken) in
+        [(Sku::BYTES_MAX, UserId::BYTES_MAX, true), (65, 1, false), (1, 129, false)]
+    {
         let (sku, user) = ("p".repeat(sku_bytes), "u".repeat(user_bytes));
         let text = format!(r#"{{"product_id":"{sku}","user_id":"{user}"}}"#);
-        assert_eq!(
-            parsed(text.as_bytes()).is_ok(),
-            taken,
-            "{sku_bytes} {user_bytes}"
-        );
+        assert_eq!(parsed(text.as_bytes()).is_ok(), taken, "{sku_bytes} {user_bytes}");
     }
 }
 
@@ -238,11 +164,7 @@ fn the_answer_is_the_contracts() {
 #[test]
 fn a_replay_is_compared_with_what_is_stored() {
     let shape: Shape<'_> = body::parse(br#"{"product_id":"p","user_id":"u"}"#).unwrap();
-    let asked = Asked {
-        shape: &shape,
-        quantity: Quantity::ONE,
-        request_id: "k",
-    };
+    let asked = Asked { shape: &shape, quantity: Quantity::ONE, request_id: "k" };
     let order = |sku: &str, user: &str, key: &str, units| Order {
         sku: Sku::new(sku).unwrap(),
         user: UserId::new(user).unwrap(),

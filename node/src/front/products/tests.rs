@@ -16,21 +16,13 @@ fn restock_of(text: &str) -> Result<i64, Problem> {
 fn products_that_are_taken() {
     for (text, stock, limit) in [
         (r#"{"name":"Shoe","stock":10}"#, 10, None),
-        (
-            r#"{"name":"Shoe","stock":0,"per_user_limit":null}"#,
-            0,
-            None,
-        ),
+        (r#"{"name":"Shoe","stock":0,"per_user_limit":null}"#, 0, None),
         (
             r#"{"name":"Schuh ü 👟","stock":1000000000000,"per_user_limit":1}"#,
             1_000_000_000_000,
             Some(1),
         ),
-        (
-            r#"{"name":"","stock":1,"per_user_limit":1000000}"#,
-            1,
-            Some(1_000_000),
-        ),
+        (r#"{"name":"","stock":1,"per_user_limit":1000000}"#, 1, Some(1_000_000)),
     ] {
         let terms = product_of(text).expect(text);
         assert_eq!(terms.stock, stock);
@@ -45,57 +37,21 @@ fn products_that_are_refused() {
         (r#"{"name":"n","stock":1"#, InvalidJson, "line 1"),
         (r#"{"stock":1}"#, InvalidField, "missing field `name`"),
         (r#"{"name":"n"}"#, InvalidField, "missing field `stock`"),
-        (
-            r#"{"name":"n","stock":1,"price":5}"#,
-            InvalidField,
-            "`price`",
-        ),
-        (
-            r#"{"name":null,"stock":1}"#,
-            InvalidField,
-            "`name` to be a string",
-        ),
-        (
-            r#"{"name":"n","stock":null}"#,
-            InvalidField,
-            "`stock` to be a number",
-        ),
-        (
-            r#"{"name":"n","stock":"1"}"#,
-            InvalidField,
-            "`stock` to be a number",
-        ),
-        (
-            r#"{"name":"n","stock":1,"per_user_limit":"1"}"#,
-            InvalidField,
-            "`per_user_limit`",
-        ),
+        (r#"{"name":"n","stock":1,"price":5}"#, InvalidField, "`price`"),
+        (r#"{"name":null,"stock":1}"#, InvalidField, "`name` to be a string"),
+        (r#"{"name":"n","stock":null}"#, InvalidField, "`stock` to be a number"),
+        (r#"{"name":"n","stock":"1"}"#, InvalidField, "`stock` to be a number"),
+        (r#"{"name":"n","stock":1,"per_user_limit":"1"}"#, InvalidField, "`per_user_limit`"),
         (r#"{"name":"n","stock":-1}"#, InvalidValue, "`stock`"),
         (r#"{"name":"n","stock":1.5}"#, InvalidValue, "`stock`"),
-        (
-            r#"{"name":"n","stock":1000000000001}"#,
-            InvalidValue,
-            "`stock`",
-        ),
-        (
-            r#"{"name":"n","stock":1,"per_user_limit":0}"#,
-            InvalidValue,
-            "`per_user_limit`",
-        ),
-        (
-            r#"{"name":"n","stock":1,"per_user_limit":1000001}"#,
-            InvalidValue,
-            "`per_user_limit`",
-        ),
+        (r#"{"name":"n","stock":1000000000001}"#, InvalidValue, "`stock`"),
+        (r#"{"name":"n","stock":1,"per_user_limit":0}"#, InvalidValue, "`per_user_limit`"),
+        (r#"{"name":"n","stock":1,"per_user_limit":1000001}"#, InvalidValue, "`per_user_limit`"),
         (r#"{"name":"a\nb","stock":1}"#, InvalidValue, "`name`"),
     ] {
         let problem = product_of(text).expect_err(text);
         assert_eq!(problem.kind(), kind, "{text}: {}", problem.detail());
-        assert!(
-            problem.detail().contains(named),
-            "{text}: {}",
-            problem.detail()
-        );
+        assert!(problem.detail().contains(named), "{text}: {}", problem.detail());
     }
     for (bytes, taken) in [(256, true), (257, false)] {
         let text = format!(r#"{{"name":"{}","stock":1}}"#, "n".repeat(bytes));
@@ -132,25 +88,12 @@ fn product() -> Product {
         stock: 5,
         per_user_limit: None,
     };
-    Product {
-        terms,
-        stocked: 5,
-        available: 4,
-        held: 0,
-        sold: 1,
-        seq: Seq(7),
-    }
+    Product { terms, stocked: 5, available: 4, held: 0, sold: 1, seq: Seq(7) }
 }
 
 #[test]
 fn replies_become_answers() {
-    let reply = |outcome, replayed| {
-        Answer::Decided(Reply {
-            seq: Seq(9),
-            replayed,
-            outcome,
-        })
-    };
+    let reply = |outcome, replayed| Answer::Decided(Reply { seq: Seq(9), replayed, outcome });
     let response = decided(reply(Outcome::ProductCreated(product()), false)).unwrap();
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["location"], "/v1/products/p");
@@ -158,23 +101,14 @@ fn replies_become_answers() {
     assert_eq!(response.headers()["flashnode-seq"], "9");
     assert!(!response.headers().contains_key("idempotent-replayed"));
 
-    for outcome in [
-        Outcome::ProductUnchanged(product()),
-        Outcome::Restocked(product()),
-    ] {
+    for outcome in [Outcome::ProductUnchanged(product()), Outcome::Restocked(product())] {
         let response = decided(reply(outcome, true)).unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["idempotent-replayed"], "true");
     }
     for (answer, kind) in [
-        (
-            reply(Outcome::Refused(Refusal::ProductDiffers), false),
-            Kind::ProductDiffers,
-        ),
-        (
-            reply(Outcome::Bought { remaining: 1 }, false),
-            Kind::Internal,
-        ),
+        (reply(Outcome::Refused(Refusal::ProductDiffers), false), Kind::ProductDiffers),
+        (reply(Outcome::Bought { remaining: 1 }, false), Kind::Internal),
         (Answer::NotProposed(NotProposed::NoLeader), Kind::NoLeader),
         (Answer::Unknown, Kind::OutcomeUnknown),
     ] {

@@ -1,0 +1,37 @@
+//! Refusals are reads. A flash sale has few winners and many losers; a "sold out" costs no log
+//! entry and no flush, and is still linearizable.
+//!
+//! What the applied state would refuse may have become possible meanwhile, so the refusal is only
+//! given after one ReadIndex round that began after the ask arrived: the state read then holds
+//! everything acknowledged before. Still refused, or answered before under the same request id:
+//! that is the answer. Else the ask goes back to be proposed.
+
+use super::{Answer, Ask, NotProposed};
+use raft::Replica;
+use tokio::time::Instant;
+
+/// Decides what it can by reading; returns the asks that must be proposed.
+pub(super) async fn check(replica: Replica, asks: Vec<Ask>) -> Vec<Ask> {
+    let now = Instant::now();
+    let deadline = asks.iter().map(|ask| ask.deadline).min().unwrap_or(now);
+    if replica.read_barrier(deadline).await.is_err() {
+        for ask in asks {
+            ask.answer(Answer::NotProposed(NotProposed::NoLeader));
+        }
+        return Vec::new();
+    }
+    let mut undecided = Vec::new();
+    let mut decided = Vec::with_capacity(asks.len());
+    replica.read(|machine| {
+        for ask in asks {
+            match machine.peek(&ask.envelope) {
+                Some(reply) => decided.push((ask, reply)),
+                None => undecided.push(ask),
+            }
+        }
+    });
+    for (ask, reply) in decided {
+        ask.answer(Answer::Decided(reply));
+    }
+    undecided
+}

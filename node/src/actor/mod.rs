@@ -1,0 +1,204 @@
+//! The stock actor: the one place on a node where commands become batches.
+//!
+//! Owns the mailbox and the proposals in flight; never owns counts, which live in the replicated
+//! machine. On the leader a batch becomes one Raft entry; on a follower, one frame to the leader's
+//! actor, which merges it into its own next batch. What the applied state would refuse is not
+//! proposed at all but read: see [`checks`].
+//!
+//! Batching is adaptive and has no timer. While few proposals are in flight, whatever waits is
+//! proposed at once; else it accumulates, and the next batch is larger.
+
+mod batch;
+mod checks;
+mod deliver;
+
+use crate::metrics::Metrics;
+use batch::{Group, Queue};
+use raft::{ForwardedFrame, Replica};
+use std::time::Duration;
+use stock::{Envelope, Reply};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Asks that may wait in the mailbox; more are answered 503 at once.
+const MAILBOX_MAX: usize = 16_384;
+/// Asks that the actor holds outside the mailbox before it stops draining it.
+const QUEUE_MAX: usize = 8_192;
+/// Frames from followers that may wait.
+const FRAMES_MAX: usize = 256;
+/// Proposals in flight. Fewer starve the disk of concurrency, more make batches small.
+const PROPOSALS_IN_FLIGHT_MAX: usize = 4;
+/// Checks of refusals in flight; each waits for a ReadIndex round, which they share.
+const CHECKS_IN_FLIGHT_MAX: usize = 2;
+/// How long after its deadline an ask is given up even if the actor does not answer.
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
+
+/// What becomes of one command. The three cases stay distinct all the way to the client.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The machine decided it.
+    Decided(Reply),
+    /// Surely not proposed: safe to ask again.
+    NotProposed(NotProposed),
+    /// Maybe proposed: only another attempt under the same request id can tell.
+    Unknown,
+}
+
+/// Why a command was surely not proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotProposed {
+    /// The node has more to do than it can.
+    MailboxFull,
+    /// No leader took it before its deadline.
+    NoLeader,
+    /// The leader's disk is nearly full.
+    DiskFull,
+    /// The node shuts down.
+    ShuttingDown,
+}
+
+/// One command and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) envelope: Envelope,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+impl Ask {
+    /// Answers; whoever asked may be gone, which is its own choice.
+    pub(crate) fn answer(self, answer: Answer) {
+        let _gone = self.answer.send(answer);
+    }
+}
+
+/// Clonable handle to the actor. The actor stops when all handles are dropped.
+#[derive(Clone)]
+pub(crate) struct StockHandle {
+    mailbox: mpsc::Sender<Ask>,
+}
+
+impl StockHandle {
+    /// Asks the actor; answers by the deadline, or a little after.
+    pub(crate) async fn ask(&self, envelope: Envelope, deadline: Instant) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        match self.mailbox.try_send(Ask { envelope, deadline, answer }) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return Answer::NotProposed(NotProposed::MailboxFull);
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                return Answer::NotProposed(NotProposed::ShuttingDown);
+            }
+        }
+        match tokio::time::timeout_at(deadline + ANSWER_GRACE, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Answer::Unknown,
+        }
+    }
+}
+
+/// The channel on which the replica hands over frames from followers.
+pub(crate) fn frames() -> (mpsc::Sender<ForwardedFrame>, mpsc::Receiver<ForwardedFrame>) {
+    mpsc::channel(FRAMES_MAX)
+}
+
+/// Starts the actor.
+pub(crate) fn start(
+    replica: Replica,
+    frames: mpsc::Receiver<ForwardedFrame>,
+    metrics: Metrics,
+) -> StockHandle {
+    let (mailbox, asks) = mpsc::channel(MAILBOX_MAX);
+    let actor = Actor {
+        replica,
+        asks,
+        frames,
+        metrics,
+        to_propose: Queue::default(),
+        to_check: Vec::new(),
+        proposals: JoinSet::new(),
+        checks: JoinSet::new(),
+    };
+    tokio::spawn(actor.run());
+    StockHandle { mailbox }
+}
+
+struct Actor {
+    replica: Replica,
+    asks: mpsc::Receiver<Ask>,
+    frames: mpsc::Receiver<ForwardedFrame>,
+    metrics: Metrics,
+    /// Commands for the next batches.
+    to_propose: Queue,
+    /// Asks that the applied state would refuse, for the next check.
+    to_check: Vec<Ask>,
+    proposals: JoinSet<()>,
+    /// Checks give back the asks that turned out to need a proposal.
+    checks: JoinSet<Vec<Ask>>,
+}
+
+impl Actor {
+    async fn run(mut self) {
+        let mut inbox = Vec::new();
+        loop {
+            self.start_work();
+            let room = QUEUE_MAX.saturating_sub(self.to_propose.len() + self.to_check.len());
+            tokio::select! {
+                received = self.asks.recv_many(&mut inbox, room), if room > 0 => {
+                    if received == 0 {
+                        break;
+                    }
+                    self.sort(&mut inbox);
+                }
+                Some(frame) = self.frames.recv(), if room > 0 => self.to_propose.push_frame(frame),
+                Some(proposed) = self.proposals.join_next() => {
+                    self.metrics.in_flight_add(-1);
+                    log_panic(proposed.err());
+                }
+                Some(checked) = self.checks.join_next() => match checked {
+                    Ok(undecided) => self.to_propose.extend(undecided),
+                    Err(error) => log_panic(Some(error)),
+                },
+            }
+        }
+        // No handle is left, so nobody waits for the rest; what is in flight may still finish.
+        while self.proposals.join_next().await.is_some() {}
+    }
+
+    /// Sorts asks by what the applied state would say: refusals are checked, the rest proposed.
+    fn sort(&mut self, inbox: &mut Vec<Ask>) {
+        let (to_propose, to_check) = (&mut self.to_propose, &mut self.to_check);
+        self.replica.read(|machine| {
+            for ask in inbox.drain(..) {
+                if machine.peek(&ask.envelope).is_some() {
+                    to_check.push(ask);
+                } else {
+                    to_propose.push(ask);
+                }
+            }
+        });
+    }
+
+    fn start_work(&mut self) {
+        while self.proposals.len() < PROPOSALS_IN_FLIGHT_MAX {
+            let Some(group) = Group::take(&mut self.to_propose) else {
+                break;
+            };
+            self.metrics.observe_batch(group.len());
+            self.metrics.in_flight_add(1);
+            self.proposals.spawn(deliver::deliver(self.replica.clone(), group));
+        }
+        if !self.to_check.is_empty() && self.checks.len() < CHECKS_IN_FLIGHT_MAX {
+            let asks = std::mem::take(&mut self.to_check);
+            self.checks.spawn(checks::check(self.replica.clone(), asks));
+        }
+    }
+}
+
+fn log_panic(error: Option<tokio::task::JoinError>) {
+    if let Some(error) = error {
+        tracing::error!("a task of the stock actor ended badly: {error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! One node's life: open the replica, start the actor and the front, serve, shut down in order.
+//!
+//! At SIGTERM (or Ctrl-C): not ready any more → leadership goes to another node → requests are
+//! still answered, each with `Connection: close`, for at least [`DRAIN_MIN`] and until the node is
+//! idle → the listener closes → Raft stops → exit 0. So a rolling restart fails no buy.
+
+use crate::actor;
+use crate::config::Config;
+use crate::front::{self, FrontState};
+use crate::metrics::Metrics;
+use anyhow::{Context, bail};
+use raft::{Replica, ReplicaConfig};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+/// How long requests are still taken after SIGTERM: load balancers and clients need to notice.
+const DRAIN_MIN: Duration = Duration::from_secs(1);
+/// How long the last requests and the leader's transfer may take.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// How long the transfer of leadership may take.
+const STEP_DOWN_MAX: Duration = Duration::from_secs(2);
+
+/// Runs the node until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or when its storage or Raft fails.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    // The public port is taken first: whoever starts a node twice by mistake hears of it before
+    // anything of the directory is touched.
+    let listener = TcpListener::bind(config.http).await.with_context(|| {
+        format!(
+            "cannot listen on {}: is this node running already? Else choose --http",
+            config.http
+        )
+    })?;
+    let (forwarded, frames) = actor::frames();
+    let replica = Replica::open(replica_config(&config), forwarded).await?;
+    abort_on_panic();
+    let metrics = Metrics::new()?;
+    let stock = actor::start(replica.clone(), frames, metrics.clone());
+    let draining = Arc::new(AtomicBool::new(false));
+    let state = FrontState::new(
+        replica.clone(),
+        stock,
+        metrics.clone(),
+        config.deadline,
+        Arc::clone(&draining),
+    );
+    let app = front::router(Arc::new(state));
+    tokio::spawn(count_leader_changes(replica.clone(), metrics));
+    tracing::info!(
+        "node {} answers on http://{} and keeps its data in {}",
+        config.id,
+        config.advertise_http,
+        config.data.display()
+    );
+    let closing = Arc::new(tokio::sync::Notify::new());
+    let closed = Arc::clone(&closing);
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection without TCP_NODELAY: {error}");
+        }
+    });
+    let mut server = tokio::spawn(async move {
+        axum::serve(listener, app)
+            .with_graceful_shutdown(async move { closed.notified().await })
+            .await
+    });
+    tokio::select! {
+        served = &mut server => bail!("the public listener stopped: {served:?}"),
+        why = replica.failed() => bail!("{why}"),
+        signal = ended() => tracing::info!("{} received: handing over", signal?),
+    }
+    draining.store(true, Ordering::Relaxed);
+    let started = Instant::now();
+    replica.step_down(started + STEP_DOWN_MAX).await;
+    tokio::time::sleep_until(started + DRAIN_MIN).await;
+    closing.notify_one();
+    if tokio::time::timeout_at(started + DRAIN_MAX, server).await.is_err() {
+        tracing::warn!("some connections were still open after {DRAIN_MAX:?}; closing them");
+    }
+    replica.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A broken invariant stops the process, whichever task finds it: a node that limps on may diverge.
+///
+/// Set only now, because opening a damaged store may panic inside sled, which is caught there and
+/// becomes a message.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+fn replica_config(config: &Config) -> ReplicaConfig {
+    ReplicaConfig {
+        id: config.id,
+        peers: config.peers.clone(),
+        http: config.advertise_http.clone(),
+        data: config.data.clone(),
+        heartbeat: config.heartbeat,
+        election_min: config.election_min,
+        election_max: config.election_max,
+        snapshot_entries: config.snapshot_entries,
+        keep_entries: config.keep_entries,
+    }
+}
+
+async fn count_leader_changes(replica: Replica, metrics: Metrics) {
+    let mut leader = None;
+    loop {
+        replica.leader_differs_from(leader).await;
+        leader = replica.leader();
+        if leader.is_some() {
+            metrics.leader_changed();
+        }
+    }
+}
+
+/// Waits for the signal that ends this node, and names it.
+async fn ended() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "Ctrl-C",
+    })
+}
