@@ -44,10 +44,7 @@ pub(super) enum Flaw {
     #[error("its checksum does not match its content")]
     Checksum,
     #[error("it is not the segment that was asked for: {found:?} instead of {wanted:?}")]
-    Other {
-        found: Box<SegmentRef>,
-        wanted: Box<SegmentRef>,
-    },
+    Other { found: Box<SegmentRef>, wanted: Box<SegmentRef> },
     #[error("the record of event {0} is damaged")]
     Record(Seq),
     #[error("the record of event {seq} cannot be decoded: {source}")]
@@ -71,12 +68,7 @@ pub(super) fn segment_of(seq: Seq) -> Option<Seq> {
 /// Checks that the events are exactly one full, aligned, dense segment.
 pub(super) fn check_aligned(events: &[Event]) -> Result<Seq, NotAligned> {
     let first = events.first().map(|event| event.seq);
-    let is_dense = |first: Seq| {
-        events
-            .iter()
-            .zip(first.0..)
-            .all(|(event, seq)| event.seq.0 == seq)
-    };
+    let is_dense = |first: Seq| events.iter().zip(first.0..).all(|(event, seq)| event.seq.0 == seq);
     match first {
         Some(first)
             if events.len() == SEGMENT_EVENTS
@@ -85,10 +77,7 @@ pub(super) fn check_aligned(events: &[Event]) -> Result<Seq, NotAligned> {
         {
             Ok(first)
         }
-        _ => Err(NotAligned {
-            count: events.len(),
-            first,
-        }),
+        _ => Err(NotAligned { count: events.len(), first }),
     }
 }
 
@@ -136,12 +125,7 @@ pub(super) fn identify(
     if count as usize != SEGMENT_EVENTS || segment_of(first_seq) != Some(first_seq) {
         return Err(Flaw::Header);
     }
-    Ok(SegmentRef {
-        first_seq,
-        count,
-        bytes,
-        crc32: u32::from_le_bytes(trailer),
-    })
+    Ok(SegmentRef { first_seq, count, bytes, crc32: u32::from_le_bytes(trailer) })
 }
 
 /// Checks all of a segment's bytes against their own checksum, and names them.
@@ -173,10 +157,7 @@ pub(super) fn decode(segment: &SegmentRef, bytes: &[u8]) -> Result<Vec<Event>, F
         let table = table_range(segment, seq);
         let (from, to) = (table.start as usize, table.end as usize);
         let place = record_range(segment, seq, &bytes[from..to])?;
-        events.push(decode_record(
-            seq,
-            &bytes[place.start as usize..place.end as usize],
-        )?);
+        events.push(decode_record(seq, &bytes[place.start as usize..place.end as usize])?);
     }
     Ok(events)
 }
@@ -202,11 +183,7 @@ pub(super) fn record_range(
     let range = RECORDS_AT as u64 + u64::from(start)..RECORDS_AT as u64 + u64::from(end);
     let fits = range.end + TRAILER_BYTES as u64 <= segment.bytes;
     let is_record = (CRC_BYTES..=CRC_BYTES + EVENT_BYTES_MAX).contains(&record_bytes);
-    if fits && is_record {
-        Ok(range)
-    } else {
-        Err(Flaw::Record(seq))
-    }
+    if fits && is_record { Ok(range) } else { Err(Flaw::Record(seq)) }
 }
 
 /// Decodes one record.
@@ -222,11 +199,7 @@ pub(super) fn decode_record(seq: Seq, record: &[u8]) -> Result<Event, Flaw> {
     }
     let event: Event = codec::decode(body, EVENT_BYTES_MAX as u64)
         .map_err(|source| Flaw::Event { seq, source })?;
-    if event.seq == seq {
-        Ok(event)
-    } else {
-        Err(Flaw::Record(seq))
-    }
+    if event.seq == seq { Ok(event) } else { Err(Flaw::Record(seq)) }
 }
 
 fn header(first: Seq) -> [u8; HEADER_BYTES] {

@@ -75,11 +75,7 @@ impl SegmentStore {
                 tracing::warn!(file = %path.display(), "this is no segment, and is ignored");
             }
         }
-        Ok(Self {
-            dir,
-            segments: Mutex::new(segments),
-            writing: Mutex::new(()),
-        })
+        Ok(Self { dir, segments: Mutex::new(segments), writing: Mutex::new(()) })
     }
 
     /// The segments, oldest first.
@@ -124,16 +120,12 @@ impl SegmentStore {
         let file = File::open(&path).map_err(|e| at(&path, &e))?;
         let read = |range: Range<u64>| {
             let mut bytes = vec![0; (range.end - range.start) as usize];
-            file.read_exact_at(&mut bytes, range.start)
-                .map_err(|e| at(&path, &e))
-                .map(|()| bytes)
+            file.read_exact_at(&mut bytes, range.start).map_err(|e| at(&path, &e)).map(|()| bytes)
         };
         let table = read(format::table_range(&segment, seq))?;
         let place = format::record_range(&segment, seq, &table).map_err(|f| damaged(&path, &f))?;
         let record = read(place)?;
-        format::decode_record(seq, &record)
-            .map(Some)
-            .map_err(|flaw| damaged(&path, &flaw))
+        format::decode_record(seq, &record).map(Some).map_err(|flaw| damaged(&path, &flaw))
     }
 
     /// All events of the segment that starts with `first_seq`.
@@ -162,10 +154,7 @@ impl SegmentStore {
     pub(crate) fn install_raw(&self, wanted: &SegmentRef, bytes: &[u8]) -> io::Result<()> {
         let path = self.path(wanted.first_seq);
         let refuse = |flaw: Flaw| {
-            let what = format!(
-                "a peer sent a bad segment from {}: {flaw}",
-                wanted.first_seq
-            );
+            let what = format!("a peer sent a bad segment from {}: {flaw}", wanted.first_seq);
             io::Error::new(io::ErrorKind::InvalidData, what)
         };
         let found = format::verify(bytes).map_err(refuse)?;
@@ -188,10 +177,7 @@ impl SegmentStore {
     /// Whatever the disk says; some segments may be left then.
     pub(crate) fn remove_except(&self, kept: &[SegmentRef]) -> io::Result<()> {
         let _turn = self.turn();
-        let surplus = self
-            .list()
-            .into_iter()
-            .filter(|segment| !kept.contains(segment));
+        let surplus = self.list().into_iter().filter(|segment| !kept.contains(segment));
         // From the newest on, so that what is left of an interrupted removal has no hole.
         for segment in surplus.rev() {
             // Nobody may find it in the list and then not on the disk.
@@ -221,10 +207,7 @@ impl SegmentStore {
     fn load(&self, first_seq: Seq) -> io::Result<(SegmentRef, Vec<u8>)> {
         let path = self.path(first_seq);
         let segment = self.find(first_seq).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no segment {}", path.display()),
-            )
+            io::Error::new(io::ErrorKind::NotFound, format!("no segment {}", path.display()))
         })?;
         let mut bytes = Vec::with_capacity(segment.bytes as usize);
         let file = File::open(&path).map_err(|e| at(&path, &e))?;
@@ -274,21 +257,13 @@ fn inspect(path: &Path, wanted: Seq) -> io::Result<SegmentRef> {
         .map_err(|_| damaged(path, &Flaw::Length(bytes)))?;
     let segment = format::identify(&header, trailer, bytes).map_err(|f| damaged(path, &f))?;
     if segment.first_seq != wanted {
-        return Err(damaged(
-            path,
-            &Flaw::Place {
-                found: segment.first_seq,
-                wanted,
-            },
-        ));
+        return Err(damaged(path, &Flaw::Place { found: segment.first_seq, wanted }));
     }
     Ok(segment)
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|e| at(dir, &e))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| at(dir, &e))
 }
 
 /// An IO error with the file that it is about.

@@ -6,19 +6,12 @@ use stock::{Change, CreateProduct, Order, Quantity, RequestId, Sku, UserId};
 /// The events of the `nth` segment; `salt` makes another history.
 fn events(nth: u64, salt: u64) -> Vec<Event> {
     let first = nth * SEGMENT_EVENTS as u64 + 1;
-    (first..)
-        .take(SEGMENT_EVENTS)
-        .map(|seq| event(seq, salt))
-        .collect()
+    (first..).take(SEGMENT_EVENTS).map(|seq| event(seq, salt)).collect()
 }
 
 fn event(seq: u64, salt: u64) -> Event {
     let change = match seq % 3 {
-        0 => Change::Restocked {
-            sku: Sku::new("sku").unwrap(),
-            quantity: -5,
-            available: salt,
-        },
+        0 => Change::Restocked { sku: Sku::new("sku").unwrap(), quantity: -5, available: salt },
         1 => Change::ProductCreated(CreateProduct {
             sku: Sku::new("sku").unwrap(),
             name: "Sneaker ß".into(),
@@ -33,11 +26,7 @@ fn event(seq: u64, salt: u64) -> Event {
             remaining: seq,
         }),
     };
-    Event {
-        seq: Seq(seq),
-        at_ms: 1_700_000_000_000 + seq,
-        change,
-    }
+    Event { seq: Seq(seq), at_ms: 1_700_000_000_000 + seq, change }
 }
 
 fn file_of(dir: &Path, first_seq: u64) -> PathBuf {
@@ -55,52 +44,31 @@ fn flip(path: &Path, at: u64) {
 fn what_is_sealed_is_read_back_also_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let store = SegmentStore::open(dir.path()).unwrap();
-    let sealed = [
-        store.seal(&events(0, 7)).unwrap(),
-        store.seal(&events(1, 7)).unwrap(),
-    ];
+    let sealed = [store.seal(&events(0, 7)).unwrap(), store.seal(&events(1, 7)).unwrap()];
     for store in [store, SegmentStore::open(dir.path()).unwrap()] {
         assert_eq!(store.list(), sealed);
         assert_eq!(store.read(Seq(1)).unwrap(), events(0, 7));
         assert_eq!(store.read(Seq(16_385)).unwrap(), events(1, 7));
         for seq in [1, 2, 3, 16_383, 16_384, 16_385, 20_000, 32_768] {
-            assert_eq!(
-                store.event(Seq(seq)).unwrap(),
-                Some(event(seq, 7)),
-                "event {seq}"
-            );
+            assert_eq!(store.event(Seq(seq)).unwrap(), Some(event(seq, 7)), "event {seq}");
         }
         for seq in [0, 32_769, u64::MAX] {
             assert_eq!(store.event(Seq(seq)).unwrap(), None, "event {seq}");
         }
-        assert_eq!(
-            store.read(Seq(2)).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(store.read(Seq(2)).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
 
 #[test]
 fn equal_events_give_equal_files_and_are_sealed_once() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let stores = dirs
-        .each_ref()
-        .map(|dir| SegmentStore::open(dir.path()).unwrap());
-    let sealed = stores
-        .each_ref()
-        .map(|store| store.seal(&events(0, 1)).unwrap());
+    let stores = dirs.each_ref().map(|dir| SegmentStore::open(dir.path()).unwrap());
+    let sealed = stores.each_ref().map(|store| store.seal(&events(0, 1)).unwrap());
     assert_eq!(sealed[0], sealed[1]);
-    assert_eq!(
-        stores[0].raw(Seq(1)).unwrap(),
-        stores[1].raw(Seq(1)).unwrap()
-    );
+    assert_eq!(stores[0].raw(Seq(1)).unwrap(), stores[1].raw(Seq(1)).unwrap());
     assert_eq!(stores[0].seal(&events(0, 1)).unwrap(), sealed[0]);
     let error = stores[0].seal(&events(0, 2)).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        io::ErrorKind::InvalidData,
-        "another history: {error}"
-    );
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "another history: {error}");
     assert_eq!(stores[0].read(Seq(1)).unwrap(), events(0, 1));
 }
 
@@ -112,17 +80,8 @@ fn only_one_full_aligned_segment_can_be_sealed() {
     let mut doubled = whole.clone();
     doubled[9] = doubled[8].clone();
     let shifted = [&whole[1..], &next[..1]].concat();
-    for bad in [
-        &whole[1..],
-        &whole[..SEGMENT_EVENTS - 1],
-        &doubled,
-        &shifted,
-        &[],
-    ] {
-        assert_eq!(
-            store.seal(bad).unwrap_err().kind(),
-            io::ErrorKind::InvalidInput
-        );
+    for bad in [&whole[1..], &whole[..SEGMENT_EVENTS - 1], &doubled, &shifted, &[]] {
+        assert_eq!(store.seal(bad).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
     assert_eq!(store.list(), []);
 }
@@ -134,36 +93,14 @@ fn a_flipped_bit_is_noticed_wherever_it_is() {
     let bytes = store.seal(&events(0, 0)).unwrap().bytes;
     let path = file_of(dir.path(), 1);
     let table_at = HEADER_BYTES as u64;
-    for at in [
-        0,
-        7,
-        9,
-        17,
-        21,
-        table_at,
-        table_at + 40,
-        bytes / 2,
-        bytes - 5,
-        bytes - 1,
-    ] {
+    for at in [0, 7, 9, 17, 21, table_at, table_at + 40, bytes / 2, bytes - 5, bytes - 1] {
         flip(&path, at);
-        for error in [
-            store.read(Seq(1)).unwrap_err(),
-            store.raw(Seq(1)).unwrap_err(),
-        ] {
-            assert_eq!(
-                error.kind(),
-                io::ErrorKind::InvalidData,
-                "byte {at}: {error}"
-            );
+        for error in [store.read(Seq(1)).unwrap_err(), store.raw(Seq(1)).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}: {error}");
             assert!(error.to_string().contains("00001.segment"), "{error}");
         }
         let opened = SegmentStore::open(dir.path());
-        assert_eq!(
-            opened.is_err(),
-            at < table_at,
-            "a damaged header shows when opening"
-        );
+        assert_eq!(opened.is_err(), at < table_at, "a damaged header shows when opening");
         flip(&path, at);
     }
     assert_eq!(store.read(Seq(1)).unwrap().len(), SEGMENT_EVENTS);
@@ -184,10 +121,7 @@ fn a_damaged_record_or_table_entry_never_yields_another_event() {
         flip(&path, at);
         let error = store.event(seq).unwrap_err();
         assert!(
-            matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ),
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
             "byte {at}: {error}"
         );
         flip(&path, at);
@@ -198,23 +132,15 @@ fn a_damaged_record_or_table_entry_never_yields_another_event() {
 #[test]
 fn a_peers_segment_is_installed_only_when_it_is_the_one_that_was_asked_for() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [here, there] = dirs
-        .each_ref()
-        .map(|dir| SegmentStore::open(dir.path()).unwrap());
+    let [here, there] = dirs.each_ref().map(|dir| SegmentStore::open(dir.path()).unwrap());
     let wanted = there.seal(&events(0, 1)).unwrap();
     let second = there.seal(&events(1, 1)).unwrap();
     let bytes = there.raw(Seq(1)).unwrap();
 
     let mut flipped = bytes.clone();
     flipped[1000] ^= 1;
-    let other_place = SegmentRef {
-        first_seq: Seq(16_385),
-        ..wanted.clone()
-    };
-    let other_content = SegmentRef {
-        crc32: wanted.crc32 ^ 1,
-        ..wanted.clone()
-    };
+    let other_place = SegmentRef { first_seq: Seq(16_385), ..wanted.clone() };
+    let other_content = SegmentRef { crc32: wanted.crc32 ^ 1, ..wanted.clone() };
     let refused = [
         here.install_raw(&wanted, &flipped),
         here.install_raw(&wanted, &bytes[..bytes.len() - 1]),
@@ -236,15 +162,12 @@ fn a_peers_segment_is_installed_only_when_it_is_the_one_that_was_asked_for() {
 #[test]
 fn a_snapshot_replaces_what_differs_and_drops_what_it_does_not_name() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [here, there] = dirs
-        .each_ref()
-        .map(|dir| SegmentStore::open(dir.path()).unwrap());
+    let [here, there] = dirs.each_ref().map(|dir| SegmentStore::open(dir.path()).unwrap());
     for nth in 0..3 {
         here.seal(&events(nth, 9)).unwrap();
     }
     let wanted = there.seal(&events(0, 1)).unwrap();
-    here.install_raw(&wanted, &there.raw(Seq(1)).unwrap())
-        .unwrap();
+    here.install_raw(&wanted, &there.raw(Seq(1)).unwrap()).unwrap();
     here.remove_except(std::slice::from_ref(&wanted)).unwrap();
     for store in [here, SegmentStore::open(dirs[0].path()).unwrap()] {
         assert_eq!(store.list(), std::slice::from_ref(&wanted));
@@ -256,15 +179,9 @@ fn a_snapshot_replaces_what_differs_and_drops_what_it_does_not_name() {
 #[test]
 fn leftovers_and_misplaced_files_are_found_when_opening() {
     let dir = tempfile::tempdir().unwrap();
-    SegmentStore::open(dir.path())
-        .unwrap()
-        .seal(&events(0, 0))
-        .unwrap();
+    SegmentStore::open(dir.path()).unwrap().seal(&events(0, 0)).unwrap();
     let path = file_of(dir.path(), 1);
-    let leftover = dir
-        .path()
-        .join(DIR)
-        .join("00000000000000016385.segment.tmp");
+    let leftover = dir.path().join(DIR).join("00000000000000016385.segment.tmp");
     std::fs::write(&leftover, b"half").unwrap();
     std::fs::write(dir.path().join(DIR).join("notes.txt"), b"ignored").unwrap();
     assert_eq!(SegmentStore::open(dir.path()).unwrap().list().len(), 1);
@@ -290,11 +207,6 @@ fn the_bytes_of_a_segment_are_golden() {
     assert_eq!(bytes[HEADER_BYTES..][..8], [0, 0, 0, 0, 32, 0, 0, 0]);
     assert_eq!(
         format::verify(&bytes).unwrap(),
-        SegmentRef {
-            first_seq: Seq(1),
-            count: 16_384,
-            bytes: 603_466,
-            crc32: 1_671_741_800,
-        }
+        SegmentRef { first_seq: Seq(1), count: 16_384, bytes: 603_466, crc32: 1_671_741_800 }
     );
 }

@@ -86,24 +86,14 @@ impl Disk {
             remove_unfinished(&sled_dir)?;
         }
         let db = open_sled(dir, &sled_dir)?;
-        let tree = |name: &str| {
-            db.open_tree(name)
-                .map_err(|e| StoreError::corrupt(dir, e.to_string()))
-        };
+        let tree =
+            |name: &str| db.open_tree(name).map_err(|e| StoreError::corrupt(dir, e.to_string()));
         let (log, meta, identity) = (tree("log")?, tree("meta")?, tree("identity")?);
         let data_path = sled_dir.join(SLED_FILE);
         let data_file =
             File::open(&data_path).map_err(|e| StoreError::io("open", &data_path, e))?;
         let mark = Mark::open(dir).map_err(|e| StoreError::io("open the mark in", dir, e))?;
-        let disk = Self {
-            db,
-            log,
-            meta,
-            identity,
-            data_file,
-            mark,
-            _lock: lock,
-        };
+        let disk = Self { db, log, meta, identity, data_file, mark, _lock: lock };
         let found = guard::catch(dir, || disk.recover(dir, node))?;
         disk.make_creation_durable(dir, &sled_dir)?;
         Ok((disk, found))
@@ -121,8 +111,7 @@ impl Disk {
     /// Reads what the store holds, creates the identity of an empty one, and judges both.
     fn recover(&self, dir: &Path, node: NodeId) -> Result<Found, StoreError> {
         let record = |tree: &sled::Tree, key: &str| {
-            tree.get(key)
-                .map_err(|e| StoreError::corrupt(dir, e.to_string()))
+            tree.get(key).map_err(|e| StoreError::corrupt(dir, e.to_string()))
         };
         let corrupt = |e: meta::MetaError| StoreError::corrupt(dir, e.to_string());
         let identity = match record(&self.identity, KEY_IDENTITY)? {
@@ -132,11 +121,7 @@ impl Disk {
         if let Some(Identity { node: found, .. }) = identity
             && found != node
         {
-            return Err(StoreError::OtherNode {
-                dir: dir.to_owned(),
-                found,
-                wanted: node,
-            });
+            return Err(StoreError::OtherNode { dir: dir.to_owned(), found, wanted: node });
         }
         let log_id = |key: &'static str| match record(&self.meta, key)? {
             Some(bytes) => meta::decode_log_id(key, &bytes).map(Some).map_err(corrupt),
@@ -147,9 +132,8 @@ impl Disk {
             None => None,
         };
         let (committed, purged) = (log_id(KEY_COMMITTED)?, log_id(KEY_PURGED)?);
-        let (first, last) = self
-            .bounds(purged)
-            .map_err(|e| StoreError::corrupt(dir, e.to_string()))?;
+        let (first, last) =
+            self.bounds(purged).map_err(|e| StoreError::corrupt(dir, e.to_string()))?;
 
         let holds = Durable { last, vote };
         if holds.is_behind(self.mark.says()) {
@@ -162,33 +146,19 @@ impl Disk {
         // Committed is written after the entries that it covers, so no prefix of the writes can
         // hold it without them.
         if committed.map(|id| id.index) > last.map(|id| id.index) {
-            return Err(StoreError::corrupt(
-                dir,
-                "committed entries are missing from the log",
-            ));
+            return Err(StoreError::corrupt(dir, "committed entries are missing from the log"));
         }
         let identity = match identity {
             Some(identity) => identity,
             None if holds == Durable::default() => self.create_identity(dir, node)?,
             None => return Err(StoreError::corrupt(dir, "it has a log but no identity")),
         };
-        Ok(Found {
-            identity,
-            vote,
-            committed,
-            purged,
-            first,
-            last,
-        })
+        Ok(Found { identity, vote, committed, purged, first, last })
     }
 
     fn create_identity(&self, dir: &Path, node: NodeId) -> Result<Identity, StoreError> {
         let incarnation = crate::types::Incarnation(rand::random());
-        let identity = Identity {
-            node,
-            incarnation,
-            cluster: None,
-        };
+        let identity = Identity { node, incarnation, cluster: None };
         self.identity
             .insert(KEY_IDENTITY, meta::encode_identity(&identity))
             .map_err(io_error)
@@ -206,10 +176,7 @@ impl Disk {
         };
         let index_of = |key: &[u8]| {
             parse_key(key).map(|(index, _)| index).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{key:?} is no key of the log"),
-                )
+                io::Error::new(io::ErrorKind::InvalidData, format!("{key:?} is no key of the log"))
             })
         };
         let first = index_of(&low.map_err(io_error)?)?;
@@ -232,9 +199,7 @@ impl Disk {
                 .and_then(|file| file.sync_all())
                 .map_err(|e| StoreError::io("sync", path, e))
         };
-        self.data_file
-            .sync_all()
-            .map_err(|e| StoreError::io("sync", sled_dir, e))?;
+        self.data_file.sync_all().map_err(|e| StoreError::io("sync", sled_dir, e))?;
         sync(&sled_dir.join("conf"))?;
         sync(sled_dir)?;
         sync(dir)?;
@@ -301,11 +266,9 @@ fn finished(partial: Option<Partial>, index: u64) -> Result<Entry, Damage> {
 
 fn known_identity(dir: &Path, bytes: &[u8]) -> Result<Identity, StoreError> {
     meta::decode_identity(bytes).map_err(|e| match e {
-        meta::MetaError::Format(_, found) => StoreError::NewerFormat {
-            dir: dir.to_owned(),
-            found,
-            known: meta::FORMAT,
-        },
+        meta::MetaError::Format(_, found) => {
+            StoreError::NewerFormat { dir: dir.to_owned(), found, known: meta::FORMAT }
+        }
         damaged @ meta::MetaError::Damaged(_) => StoreError::corrupt(dir, damaged.to_string()),
     })
 }
@@ -328,9 +291,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
                 std::thread::sleep(LOCK_POLL);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::InUse {
-                    dir: dir.to_owned(),
-                });
+                return Err(StoreError::InUse { dir: dir.to_owned() });
             }
             Err(errno) => return Err(StoreError::io("lock", &path, errno.into())),
         }
@@ -386,9 +347,7 @@ fn open_sled(dir: &Path, sled_dir: &Path) -> Result<sled::Db, StoreError> {
             // file a moment later.
             Err(sled::Error::Io(e)) if e.to_string().contains("could not acquire lock") => {
                 if Instant::now() >= deadline {
-                    return Err(StoreError::InUse {
-                        dir: dir.to_owned(),
-                    });
+                    return Err(StoreError::InUse { dir: dir.to_owned() });
                 }
                 std::thread::sleep(LOCK_POLL);
             }

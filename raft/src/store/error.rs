@@ -96,18 +96,11 @@ pub(super) const AS_WIPED: &str = "This node must not take part with it: move th
 
 impl StoreError {
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { doing, path: path.to_owned(), source }
     }
 
     pub(super) fn corrupt(dir: &Path, what: impl Into<String>) -> Self {
-        Self::Corrupt {
-            dir: dir.to_owned(),
-            what: what.into(),
-        }
+        Self::Corrupt { dir: dir.to_owned(), what: what.into() }
     }
 }
 

@@ -119,12 +119,8 @@ impl Mark {
     /// When the file can be neither read nor created.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(FILE_NAME);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         let length = file.metadata()?.len();
         let mut bytes = vec![0; length.min(BYTES as u64 + 1) as usize];
         file.read_exact_at(&mut bytes, 0)?;
@@ -168,15 +164,8 @@ impl Mark {
     pub(super) fn lower(&mut self, next: &Durable) -> io::Result<()> {
         if next.is_behind(&self.says) {
             let is_vote_kept = is_at_least(next.vote, self.says.vote);
-            let vote = if is_vote_kept {
-                self.says.vote
-            } else {
-                next.vote
-            };
-            self.raise(Durable {
-                last: next.last.min(self.says.last),
-                vote,
-            })?;
+            let vote = if is_vote_kept { self.says.vote } else { next.vote };
+            self.raise(Durable { last: next.last.min(self.says.last), vote })?;
             self.file.sync_data()?;
         }
         Ok(())

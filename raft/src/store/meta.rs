@@ -23,11 +23,7 @@ pub(super) enum MetaError {
 
 pub(super) fn encode_vote(vote: &Vote) -> Vec<u8> {
     let (term, node) = (vote.leader_id.term, vote.leader_id.node_id);
-    seal(&[
-        &term.to_le_bytes(),
-        &node.0.to_le_bytes(),
-        &[u8::from(vote.committed)],
-    ])
+    seal(&[&term.to_le_bytes(), &node.0.to_le_bytes(), &[u8::from(vote.committed)]])
 }
 
 pub(super) fn decode_vote(bytes: &[u8]) -> Result<Vote, MetaError> {
@@ -38,11 +34,7 @@ pub(super) fn decode_vote(bytes: &[u8]) -> Result<Vote, MetaError> {
 
 pub(super) fn encode_log_id(log_id: &LogId) -> Vec<u8> {
     let (term, node) = (log_id.leader_id.term, log_id.leader_id.node_id);
-    seal(&[
-        &term.to_le_bytes(),
-        &node.0.to_le_bytes(),
-        &log_id.index.to_le_bytes(),
-    ])
+    seal(&[&term.to_le_bytes(), &node.0.to_le_bytes(), &log_id.index.to_le_bytes()])
 }
 
 pub(super) fn decode_log_id(what: &'static str, bytes: &[u8]) -> Result<LogId, MetaError> {
@@ -53,9 +45,7 @@ pub(super) fn decode_log_id(what: &'static str, bytes: &[u8]) -> Result<LogId, M
 }
 
 pub(super) fn encode_identity(identity: &Identity) -> Vec<u8> {
-    let cluster = identity
-        .cluster
-        .map_or([0; 16], |cluster| cluster.0.to_le_bytes());
+    let cluster = identity.cluster.map_or([0; 16], |cluster| cluster.0.to_le_bytes());
     seal(&[
         &identity.node.0.to_le_bytes(),
         &identity.incarnation.0.to_le_bytes(),

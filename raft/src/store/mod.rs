@@ -105,9 +105,7 @@ impl LogStore {
             life: watch::Sender::new(Life::Open),
         });
         let writer = Writer::new(disk, found, Arc::clone(&shared), receiver);
-        std::thread::Builder::new()
-            .name("log-io".to_owned())
-            .spawn(move || writer.run())?;
+        std::thread::Builder::new().name("log-io".to_owned()).spawn(move || writer.run())?;
         Ok(Self { shared, queue })
     }
 
@@ -160,10 +158,7 @@ impl LogStore {
 
     async fn write_durably(&self, write: Write) -> io::Result<()> {
         let (reply, replied) = oneshot::channel();
-        self.permit().await?.send(Op {
-            write,
-            done: Done::Reply(reply),
-        });
+        self.permit().await?.send(Op { write, done: Done::Reply(reply) });
         replied.await.unwrap_or_else(|_| Err(self.shared.gone()))
     }
 
@@ -180,11 +175,7 @@ impl LogStore {
 
     async fn unsynced_permit(&self, bytes: usize) -> io::Result<SemaphorePermit<'_>> {
         let permits = u32::try_from(bytes).map_err(io::Error::other)?;
-        self.shared
-            .unsynced
-            .acquire_many(permits)
-            .await
-            .map_err(io::Error::other)
+        self.shared.unsynced.acquire_many(permits).await.map_err(io::Error::other)
     }
 }
 
@@ -234,10 +225,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
         let state = self.shared.state();
-        Ok(LogState {
-            last_purged_log_id: state.purged,
-            last_log_id: state.last,
-        })
+        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -266,10 +254,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let sizes = entries.iter().map(record::payload_bytes);
         if let Some(bytes) = sizes.clone().find(|&bytes| bytes > record::BODY_BYTES_MAX) {
-            let what = format!(
-                "an entry of {bytes} bytes; at most {}",
-                record::BODY_BYTES_MAX
-            );
+            let what = format!("an entry of {bytes} bytes; at most {}", record::BODY_BYTES_MAX);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let bytes = sizes.sum::<usize>().min(UNSYNCED_BYTES_MAX);
@@ -297,10 +282,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         };
         let permit = self.permit().await?;
         self.shared.state().truncate(kept);
-        permit.send(Op {
-            write: Write::Truncate { kept },
-            done: Done::Silent,
-        });
+        permit.send(Op { write: Write::Truncate { kept }, done: Done::Silent });
         Ok(())
     }
 
@@ -308,18 +290,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let permit = self.permit().await?;
         {
             let mut state = self.shared.state();
-            if state
-                .purged
-                .is_some_and(|purged| purged.index >= log_id.index)
-            {
+            if state.purged.is_some_and(|purged| purged.index >= log_id.index) {
                 return Ok(());
             }
             state.purge(log_id);
         }
-        permit.send(Op {
-            write: Write::Purge { upto: log_id },
-            done: Done::Silent,
-        });
+        permit.send(Op { write: Write::Purge { upto: log_id }, done: Done::Silent });
         Ok(())
     }
 }

@@ -45,9 +45,7 @@ impl LogStore {
             }
             return Ok(entries);
         }
-        Err(io::Error::other(
-            "the log changed under each of several reads",
-        ))
+        Err(io::Error::other("the log changed under each of several reads"))
     }
 }
 
@@ -68,9 +66,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     /// would be a hole in the receiver's log.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
         let entries = self.read(start, end, READ_BYTES_MAX)?;
-        let is_at_start = entries
-            .first()
-            .is_some_and(|entry| entry.log_id.index == start);
+        let is_at_start = entries.first().is_some_and(|entry| entry.log_id.index == start);
         Ok(if is_at_start { entries } else { Vec::new() })
     }
 

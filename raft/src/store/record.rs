@@ -48,10 +48,7 @@ pub(super) fn key(index: u64, chunk: u16) -> [u8; KEY_BYTES] {
 /// The index and chunk number of a key; `None` when it is no key of a log.
 pub(super) fn parse_key(key: &[u8]) -> Option<(u64, u16)> {
     let (index, chunk) = key.split_first_chunk::<8>()?;
-    Some((
-        u64::from_be_bytes(*index),
-        u16::from_be_bytes(chunk.try_into().ok()?),
-    ))
+    Some((u64::from_be_bytes(*index), u16::from_be_bytes(chunk.try_into().ok()?)))
 }
 
 /// The size of an entry's payload, in bytes; 0 for what is small and rare.
@@ -105,11 +102,7 @@ impl Record {
         let crc = checksum(&head, &body);
         head.extend(crc.to_le_bytes());
         head.extend_from_slice(&body[..rest_at]);
-        Ok(Self {
-            head,
-            body,
-            rest_at,
-        })
+        Ok(Self { head, body, rest_at })
     }
 
     /// The chunks with their numbers, in order.
@@ -138,40 +131,25 @@ impl Partial {
     /// What is wrong with the header.
     pub(super) fn start(index: u64, chunk: u16, bytes: &[u8]) -> Result<Self, Damage> {
         if chunk != 0 {
-            return Err(Damage::new(
-                index,
-                format!("its first chunk is missing, found {chunk}"),
-            ));
+            return Err(Damage::new(index, format!("its first chunk is missing, found {chunk}")));
         }
         let Some((header, start)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-            return Err(Damage::new(
-                index,
-                format!("its header has only {} bytes", bytes.len()),
-            ));
+            return Err(Damage::new(index, format!("its header has only {} bytes", bytes.len())));
         };
         if header[0] != VERSION {
             let what = format!("its format is {}, this build reads {VERSION}", header[0]);
             return Err(Damage::new(index, what));
         }
-        let partial = Self {
-            header: *header,
-            body: start.to_vec(),
-            chunks_seen: 1,
-        };
+        let partial = Self { header: *header, body: start.to_vec(), chunks_seen: 1 };
         if partial.index() != index {
-            return Err(Damage::new(
-                index,
-                format!("it says that it is {}", partial.index()),
-            ));
+            return Err(Damage::new(index, format!("it says that it is {}", partial.index())));
         }
         if partial.body_bytes() > BODY_BYTES_MAX {
             let what = format!("it claims {} bytes", partial.body_bytes());
             return Err(Damage::new(index, what));
         }
         let mut partial = partial;
-        partial
-            .body
-            .reserve_exact(partial.body_bytes().saturating_sub(partial.body.len()));
+        partial.body.reserve_exact(partial.body_bytes().saturating_sub(partial.body.len()));
         Ok(partial)
     }
 
@@ -203,10 +181,8 @@ impl Partial {
         let index = self.index();
         if !self.is_complete() || self.body.len() != self.body_bytes() {
             let (seen, all, bytes) = (self.chunks_seen, self.chunks(), self.body.len());
-            let what = format!(
-                "it has {seen} of {all} chunks and {bytes} of {} bytes",
-                self.body_bytes()
-            );
+            let what =
+                format!("it has {seen} of {all} chunks and {bytes} of {} bytes", self.body_bytes());
             return Err(Damage::new(index, what));
         }
         let crc = checksum(&self.header[..CRC_AT], &self.body);
@@ -223,10 +199,7 @@ impl Partial {
                 EntryPayload::Membership(membership)
             }
             kind => {
-                return Err(Damage::new(
-                    index,
-                    format!("it is of the unknown kind {kind}"),
-                ));
+                return Err(Damage::new(index, format!("it is of the unknown kind {kind}")));
             }
         };
         let leader = CommittedLeaderIdOf::<TypeConfig>::new(
@@ -241,12 +214,8 @@ impl Partial {
     }
 
     fn body_bytes(&self) -> usize {
-        u32::from_le_bytes([
-            self.header[4],
-            self.header[5],
-            self.header[6],
-            self.header[7],
-        ]) as usize
+        u32::from_le_bytes([self.header[4], self.header[5], self.header[6], self.header[7]])
+            as usize
     }
 
     fn index(&self) -> u64 {

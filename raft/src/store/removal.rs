@@ -25,18 +25,12 @@ pub(super) fn purge_steps(keys_appended: usize) -> usize {
 impl Purge {
     /// A purge of all entries up to this index.
     pub(super) fn up_to(upto: u64) -> Self {
-        Self {
-            from: key(0, 0),
-            upto,
-        }
+        Self { from: key(0, 0), upto }
     }
 
     /// The same purge with a further end.
     pub(super) fn extended_to(self, upto: u64) -> Self {
-        Self {
-            upto: upto.max(self.upto),
-            ..self
-        }
+        Self { upto: upto.max(self.upto), ..self }
     }
 
     /// Removes the next keys, at most [`PURGE_KEYS_MAX`]; `None` when all are gone. A step may end
@@ -67,10 +61,7 @@ impl Purge {
 /// # Errors
 /// sled's.
 pub(super) fn remove_after(log: &sled::Tree, start: u64) -> io::Result<()> {
-    let keys = (
-        Bound::Included(key(start, 0)),
-        Bound::Unbounded::<[u8; KEY_BYTES]>,
-    );
+    let keys = (Bound::Included(key(start, 0)), Bound::Unbounded::<[u8; KEY_BYTES]>);
     loop {
         let mut batch = sled::Batch::default();
         let mut removed = 0;

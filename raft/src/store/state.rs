@@ -78,8 +78,7 @@ impl State {
 
     /// One past the last index; `first` when there is no entry.
     pub(super) fn end(&self) -> u64 {
-        self.last
-            .map_or(self.first, |last| (last.index + 1).max(self.first))
+        self.last.map_or(self.first, |last| (last.index + 1).max(self.first))
     }
 
     /// Makes entries readable.
@@ -107,10 +106,7 @@ impl State {
         for entry in entries {
             self.tail_bytes += cost(entry);
             self.last = Some(entry.log_id);
-            self.tail.push_back(Cached {
-                entry: entry.clone(),
-                append: self.appends,
-            });
+            self.tail.push_back(Cached { entry: entry.clone(), append: self.appends });
         }
         self.check();
         Ok(self.appends)
@@ -120,11 +116,7 @@ impl State {
     pub(super) fn truncate(&mut self, kept: Option<LogId>) {
         self.epoch += 1;
         let end = kept.map_or(0, |kept| kept.index + 1).max(self.first);
-        while self
-            .tail
-            .back()
-            .is_some_and(|cached| cached.entry.log_id.index >= end)
-        {
+        while self.tail.back().is_some_and(|cached| cached.entry.log_id.index >= end) {
             let cached = self.tail.pop_back();
             self.tail_bytes -= cached.map_or(0, |cached| cost(&cached.entry));
         }
@@ -143,11 +135,7 @@ impl State {
         if self.last.is_none_or(|last| last.index <= upto.index) {
             self.last = Some(upto);
         }
-        while self
-            .tail
-            .front()
-            .is_some_and(|cached| cached.entry.log_id.index <= upto.index)
-        {
+        while self.tail.front().is_some_and(|cached| cached.entry.log_id.index <= upto.index) {
             self.pop_front();
         }
         self.check();
@@ -156,10 +144,7 @@ impl State {
     /// Lets go of the oldest entries that are durable, until the tail is small enough.
     pub(super) fn evict(&mut self, durable: AppendNo, bytes_max: usize) {
         while self.tail_bytes > bytes_max
-            && self
-                .tail
-                .front()
-                .is_some_and(|cached| cached.append <= durable)
+            && self.tail.front().is_some_and(|cached| cached.append <= durable)
         {
             self.pop_front();
         }
@@ -169,10 +154,7 @@ impl State {
     pub(super) fn plan(&self, start: u64, end: u64, bytes_max: usize) -> Plan {
         let start = start.max(self.first);
         let end = end.min(self.end()).max(start);
-        let tail_first = self
-            .tail
-            .front()
-            .map_or(self.end(), |cached| cached.entry.log_id.index);
+        let tail_first = self.tail.front().map_or(self.end(), |cached| cached.entry.log_id.index);
         let hot_start = tail_first.clamp(start, end);
         let mut bytes = 0;
         let skip = (hot_start - tail_first.min(hot_start)) as usize;
@@ -188,11 +170,7 @@ impl State {
             })
             .map(|cached| cached.entry.clone())
             .collect();
-        Plan {
-            cold: (start, hot_start),
-            hot,
-            epoch: self.epoch,
-        }
+        Plan { cold: (start, hot_start), hot, epoch: self.epoch }
     }
 
     fn pop_front(&mut self) {

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Upper bounds of the buckets of [`StoreMetrics::flush_us_buckets`], in microseconds.
-pub const FLUSH_US_BOUNDS: [u64; 12] = [
-    250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 1_000_000,
-];
+pub const FLUSH_US_BOUNDS: [u64; 12] =
+    [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 1_000_000];
 
 /// Counters of one store since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -45,11 +45,7 @@ pub(super) struct Op {
 /// What to write.
 pub(super) enum Write {
     /// Append entries; they follow the last one without a hole.
-    Append {
-        entries: Vec<Entry>,
-        no: AppendNo,
-        bytes: usize,
-    },
+    Append { entries: Vec<Entry>, no: AppendNo, bytes: usize },
     /// Save the vote.
     Vote(Vote),
     /// Remove all entries after `kept`, the log's last id from now on.
@@ -114,10 +110,7 @@ impl Writer {
             disk,
             shared,
             queue,
-            written: Durable {
-                last: found.last,
-                vote: found.vote,
-            },
+            written: Durable { last: found.last, vote: found.vote },
             committed: found.committed,
             appended: AppendNo::default(),
             // A purge that a crash interrupted goes on; usually the first step finds nothing.
@@ -194,13 +187,7 @@ impl Writer {
         let mut group = vec![op];
         while bytes < GROUP_BYTES_MAX
             && group.len() < QUEUE_OPS_MAX
-            && !matches!(
-                group.last(),
-                Some(Op {
-                    write: Write::Close,
-                    ..
-                })
-            )
+            && !matches!(group.last(), Some(Op { write: Write::Close, .. }))
             && let Ok(op) = self.queue.try_recv()
         {
             bytes += op.write.bytes();
@@ -243,29 +230,20 @@ impl Writer {
         match write {
             Write::Append { .. } | Write::Close => {}
             Write::Vote(vote) => {
-                let next = Durable {
-                    vote: Some(*vote),
-                    ..self.written
-                };
+                let next = Durable { vote: Some(*vote), ..self.written };
                 self.disk.mark.lower(&next)?;
                 insert(&self.disk.meta, disk::KEY_VOTE, meta::encode_vote(vote))?;
                 self.written = next;
             }
             Write::Truncate { kept } => {
-                let next = Durable {
-                    last: *kept,
-                    ..self.written
-                };
+                let next = Durable { last: *kept, ..self.written };
                 self.disk.mark.lower(&next)?;
                 remove_after(&self.disk.log, kept.map_or(0, |kept| kept.index + 1))?;
                 self.written = next;
             }
             Write::Purge { upto } => self.start_purge(upto)?,
             Write::Cluster(cluster) => {
-                let identity = super::Identity {
-                    cluster: *cluster,
-                    ..self.identity()
-                };
+                let identity = super::Identity { cluster: *cluster, ..self.identity() };
                 let bytes = meta::encode_identity(&identity);
                 insert(&self.disk.identity, disk::KEY_IDENTITY, bytes)?;
             }
@@ -278,15 +256,8 @@ impl Writer {
     }
 
     fn start_purge(&mut self, upto: &LogId) -> io::Result<()> {
-        if self
-            .written
-            .last
-            .is_none_or(|last| last.index <= upto.index)
-        {
-            let next = Durable {
-                last: Some(*upto),
-                ..self.written
-            };
+        if self.written.last.is_none_or(|last| last.index <= upto.index) {
+            let next = Durable { last: Some(*upto), ..self.written };
             self.disk.mark.lower(&next)?;
             self.written = next;
         }
@@ -307,11 +278,7 @@ impl Writer {
             && is_written
             && self.committed != committed
         {
-            insert(
-                &self.disk.meta,
-                disk::KEY_COMMITTED,
-                meta::encode_log_id(&log_id),
-            )?;
+            insert(&self.disk.meta, disk::KEY_COMMITTED, meta::encode_log_id(&log_id))?;
             self.committed = committed;
         }
         Ok(())
@@ -385,11 +352,7 @@ impl Pending {
 
 impl Write {
     fn bytes(&self) -> usize {
-        if let Self::Append { bytes, .. } = self {
-            *bytes
-        } else {
-            0
-        }
+        if let Self::Append { bytes, .. } = self { *bytes } else { 0 }
     }
 
     fn keys(&self) -> usize {
@@ -400,10 +363,7 @@ impl Write {
     }
 
     fn must_be_durable(&self) -> bool {
-        matches!(
-            self,
-            Self::Append { .. } | Self::Vote(_) | Self::Cluster(_) | Self::Close
-        )
+        matches!(self, Self::Append { .. } | Self::Vote(_) | Self::Cluster(_) | Self::Close)
     }
 }
 

@@ -9,11 +9,7 @@ use std::time::Duration;
 async fn closed_store() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    append(
-        &mut store,
-        (0..10).map(|index| entry(2, index, 9000)).collect(),
-    )
-    .await;
+    append(&mut store, (0..10).map(|index| entry(2, index, 9000)).collect()).await;
     store.close().await;
     dir
 }
@@ -29,18 +25,10 @@ async fn assert_unreadable(dir: &TempDir, index: u64) {
     let mut store = open(dir);
     let error = store.try_get_log_entries(0..10).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-    assert!(
-        error.to_string().contains(&format!("log entry {index} ")),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&format!("log entry {index} ")), "{error}");
     // A reader's finding stops the whole store.
-    let failure = tokio::time::timeout(Duration::from_secs(5), store.failed())
-        .await
-        .unwrap();
-    assert!(
-        failure.to_string().contains(&format!("log entry {index} ")),
-        "{failure}"
-    );
+    let failure = tokio::time::timeout(Duration::from_secs(5), store.failed()).await.unwrap();
+    assert!(failure.to_string().contains(&format!("log entry {index} ")), "{failure}");
     assert!(store.save_vote(&Vote::new(1, NODE)).await.is_err());
     store.close().await;
 }
@@ -82,10 +70,7 @@ async fn the_last_entry_is_verified_when_opening() {
         let error = refusal(&dir);
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains("log entry 9 "), "{error}");
-        assert!(
-            error.to_string().contains("move the directory away"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("move the directory away"), "{error}");
     }
 }
 
@@ -97,33 +82,21 @@ async fn missing_entries_after_the_purged_one_or_below_the_committed_one_are_not
         disk.meta.insert(KEY_PURGED, purged).unwrap();
         (0..3).for_each(|chunk| drop(disk.log.remove(record::key(4, chunk)).unwrap()));
     });
-    assert!(
-        refusal(&dir)
-            .to_string()
-            .contains("from 4 up to 5 are missing")
-    );
+    assert!(refusal(&dir).to_string().contains("from 4 up to 5 are missing"));
 
     let dir = closed_store().await;
     let committed = meta::encode_log_id(&log_id(2, 10));
     tamper(&dir, |disk| {
         drop(disk.meta.insert(KEY_COMMITTED, committed).unwrap());
     });
-    assert!(
-        refusal(&dir)
-            .to_string()
-            .contains("committed entries are missing")
-    );
+    assert!(refusal(&dir).to_string().contains("committed entries are missing"));
 }
 
 #[tokio::test]
 async fn damaged_or_lost_small_records_are_noticed() {
     let dir = closed_store().await;
     tamper(&dir, |disk| flip(&disk.identity, KEY_IDENTITY.as_bytes()));
-    assert!(
-        refusal(&dir)
-            .to_string()
-            .contains("the identity record fails its checksum")
-    );
+    assert!(refusal(&dir).to_string().contains("the identity record fails its checksum"));
 
     let dir = closed_store().await;
     tamper(&dir, |disk| {
@@ -137,14 +110,7 @@ async fn damaged_or_lost_small_records_are_noticed() {
     tamper(&dir, |disk| {
         drop(disk.identity.insert(KEY_IDENTITY, newer).unwrap());
     });
-    assert!(matches!(
-        refusal(&dir),
-        StoreError::NewerFormat {
-            found: 2,
-            known: 1,
-            ..
-        }
-    ));
+    assert!(matches!(refusal(&dir), StoreError::NewerFormat { found: 2, known: 1, .. }));
 }
 
 #[tokio::test]
@@ -163,12 +129,7 @@ async fn a_directory_is_opened_once() {
     let store = open(&dir);
     let error = refusal(&dir);
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains(&dir.path().display().to_string()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
     store.close().await;
     drop(open(&dir));
 }
@@ -176,10 +137,7 @@ async fn a_directory_is_opened_once() {
 #[tokio::test]
 async fn a_directory_that_only_sled_has_locked_is_in_use_as_well() {
     let dir = closed_store().await;
-    let sled = sled::Config::new()
-        .path(dir.path().join("db-dir"))
-        .open()
-        .unwrap();
+    let sled = sled::Config::new().path(dir.path().join("db-dir")).open().unwrap();
     assert!(matches!(refusal(&dir), StoreError::InUse { .. }));
     drop(sled);
 }
@@ -189,14 +147,7 @@ async fn another_nodes_directory_is_refused() {
     let dir = closed_store().await;
     let error = LogStore::open(dir.path(), NodeId(2)).err().unwrap();
     assert!(
-        matches!(
-            error,
-            StoreError::OtherNode {
-                found: NODE,
-                wanted: NodeId(2),
-                ..
-            }
-        ),
+        matches!(error, StoreError::OtherNode { found: NODE, wanted: NodeId(2), .. }),
         "{error}"
     );
     assert!(error.to_string().contains("--id 1"), "{error}");
@@ -239,10 +190,7 @@ async fn garbage_in_sleds_file_never_yields_a_wrong_log() {
         std::fs::write(copy.path().join("db-dir/db"), bytes).unwrap();
         match LogStore::open(copy.path(), NODE) {
             Err(error) => {
-                assert!(
-                    error.to_string().contains("move the directory away"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("move the directory away"), "{error}");
                 refused += 1;
             }
             Ok(mut store) => match store.try_get_log_entries(..).await {

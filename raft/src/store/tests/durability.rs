@@ -88,17 +88,10 @@ async fn a_store_behind_its_mark_is_refused() {
         std::fs::copy(newer.path().join(FILE_NAME), lost.path().join(FILE_NAME)).unwrap();
         let error = refusal(&lost);
         assert!(matches!(error, StoreError::BehindMark { .. }), "{error}");
-        assert!(
-            error.to_string().contains("move the directory away"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("move the directory away"), "{error}");
     }
     // The vote alone counts, too: with the newer log, only the vote is behind.
-    std::fs::copy(
-        more_vote.path().join(FILE_NAME),
-        more_log.path().join(FILE_NAME),
-    )
-    .unwrap();
+    std::fs::copy(more_vote.path().join(FILE_NAME), more_log.path().join(FILE_NAME)).unwrap();
     assert!(matches!(refusal(&more_log), StoreError::BehindMark { .. }));
     assert_eq!(last(&mut open(&more_vote)).await, Some(log_id(3, 19)));
 
@@ -135,26 +128,19 @@ async fn an_unsynced_tail_that_is_cut_off_is_no_alarm_but_a_synced_one_is() {
     let mut store = open(&dir);
     append(&mut store, entries(3, 0..10)).await;
     let synced = killed(&dir);
-    let synced_bytes = std::fs::metadata(synced.path().join(SLED_FILE))
-        .unwrap()
-        .len();
+    let synced_bytes = std::fs::metadata(synced.path().join(SLED_FILE)).unwrap().len();
     for index in 10..40 {
         append(&mut store, vec![entry(3, index, 700)]).await;
     }
     let written = killed(&dir);
-    let written_bytes = std::fs::metadata(written.path().join(SLED_FILE))
-        .unwrap()
-        .len();
+    let written_bytes = std::fs::metadata(written.path().join(SLED_FILE)).unwrap().len();
     store.close().await;
 
     let (mut shorter, mut alarms) = (0, 0);
     for cut in (synced_bytes..written_bytes).step_by(1009) {
         for mark in [&synced, &written] {
             let copy = killed(&written);
-            let file = File::options()
-                .write(true)
-                .open(copy.path().join(SLED_FILE))
-                .unwrap();
+            let file = File::options().write(true).open(copy.path().join(SLED_FILE)).unwrap();
             file.set_len(cut).unwrap();
             std::fs::copy(mark.path().join(FILE_NAME), copy.path().join(FILE_NAME)).unwrap();
             match LogStore::open(copy.path(), NODE) {
@@ -168,20 +154,14 @@ async fn an_unsynced_tail_that_is_cut_off_is_no_alarm_but_a_synced_one_is() {
                     store.close().await;
                 }
                 Err(StoreError::BehindMark { .. }) => {
-                    assert!(
-                        std::ptr::eq(mark, &raw const written),
-                        "false alarm at {cut}"
-                    );
+                    assert!(std::ptr::eq(mark, &raw const written), "false alarm at {cut}");
                     alarms += 1;
                 }
                 Err(error) => panic!("cut at {cut}: {error}"),
             }
         }
     }
-    assert!(
-        shorter > 5 && alarms > 5,
-        "{shorter} opened, {alarms} alarms"
-    );
+    assert!(shorter > 5 && alarms > 5, "{shorter} opened, {alarms} alarms");
 }
 
 #[tokio::test]
@@ -201,11 +181,7 @@ async fn the_mark_is_lowered_before_a_truncation() {
     assert_eq!(last(&mut open(&truncated)).await, Some(log_id(2, 4)));
 
     // The crash came after the mark and before the truncation: no alarm either.
-    std::fs::copy(
-        truncated.path().join(FILE_NAME),
-        before.path().join(FILE_NAME),
-    )
-    .unwrap();
+    std::fs::copy(truncated.path().join(FILE_NAME), before.path().join(FILE_NAME)).unwrap();
     assert_eq!(last(&mut open(&before)).await, Some(log_id(2, 9)));
 
     append(&mut store, entries(3, 5..7)).await;
@@ -227,16 +203,9 @@ async fn appends_in_flight_share_a_sync() {
     assert_eq!(metrics.entries_total, 200);
     assert_eq!(metrics.appended_bytes_total, 200 * 136);
     assert!(metrics.flushes_total < 150, "{metrics:?}");
-    assert_eq!(
-        metrics.flush_us_buckets.iter().sum::<u64>(),
-        metrics.flushes_total
-    );
+    assert_eq!(metrics.flush_us_buckets.iter().sum::<u64>(), metrics.flushes_total);
     assert!(metrics.flush_us_max > 0);
-    assert_eq!(
-        store.metrics().flush_us_max,
-        0,
-        "reading starts a new maximum"
-    );
+    assert_eq!(store.metrics().flush_us_max, 0, "reading starts a new maximum");
     assert_eq!(all(&mut open(&killed(&dir))).await, entries(1, 0..200));
 }
 
@@ -250,17 +219,9 @@ async fn a_failed_sync_is_reported_to_everyone_and_never_retried() {
     let durable = begin_append(&mut store, entries(1, 0..3)).await;
     assert!(durable.await.unwrap().is_err());
     let failure = store.failed().await;
-    assert!(
-        failure.to_string().contains("the log store has stopped"),
-        "{failure}"
-    );
+    assert!(failure.to_string().contains("the log store has stopped"), "{failure}");
     assert!(store.save_vote(&vote(1)).await.is_err());
     let (sender, _receiver) = TypeConfig::oneshot();
-    assert!(
-        store
-            .append(entries(1, 3..4), IOFlushed::signal(sender))
-            .await
-            .is_err()
-    );
+    assert!(store.append(entries(1, 3..4), IOFlushed::signal(sender)).await.is_err());
     assert_eq!(store.metrics().flushes_total, 0);
 }

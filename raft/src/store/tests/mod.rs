@@ -46,9 +46,8 @@ fn log_id(term: u64, index: u64) -> LogId {
 
 /// An entry with a payload that depends on its id.
 fn entry(term: u64, index: u64, payload_bytes: usize) -> Entry {
-    let payload: Bytes = (0..payload_bytes as u64)
-        .map(|at| (term * 31 + index * 7 + at) as u8)
-        .collect();
+    let payload: Bytes =
+        (0..payload_bytes as u64).map(|at| (term * 31 + index * 7 + at) as u8).collect();
     Entry::new(log_id(term, index), EntryPayload::Normal(Proposal(payload)))
 }
 
@@ -62,10 +61,7 @@ async fn begin_append(
     entries: Vec<Entry>,
 ) -> OneshotReceiverOf<TypeConfig, io::Result<()>> {
     let (sender, receiver) = TypeConfig::oneshot();
-    store
-        .append(entries, IOFlushed::signal(sender))
-        .await
-        .unwrap();
+    store.append(entries, IOFlushed::signal(sender)).await.unwrap();
     receiver
 }
 

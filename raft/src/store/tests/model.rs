@@ -39,10 +39,7 @@ async fn run(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    let mut model = Model {
-        term: 1,
-        ..Model::default()
-    };
+    let mut model = Model { term: 1, ..Model::default() };
     for step in 0..STEPS {
         match random.random_range(0..20) {
             0..10 => {
@@ -64,10 +61,7 @@ async fn run(seed: u64) {
                 // As in Raft: what replaces truncated entries has a higher term.
                 model.term += 1;
                 let keep = random.random_range(0..=model.log.len());
-                let after = keep
-                    .checked_sub(1)
-                    .map(|at| model.log[at].log_id)
-                    .or(model.purged);
+                let after = keep.checked_sub(1).map(|at| model.log[at].log_id).or(model.purged);
                 model.log.truncate(keep);
                 store.truncate_after(after).await.unwrap();
             }

@@ -5,9 +5,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 fn blob_files(dir: &TempDir) -> usize {
-    std::fs::read_dir(dir.path().join("db-dir/blobs"))
-        .unwrap()
-        .count()
+    std::fs::read_dir(dir.path().join("db-dir/blobs")).unwrap().count()
 }
 
 /// Waits until no purged key is left.
@@ -30,11 +28,7 @@ async fn purged_physically(store: &LogStore) {
 async fn fill(store: &mut LogStore, indexes: std::ops::Range<u64>) {
     for start in indexes.clone().step_by(1000) {
         let end = (start + 1000).min(indexes.end);
-        append(
-            store,
-            (start..end).map(|index| entry(1, index, 10)).collect(),
-        )
-        .await;
+        append(store, (start..end).map(|index| entry(1, index, 10)).collect()).await;
     }
 }
 
@@ -58,10 +52,7 @@ fn a_step_removes_at_most_64_keys_and_stops_at_the_end() {
     }
     assert_eq!(left, 2 * 199, "301..500 stay");
     assert_eq!(steps, (2 * 301_usize).div_ceil(PURGE_KEYS_MAX));
-    assert_eq!(
-        &disk.log.first().unwrap().unwrap().0[..],
-        record::key(301, 0)
-    );
+    assert_eq!(&disk.log.first().unwrap().unwrap().0[..], record::key(301, 0));
 }
 
 #[test]
@@ -69,10 +60,7 @@ fn a_groups_purge_is_bounded_by_the_group_and_outruns_it() {
     for keys in [0, 1, 64, 128, 1000, 4096] {
         let removed = purge_steps(keys) * PURGE_KEYS_MAX;
         assert!(removed > keys, "the log would outgrow the purge at {keys}");
-        assert!(
-            removed <= 2 * keys + 2 * PURGE_KEYS_MAX,
-            "{keys} keys, {removed} removed"
-        );
+        assert!(removed <= 2 * keys + 2 * PURGE_KEYS_MAX, "{keys} keys, {removed} removed");
     }
 }
 
@@ -82,28 +70,17 @@ async fn appends_go_on_while_50_000_entries_are_purged() {
     let mut store = open(&dir);
     fill(&mut store, 0..50_000).await;
     store.purge(log_id(1, 49_999)).await.unwrap();
-    assert!(
-        all(&mut store).await.is_empty(),
-        "purged at once for every reader"
-    );
+    assert!(all(&mut store).await.is_empty(), "purged at once for every reader");
     let state = store.get_log_state().await.unwrap();
     assert_eq!(state.last_purged_log_id, Some(log_id(1, 49_999)));
     assert_eq!(state.last_log_id, Some(log_id(1, 49_999)));
 
     let log = store.shared.state().log.clone().unwrap();
-    let first_index = || {
-        record::parse_key(&log.first().unwrap().unwrap().0)
-            .unwrap()
-            .0
-    };
+    let first_index = || record::parse_key(&log.first().unwrap().unwrap().0).unwrap().0;
     for index in 50_000..50_020 {
         append(&mut store, vec![entry(1, index, 10)]).await;
     }
-    assert!(
-        first_index() < 49_000,
-        "the appends waited for the purge: {}",
-        first_index()
-    );
+    assert!(first_index() < 49_000, "the appends waited for the purge: {}", first_index());
     purged_physically(&store).await;
     assert_eq!(first_index(), 50_000);
     assert_eq!(all(&mut store).await.len(), 20);
@@ -118,10 +95,7 @@ async fn a_purge_that_a_crash_interrupted_is_finished() {
     append(&mut store, vec![entry(1, 5000, 10)]).await;
     let copy = killed(&dir);
     let mut store = open(&copy);
-    assert_eq!(
-        store.get_log_state().await.unwrap().last_purged_log_id,
-        Some(log_id(1, 3999))
-    );
+    assert_eq!(store.get_log_state().await.unwrap().last_purged_log_id, Some(log_id(1, 3999)));
     let kept = all(&mut store).await;
     assert_eq!((kept.len(), kept[0].log_id), (1001, log_id(1, 4000)));
     purged_physically(&store).await;
@@ -156,9 +130,7 @@ async fn large_entries_never_become_blob_files_and_purges_free_the_space() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
     for start in (0..ENTRIES).step_by(8) {
-        let batch = (start..start + 8)
-            .map(|index| entry(1, index, BYTES))
-            .collect();
+        let batch = (start..start + 8).map(|index| entry(1, index, BYTES)).collect();
         append(&mut store, batch).await;
         assert_eq!(blob_files(&dir), 0, "after entry {start}");
         if start >= 200 && start % 40 == 0 {
@@ -169,21 +141,12 @@ async fn large_entries_never_become_blob_files_and_purges_free_the_space() {
     store.purge(log_id(1, keep - 1)).await.unwrap();
     purged_physically(&store).await;
     store.close().await;
-    let file_bytes = std::fs::metadata(dir.path().join("db-dir/db"))
-        .unwrap()
-        .len();
-    assert!(
-        file_bytes < 300 << 20,
-        "{} MiB after {ENTRIES} entries",
-        file_bytes >> 20
-    );
+    let file_bytes = std::fs::metadata(dir.path().join("db-dir/db")).unwrap().len();
+    assert!(file_bytes < 300 << 20, "{} MiB after {ENTRIES} entries", file_bytes >> 20);
     let mut store = open(&dir);
     assert_eq!(blob_files(&dir), 0);
     for index in keep..ENTRIES {
-        let found = store
-            .limited_get_log_entries(index, index + 1)
-            .await
-            .unwrap();
+        let found = store.limited_get_log_entries(index, index + 1).await.unwrap();
         assert_eq!(found, [entry(1, index, BYTES)]);
     }
 }

@@ -39,57 +39,25 @@ async fn limited_reads_return_about_a_mebibyte_and_at_least_one_entry() {
         append(&mut store, vec![entry(1, end, 256 * 1024)]).await;
     }
     append(&mut store, vec![entry(1, 19, 1024 * 1024)]).await;
-    assert_eq!(
-        store.limited_get_log_entries(19, 20).await.unwrap().len(),
-        1
-    );
+    assert_eq!(store.limited_get_log_entries(19, 20).await.unwrap().len(), 1);
     store.purge(log_id(1, 10)).await.unwrap();
-    assert!(
-        store
-            .limited_get_log_entries(10, 15)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        store.limited_get_log_entries(11, 12).await.unwrap().len(),
-        1
-    );
+    assert!(store.limited_get_log_entries(10, 15).await.unwrap().is_empty());
+    assert_eq!(store.limited_get_log_entries(11, 12).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn ranges_and_streams_join_sled_and_memory() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    append(
-        &mut store,
-        (0..200).map(|index| entry(1, index, 20_000)).collect(),
-    )
-    .await;
+    append(&mut store, (0..200).map(|index| entry(1, index, 20_000)).collect()).await;
     store.close().await;
     let mut store = open(&dir);
-    append(
-        &mut store,
-        (200..300).map(|index| entry(1, index, 20_000)).collect(),
-    )
-    .await;
+    append(&mut store, (200..300).map(|index| entry(1, index, 20_000)).collect()).await;
     let expected: Vec<Entry> = (0..300).map(|index| entry(1, index, 20_000)).collect();
     assert_eq!(all(&mut store).await, expected);
-    assert_eq!(
-        store.try_get_log_entries(150..=250).await.unwrap(),
-        expected[150..=250]
-    );
-    assert_eq!(
-        store.try_get_log_entries(299..1000).await.unwrap(),
-        expected[299..]
-    );
-    assert!(
-        store
-            .try_get_log_entries(300..400)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(store.try_get_log_entries(150..=250).await.unwrap(), expected[150..=250]);
+    assert_eq!(store.try_get_log_entries(299..1000).await.unwrap(), expected[299..]);
+    assert!(store.try_get_log_entries(300..400).await.unwrap().is_empty());
     let stream = store.entries_stream(100..290).await;
     let streamed: Vec<Entry> = stream.try_collect().await.unwrap();
     assert_eq!(streamed, expected[100..290]);
@@ -121,16 +89,9 @@ async fn holes_and_overlaps_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
     append(&mut store, entries(1, 0..5)).await;
-    for bad in [
-        entries(1, 6..7),
-        entries(1, 4..6),
-        vec![entry(1, 5, 1), entry(1, 7, 1)],
-    ] {
+    for bad in [entries(1, 6..7), entries(1, 4..6), vec![entry(1, 5, 1), entry(1, 7, 1)]] {
         let (sender, _receiver) = TypeConfig::oneshot();
-        let error = store
-            .append(bad, IOFlushed::signal(sender))
-            .await
-            .unwrap_err();
+        let error = store.append(bad, IOFlushed::signal(sender)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
     append(&mut store, entries(1, 5..6)).await;
@@ -147,16 +108,9 @@ fn a_hole_in_sled_is_an_error_for_the_reader() {
         }
     }
     assert_eq!(disk::read(&disk.log, 3, 5, usize::MAX).unwrap().len(), 2);
-    assert_eq!(
-        disk::read(&disk.log, 3, 7, 1).unwrap().len(),
-        1,
-        "limited before the hole"
-    );
+    assert_eq!(disk::read(&disk.log, 3, 7, 1).unwrap().len(), 1, "limited before the hole");
     for (start, end) in [(3, 7), (2, 4), (6, 8), (5, 7), (9, 10)] {
-        assert!(
-            disk::read(&disk.log, start, end, usize::MAX).is_err(),
-            "{start}..{end}"
-        );
+        assert!(disk::read(&disk.log, start, end, usize::MAX).is_err(), "{start}..{end}");
     }
     assert!(disk::read(&disk.log, 3, 3, usize::MAX).unwrap().is_empty());
 }
@@ -166,11 +120,7 @@ fn a_hole_in_sled_is_an_error_for_the_reader() {
 async fn reads_beneath_the_tail_survive_truncations_and_purges() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    append(
-        &mut store,
-        (0..400).map(|index| entry(1, index, 3000)).collect(),
-    )
-    .await;
+    append(&mut store, (0..400).map(|index| entry(1, index, 3000)).collect()).await;
     store.close().await;
     let mut store = open(&dir);
     let mut reader = store.clone();
@@ -190,16 +140,9 @@ async fn reads_beneath_the_tail_survive_truncations_and_purges() {
     });
     for round in 1..40 {
         let keep = 399 - round * 5;
-        store
-            .truncate_after(Some(log_id(round, keep)))
-            .await
-            .unwrap();
+        store.truncate_after(Some(log_id(round, keep))).await.unwrap();
         let refill = keep + 1..keep + 4;
-        append(
-            &mut store,
-            refill.map(|i| entry(round + 1, i, 3000)).collect(),
-        )
-        .await;
+        append(&mut store, refill.map(|i| entry(round + 1, i, 3000)).collect()).await;
         store.purge(log_id(1, round * 2)).await.unwrap();
     }
     let life = store.shared.life.borrow().clone();

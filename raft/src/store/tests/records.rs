@@ -8,10 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 fn chunks(entry: &Entry) -> Vec<(u16, Vec<u8>)> {
     let record = Record::of(entry).unwrap();
-    record
-        .chunks()
-        .map(|(chunk, bytes)| (chunk, bytes.to_vec()))
-        .collect()
+    record.chunks().map(|(chunk, bytes)| (chunk, bytes.to_vec())).collect()
 }
 
 fn put_together(index: u64, chunks: &[(u16, Vec<u8>)]) -> io::Result<Entry> {
@@ -26,9 +23,7 @@ fn put_together(index: u64, chunks: &[(u16, Vec<u8>)]) -> io::Result<Entry> {
 }
 
 fn membership_entry() -> Entry {
-    let member = Member {
-        incarnation: Incarnation(0x1234_5678_9abc),
-    };
+    let member = Member { incarnation: Incarnation(0x1234_5678_9abc) };
     let voters = vec![BTreeSet::from([NodeId(1), NodeId(2)])];
     let nodes: BTreeMap<_, _> = (1..=3).map(|id| (NodeId(id), member)).collect();
     let membership = Membership::new(voters, nodes).unwrap();
@@ -38,31 +33,12 @@ fn membership_entry() -> Entry {
 #[test]
 fn entries_of_every_size_come_back_in_chunks_below_the_blob_threshold() {
     let first = CHUNK_BYTES_MAX - 36;
-    let sizes = [
-        0,
-        1,
-        first - 1,
-        first,
-        first + 1,
-        first + CHUNK_BYTES_MAX,
-        256 * 1024,
-    ];
-    for size in sizes
-        .into_iter()
-        .chain([first + CHUNK_BYTES_MAX + 1, BODY_BYTES_MAX])
-    {
+    let sizes = [0, 1, first - 1, first, first + 1, first + CHUNK_BYTES_MAX, 256 * 1024];
+    for size in sizes.into_iter().chain([first + CHUNK_BYTES_MAX + 1, BODY_BYTES_MAX]) {
         let entry = entry(5, 77, size);
         let chunks = chunks(&entry);
-        assert_eq!(
-            chunks.len(),
-            (size + 36).div_ceil(CHUNK_BYTES_MAX),
-            "{size} bytes"
-        );
-        assert!(
-            chunks
-                .iter()
-                .all(|(_, bytes)| bytes.len() <= CHUNK_BYTES_MAX)
-        );
+        assert_eq!(chunks.len(), (size + 36).div_ceil(CHUNK_BYTES_MAX), "{size} bytes");
+        assert!(chunks.iter().all(|(_, bytes)| bytes.len() <= CHUNK_BYTES_MAX));
         assert_eq!(put_together(77, &chunks).unwrap(), entry);
     }
     assert!(Record::of(&entry(5, 77, BODY_BYTES_MAX + 1)).is_err());
@@ -87,22 +63,12 @@ fn every_flipped_bit_and_every_missing_or_moved_chunk_is_noticed() {
     let mut longer = whole.clone();
     longer.push((3, vec![0]));
     assert!(put_together(77, &longer).is_err());
-    assert!(
-        put_together(78, &whole).is_err(),
-        "an entry under another's key"
-    );
+    assert!(put_together(78, &whole).is_err(), "an entry under another's key");
 }
 
 #[test]
 fn keys_order_like_the_log() {
-    let keys = [
-        key(0, 0),
-        key(1, 0),
-        key(1, 1),
-        key(1, 300),
-        key(2, 0),
-        key(256, 0),
-    ];
+    let keys = [key(0, 0), key(1, 0), key(1, 1), key(1, 300), key(2, 0), key(256, 0)];
     assert!(keys.is_sorted());
     assert_eq!(parse_key(&key(256, 300)), Some((256, 300)));
     assert_eq!(parse_key(b"vote"), None);
@@ -124,10 +90,7 @@ fn the_bytes_of_each_kind_are_golden() {
     for (entry, bytes) in golden {
         let chunks = chunks(&entry);
         assert_eq!(chunks.len(), 1);
-        assert_eq!(
-            chunks[0].1.escape_ascii().to_string(),
-            bytes.escape_ascii().to_string()
-        );
+        assert_eq!(chunks[0].1.escape_ascii().to_string(), bytes.escape_ascii().to_string());
         assert_eq!(put_together(9, &[(0, bytes.to_vec())]).unwrap(), entry);
     }
 }

@@ -24,10 +24,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Positions {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let mut state = self.0.lock().unwrap();
         state.1 = Some(state.0.clone());
-        Ok(Snapshot {
-            meta: state.0.clone(),
-            snapshot: (),
-        })
+        Ok(Snapshot { meta: state.0.clone(), snapshot: () })
     }
 }
 
