@@ -111,29 +111,16 @@ impl fmt::Display for RefusedKind {
 /// What one attempt at any command came to; `T` is the body of its yes.
 #[derive(Debug)]
 pub(crate) enum Answer<T> {
-    Done {
-        body: T,
-        replayed: bool,
-    },
-    Refused {
-        problem: Problem,
-    },
-    NotProposed {
-        retry_after: Option<Duration>,
-        why: String,
-    },
-    Unknown {
-        why: String,
-    },
+    Done { body: T, replayed: bool },
+    Refused { problem: Problem },
+    NotProposed { retry_after: Option<Duration>, why: String },
+    Unknown { why: String },
 }
 
 impl From<Answer<BuyAccepted>> for BuyAnswer {
     fn from(answer: Answer<BuyAccepted>) -> Self {
         match answer {
-            Answer::Done { body, replayed } => Self::Accepted {
-                order: body,
-                replayed,
-            },
+            Answer::Done { body, replayed } => Self::Accepted { order: body, replayed },
             Answer::Refused { problem } => {
                 let kind = RefusedKind::of(&problem);
                 Self::Refused { problem, kind }
@@ -147,10 +134,7 @@ impl From<Answer<BuyAccepted>> for BuyAnswer {
 /// Reads an exchange.
 pub(crate) fn read<T: DeserializeOwned>(exchange: Exchange) -> Answer<T> {
     match exchange {
-        Exchange::NotSent { why } => Answer::NotProposed {
-            retry_after: None,
-            why,
-        },
+        Exchange::NotSent { why } => Answer::NotProposed { retry_after: None, why },
         Exchange::Lost { why } => Answer::Unknown { why },
         Exchange::Answered(answered) => read_answered(&answered),
     }
@@ -160,13 +144,8 @@ fn read_answered<T: DeserializeOwned>(answered: &Answered) -> Answer<T> {
     let status = answered.status;
     if (200..300).contains(&status) {
         return match serde_json::from_slice(&answered.body) {
-            Ok(body) => Answer::Done {
-                body,
-                replayed: answered.replayed,
-            },
-            Err(error) => Answer::Unknown {
-                why: foreign(status, &error),
-            },
+            Ok(body) => Answer::Done { body, replayed: answered.replayed },
+            Err(error) => Answer::Unknown { why: foreign(status, &error) },
         };
     }
     let problem: Problem = match serde_json::from_slice(&answered.body) {
@@ -174,22 +153,14 @@ fn read_answered<T: DeserializeOwned>(answered: &Answered) -> Answer<T> {
         // Without a node's own words a status says nothing of the log: a proxy in between may
         // answer 503 or 404 for a request that it did pass on.
         Err(error) => {
-            return Answer::Unknown {
-                why: foreign(status, &error),
-            };
+            return Answer::Unknown { why: foreign(status, &error) };
         }
     };
-    let retry_after = problem
-        .retry_after_ms
-        .map(Duration::from_millis)
-        .or(answered.retry_after);
+    let retry_after = problem.retry_after_ms.map(Duration::from_millis).or(answered.retry_after);
     let why = || format!("{status} {}: {}", problem.title, problem.detail);
     match status {
         // 408: the node never had the whole request.
-        408 | 429 | 503 => Answer::NotProposed {
-            retry_after,
-            why: why(),
-        },
+        408 | 429 | 503 => Answer::NotProposed { retry_after, why: why() },
         400..=499 => Answer::Refused { problem },
         _ => Answer::Unknown { why: why() },
     }
@@ -214,19 +185,13 @@ mod tests {
     }
 
     fn buy(status: u16, body: impl Into<Vec<u8>>) -> BuyAnswer {
-        let answered = Answered {
-            status,
-            body: body.into(),
-            ..Answered::default()
-        };
+        let answered = Answered { status, body: body.into(), ..Answered::default() };
         read::<BuyAccepted>(Exchange::Answered(answered)).into()
     }
 
     #[test]
     fn a_yes_is_an_order() {
-        let BuyAnswer::Accepted { order, replayed } = buy(201, ORDER) else {
-            panic!()
-        };
+        let BuyAnswer::Accepted { order, replayed } = buy(201, ORDER) else { panic!() };
         assert_eq!((order.order_id.0, order.remaining, replayed), (7, 3, false));
     }
 
@@ -259,10 +224,7 @@ mod tests {
             };
             assert_eq!(retry_after, Some(Duration::from_millis(20)));
         }
-        assert!(matches!(
-            buy(503, "<html>bad gateway</html>"),
-            BuyAnswer::Unknown { .. }
-        ));
+        assert!(matches!(buy(503, "<html>bad gateway</html>"), BuyAnswer::Unknown { .. }));
     }
 
     #[test]
@@ -281,16 +243,9 @@ mod tests {
                 "{status} {body}"
             );
         }
-        let lost = Exchange::Lost {
-            why: "reset".into(),
-        };
+        let lost = Exchange::Lost { why: "reset".into() };
         assert!(matches!(read::<BuyAccepted>(lost), Answer::Unknown { .. }));
-        let not_sent = Exchange::NotSent {
-            why: "refused".into(),
-        };
-        assert!(matches!(
-            read::<BuyAccepted>(not_sent),
-            Answer::NotProposed { .. }
-        ));
+        let not_sent = Exchange::NotSent { why: "refused".into() };
+        assert!(matches!(read::<BuyAccepted>(not_sent), Answer::NotProposed { .. }));
     }
 }

@@ -71,10 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::new`].
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "callers hand over what they collected"
-    )]
+    #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they collected")]
     pub fn with_timeouts(nodes: Vec<String>, timeouts: Timeouts) -> Result<Self, ClientError> {
         let nodes = Nodes::parse(&nodes)?;
         let http = reqwest::Client::builder()
@@ -87,11 +84,7 @@ impl Client {
             .http1_only()
             .build()
             .map_err(ClientError::Http)?;
-        Ok(Self {
-            http,
-            nodes,
-            timeouts,
-        })
+        Ok(Self { http, nodes, timeouts })
     }
 
     /// How many nodes this client knows; their positions are 0 up to this.
@@ -119,8 +112,7 @@ impl Client {
     ) -> Result<ProductView, ClientError> {
         // The same PUT twice is the same product, so it may be repeated like a read.
         let body = json(terms);
-        self.ask(Method::PUT, &format!("v1/products/{sku}"), Some(&body))
-            .await
+        self.ask(Method::PUT, &format!("v1/products/{sku}"), Some(&body)).await
     }
 
     /// Adds units, or (negative) takes back units that are still available. Exactly once: all
@@ -134,12 +126,7 @@ impl Client {
         let key = new_key();
         let path = format!("v1/products/{sku}/restock");
         let target = Target::Path(&path);
-        let command = Command {
-            target,
-            body: &body,
-            key: &key,
-            first_attempt: 1,
-        };
+        let command = Command { target, body: &body, key: &key, first_attempt: 1 };
         let route = Route::Hinted(self.nodes.next());
         let settled: Settled<ProductView> = self.settler().settle(&command, route).await;
         match settled.answer {
@@ -158,8 +145,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
     pub async fn product(&self, sku: &Sku) -> Result<ProductView, ClientError> {
-        self.ask(Method::GET, &format!("v1/products/{sku}"), None)
-            .await
+        self.ask(Method::GET, &format!("v1/products/{sku}"), None).await
     }
 
     /// The product as this node has applied it, at once, even without a quorum.
@@ -187,12 +173,7 @@ impl Client {
         first_attempt: u32,
     ) -> BuyOutcome {
         let (body, key) = (json(buy), key_of(request));
-        let command = Command {
-            target: Target::Buys,
-            body: &body,
-            key: &key,
-            first_attempt,
-        };
+        let command = Command { target: Target::Buys, body: &body, key: &key, first_attempt };
         self.settler()
             .settle::<BuyAccepted>(&command, Route::Hinted(self.nodes.next()))
             .await
@@ -209,12 +190,7 @@ impl Client {
     ) -> BuyAnswer {
         let (body, key) = (json(buy), key_of(request));
         let target = Target::Buys;
-        let command = Command {
-            target,
-            body: &body,
-            key: &key,
-            first_attempt: attempt,
-        };
+        let command = Command { target, body: &body, key: &key, first_attempt: attempt };
         let exchange = self.settler().attempt(&command, node, attempt).await;
         self.settler().notice(node, &exchange);
         answer::read::<BuyAccepted>(exchange).into()
@@ -222,16 +198,8 @@ impl Client {
 
     /// A buy whose body and key are written already: the storm's way, without detours.
     pub(crate) async fn buy_raw(&self, body: &str, key: &HeaderValue, route: Route) -> BuyOutcome {
-        let command = Command {
-            target: Target::Buys,
-            body,
-            key,
-            first_attempt: 1,
-        };
-        self.settler()
-            .settle::<BuyAccepted>(&command, route)
-            .await
-            .into()
+        let command = Command { target: Target::Buys, body, key, first_attempt: 1 };
+        self.settler().settle::<BuyAccepted>(&command, route).await.into()
     }
 
     /// An order, linearizable.
@@ -239,8 +207,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
     pub async fn order(&self, order: Seq) -> Result<OrderView, ClientError> {
-        self.ask(Method::GET, &format!("v1/orders/{order}"), None)
-            .await
+        self.ask(Method::GET, &format!("v1/orders/{order}"), None).await
     }
 
     /// The order that a request has won so far. `None` settles nothing: a lost attempt may still
@@ -299,11 +266,7 @@ impl Client {
     }
 
     fn settler(&self) -> Settler<'_> {
-        Settler {
-            http: &self.http,
-            nodes: &self.nodes,
-            timeouts: self.timeouts,
-        }
+        Settler { http: &self.http, nodes: &self.nodes, timeouts: self.timeouts }
     }
 
     /// Asks node after node what may be repeated, until one answers or the time is over.
@@ -335,9 +298,7 @@ impl Client {
         path: &str,
         body: Option<&str>,
     ) -> Result<T, ClientError> {
-        let exchange = self
-            .exchange(node, method, path, body, self.timeouts.attempt)
-            .await;
+        let exchange = self.exchange(node, method, path, body, self.timeouts.attempt).await;
         self.settler().notice(node, &exchange);
         match answer::read(exchange) {
             Answer::Done { body, .. } => Ok(body),
@@ -359,21 +320,9 @@ impl Client {
     ) -> Exchange {
         match self.nodes.at(node).url(path) {
             Ok(url) => {
-                call::make(
-                    &self.http,
-                    Call {
-                        method,
-                        url,
-                        body,
-                        attempt: None,
-                        timeout,
-                    },
-                )
-                .await
+                call::make(&self.http, Call { method, url, body, attempt: None, timeout }).await
             }
-            Err(error) => Exchange::NotSent {
-                why: error.to_string(),
-            },
+            Err(error) => Exchange::NotSent { why: error.to_string() },
         }
     }
 }

@@ -129,14 +129,8 @@ pub async fn read_ledger(
     let mut cursor = after;
     while cursor < up_to {
         let page = client.orders_after(cursor, up_to).await?;
-        let ours = page
-            .orders
-            .iter()
-            .filter(|order| order.product_id == plan.product);
-        ledger.extend(
-            ours.filter(|order| order.order_id <= up_to)
-                .map(|order| entry(plan, order)),
-        );
+        let ours = page.orders.iter().filter(|order| order.product_id == plan.product);
+        ledger.extend(ours.filter(|order| order.order_id <= up_to).map(|order| entry(plan, order)));
         match page.next_after {
             Some(next) if next > cursor => cursor = next,
             _ => break,
@@ -179,10 +173,7 @@ pub fn check([before, after]: [&ProductView; 2], ledger: &[LedgerOrder], tally: 
         check_remaining(&mut audit, &tally.won);
     }
     if let Some(first) = tally.misdirected.first() {
-        let found = format!(
-            "{} answers were another's: {first}",
-            tally.misdirected.len()
-        );
+        let found = format!("{} answers were another's: {first}", tally.misdirected.len());
         audit.violated("misdirected", found);
     }
     audit
@@ -190,20 +181,8 @@ pub fn check([before, after]: [&ProductView; 2], ledger: &[LedgerOrder], tally: 
 
 /// Rules 1 and 2.
 fn check_counts(audit: &mut Audit, states: [&ProductView; 2]) {
-    for ProductView {
-        stocked,
-        available,
-        held,
-        sold,
-        seq,
-        ..
-    } in states
-    {
-        if available
-            .checked_add(*held)
-            .and_then(|sum| sum.checked_add(*sold))
-            != Some(*stocked)
-        {
+    for ProductView { stocked, available, held, sold, seq, .. } in states {
+        if available.checked_add(*held).and_then(|sum| sum.checked_add(*sold)) != Some(*stocked) {
             let found = format!(
                 "available {available} + held {held} + sold {sold} is not stocked {stocked} \
                  at seq {seq}"
@@ -234,10 +213,7 @@ fn check_answers(audit: &mut Audit, ledger: &[LedgerOrder], won: &[Won]) {
     let mut told = HashSet::with_capacity(won.len());
     for won in won {
         if !told.insert(won.order) {
-            told_twice.push(format!(
-                "order {} (again to buyer {})",
-                won.order, won.buyer
-            ));
+            told_twice.push(format!("order {} (again to buyer {})", won.order, won.buyer));
         }
         match by_id.get(&won.order) {
             None => lost.push(format!("order {} of buyer {}", won.order, won.buyer)),
@@ -247,21 +223,9 @@ fn check_answers(audit: &mut Audit, ledger: &[LedgerOrder], won: &[Won]) {
     }
     audit.lost = lost.len() as u64;
     for (rule, found, words) in [
-        (
-            "nothing-lost",
-            lost,
-            "accepted orders are not in the ledger",
-        ),
-        (
-            "answers-are-the-ledger",
-            differing,
-            "orders differ from what their buyers were told",
-        ),
-        (
-            "order-ids-unique",
-            told_twice,
-            "orders were told to two buyers",
-        ),
+        ("nothing-lost", lost, "accepted orders are not in the ledger"),
+        ("answers-are-the-ledger", differing, "orders differ from what their buyers were told"),
+        ("order-ids-unique", told_twice, "orders were told to two buyers"),
     ] {
         if !found.is_empty() {
             audit.violated(rule, examples(&found, words));
@@ -298,9 +262,7 @@ fn check_ledger(audit: &mut Audit, ledger: &[LedgerOrder], tally: &Tally) {
     let won: HashSet<u64> = tally.won.iter().map(|won| won.buyer).collect();
     let in_doubt: HashSet<u64> = tally.unsettled.iter().map(|buy| buy.buyer).collect();
     let owners: BTreeSet<u64> = orders_by_request.keys().map(|(buyer, _)| *buyer).collect();
-    audit.unknown_won = owners
-        .intersection(&in_doubt.iter().copied().collect())
-        .count() as u64;
+    audit.unknown_won = owners.intersection(&in_doubt.iter().copied().collect()).count() as u64;
     let unasked: Vec<String> = owners
         .iter()
         .filter(|buyer| !won.contains(buyer) && !in_doubt.contains(buyer))
@@ -308,16 +270,8 @@ fn check_ledger(audit: &mut Audit, ledger: &[LedgerOrder], tally: &Tally) {
         .collect();
     for (rule, found, words) in [
         ("one-order-a-request", twice, "request ids have two orders"),
-        (
-            "a-no-stays-no",
-            unasked,
-            "buyers have an order and were told no",
-        ),
-        (
-            "order-ids-unique",
-            listed_twice,
-            "orders are in the ledger twice",
-        ),
+        ("a-no-stays-no", unasked, "buyers have an order and were told no"),
+        ("order-ids-unique", listed_twice, "orders are in the ledger twice"),
     ] {
         if !found.is_empty() {
             audit.violated(rule, examples(&found, words));
@@ -334,37 +288,19 @@ fn check_remaining(audit: &mut Audit, won: &[Won]) {
         .map(|won| format!("order {} left {}", won.order, won.remaining))
         .collect();
     if !again.is_empty() {
-        audit.violated(
-            "remaining-distinct",
-            examples(&again, "answers repeat a remaining count"),
-        );
+        audit.violated("remaining-distinct", examples(&again, "answers repeat a remaining count"));
     }
 }
 
 fn examples(found: &[String], words: &str) -> String {
-    let shown = found
-        .iter()
-        .take(EXAMPLES_MAX)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    let more = if found.len() > EXAMPLES_MAX {
-        "; …"
-    } else {
-        ""
-    };
+    let shown = found.iter().take(EXAMPLES_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let more = if found.len() > EXAMPLES_MAX { "; …" } else { "" };
     format!("{} {words}: {shown}{more}", found.len())
 }
 
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            sold_before,
-            sold_after,
-            accepted_units,
-            ledger_orders,
-            ..
-        } = self;
+        let Self { sold_before, sold_after, accepted_units, ledger_orders, .. } = self;
         writeln!(
             f,
             "  {:<18} {} units sold, {} accepted, in {} orders; {} of {} left",
@@ -376,12 +312,7 @@ impl fmt::Display for Audit {
             grouped(self.stocked)
         )?;
         if self.others_orders > 0 {
-            writeln!(
-                f,
-                "  {:<18} {} orders are others'",
-                "",
-                grouped(self.others_orders)
-            )?;
+            writeln!(f, "  {:<18} {} orders are others'", "", grouped(self.others_orders))?;
         }
         if self.unknown_won > 0 {
             let won = grouped(self.unknown_won);

@@ -33,27 +33,10 @@ fn honest() -> Storm {
         let (order, remaining, quantity) = (11 + buyer, 4 - buyer, 1);
         let request = Uuid::now_v7();
         let listed = (Some(buyer), Some(request));
-        ledger.push(LedgerOrder {
-            order,
-            buyer: listed.0,
-            request: listed.1,
-            quantity,
-            remaining,
-        });
-        tally.won.push(Won {
-            buyer,
-            request,
-            order,
-            quantity,
-            remaining,
-        });
+        ledger.push(LedgerOrder { order, buyer: listed.0, request: listed.1, quantity, remaining });
+        tally.won.push(Won { buyer, request, order, quantity, remaining });
     }
-    Storm {
-        before: product(5, 0, 10),
-        after: product(5, 3, 13),
-        ledger,
-        tally,
-    }
+    Storm { before: product(5, 0, 10), after: product(5, 3, 13), ledger, tally }
 }
 
 impl Storm {
@@ -62,11 +45,7 @@ impl Storm {
     }
 
     fn broken(&self) -> Vec<&'static str> {
-        self.audit()
-            .violations
-            .iter()
-            .map(|violation| violation.rule)
-            .collect()
+        self.audit().violations.iter().map(|violation| violation.rule).collect()
     }
 }
 
@@ -74,14 +53,7 @@ impl Storm {
 fn an_honest_storm_passes() {
     let audit = honest().audit();
     assert_eq!(audit.verdict(), "ok", "{audit}");
-    assert_eq!(
-        (
-            audit.ledger_units,
-            audit.accepted_units,
-            audit.others_orders
-        ),
-        (3, 3, 0)
-    );
+    assert_eq!((audit.ledger_units, audit.accepted_units, audit.others_orders), (3, 3, 0));
 }
 
 #[test]
@@ -96,10 +68,7 @@ fn a_lost_order_is_caught() {
 #[test]
 fn an_order_told_to_two_buyers_is_caught() {
     let mut storm = honest();
-    storm.tally.won[1] = Won {
-        order: 11,
-        ..storm.tally.won[1]
-    };
+    storm.tally.won[1] = Won { order: 11, ..storm.tally.won[1] };
     let broken = storm.broken();
     assert!(broken.contains(&"order-ids-unique"), "{broken:?}");
 }
@@ -107,11 +76,7 @@ fn an_order_told_to_two_buyers_is_caught() {
 #[test]
 fn a_request_with_two_orders_is_caught() {
     let mut storm = honest();
-    storm.ledger.push(LedgerOrder {
-        order: 14,
-        remaining: 1,
-        ..storm.ledger[2]
-    });
+    storm.ledger.push(LedgerOrder { order: 14, remaining: 1, ..storm.ledger[2] });
     storm.after = product(5, 4, 14);
     assert_eq!(storm.broken(), ["one-order-a-request"]);
     assert_eq!(storm.audit().duplicates, 1);
@@ -121,11 +86,7 @@ fn a_request_with_two_orders_is_caught() {
 fn selling_beyond_the_stock_is_caught() {
     let mut storm = honest();
     storm.before = product(2, 0, 10);
-    storm.after = ProductView {
-        sold: 3,
-        available: 0,
-        ..product(2, 2, 13)
-    };
+    storm.after = ProductView { sold: 3, available: 0, ..product(2, 2, 13) };
     let broken = storm.broken();
     assert!(broken.contains(&"never-oversold"), "{broken:?}");
     assert!(broken.contains(&"stock-conserved"), "{broken:?}");
@@ -150,9 +111,7 @@ fn an_order_after_a_no_is_caught() {
 #[test]
 fn an_unknown_that_won_is_no_violation() {
     let mut storm = honest();
-    let Some(Won { buyer, request, .. }) = storm.tally.won.pop() else {
-        panic!()
-    };
+    let Some(Won { buyer, request, .. }) = storm.tally.won.pop() else { panic!() };
     storm.tally.unsettled.push(Unsettled { buyer, request });
     let audit = storm.audit();
     assert_eq!((audit.verdict().as_str(), audit.unknown_won), ("ok", 1));
@@ -177,23 +136,14 @@ fn an_answer_unlike_its_order_is_caught() {
 #[test]
 fn an_answer_for_another_buyer_is_caught() {
     let mut storm = honest();
-    storm
-        .tally
-        .misdirected
-        .push("buyer 1 was answered …".into());
+    storm.tally.misdirected.push("buyer 1 was answered …".into());
     assert_eq!(storm.broken(), ["misdirected"]);
 }
 
 #[test]
 fn other_buyers_are_counted_apart() {
     let mut storm = honest();
-    let others = LedgerOrder {
-        order: 14,
-        buyer: None,
-        request: None,
-        quantity: 2,
-        remaining: 0,
-    };
+    let others = LedgerOrder { order: 14, buyer: None, request: None, quantity: 2, remaining: 0 };
     storm.ledger.push(others);
     storm.after = product(5, 5, 14);
     let audit = storm.audit();

@@ -71,24 +71,17 @@ pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
         Ok(response) => response,
         // Connecting comes before the first byte; everything later may have reached the node.
         Err(error) if error.is_connect() || error.is_builder() => {
-            return Exchange::NotSent {
-                why: in_words(&error),
-            };
+            return Exchange::NotSent { why: in_words(&error) };
         }
         Err(error) => {
-            return Exchange::Lost {
-                why: in_words(&error),
-            };
+            return Exchange::Lost { why: in_words(&error) };
         }
     };
     let mut answered = Answered {
         status: response.status().as_u16(),
         node: node_id(response.headers(), HEADER_NODE),
         leader: node_id(response.headers(), HEADER_LEADER),
-        replayed: response
-            .headers()
-            .get(HEADER_REPLAYED)
-            .is_some_and(|value| value == "true"),
+        replayed: response.headers().get(HEADER_REPLAYED).is_some_and(|value| value == "true"),
         retry_after: retry_after(response.headers()),
         body: Vec::new(),
     };
@@ -102,9 +95,7 @@ pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
             }
             Ok(Some(chunk)) => answered.body.extend_from_slice(&chunk),
             Err(error) => {
-                return Exchange::Lost {
-                    why: in_words(&error),
-                };
+                return Exchange::Lost { why: in_words(&error) };
             }
         }
     }
@@ -115,24 +106,14 @@ fn node_id(headers: &HeaderMap, name: &str) -> Option<NodeId> {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// The innermost cause, which is what a person can act on ("Connection refused").
 fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return if error.is_connect() {
-            "no connection in time"
-        } else {
-            "no answer in time"
-        }
-        .into();
+        return if error.is_connect() { "no connection in time" } else { "no answer in time" }
+            .into();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -47,14 +47,10 @@ enum Command {
 fn main() -> ExitCode {
     // A usage error ends here, with code 2 and a message of clap's.
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),
-        Err(error) => Err(cmd::Failure::Failed(format!(
-            "no runtime could be started: {error}"
-        ))),
+        Err(error) => Err(cmd::Failure::Failed(format!("no runtime could be started: {error}"))),
     };
     let exit = result.unwrap_or_else(|failure| {
         out::failure(&failure, cli.global.json);

@@ -33,11 +33,7 @@ impl Node {
             problem: problem.to_owned(),
         };
         let text = given.trim();
-        let text = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
+        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let base = Url::parse(&text).map_err(|error| bad(&error.to_string()))?;
         if base.scheme() != "http" {
             return Err(bad("only http is spoken here"));
@@ -46,18 +42,14 @@ impl Node {
             return Err(bad("it has a path"));
         }
         let host = base.host_str().ok_or_else(|| bad("it has no host"))?;
-        let port = base
-            .port_or_known_default()
-            .ok_or_else(|| bad("it has no port"))?;
+        let port = base.port_or_known_default().ok_or_else(|| bad("it has no port"))?;
         // A URL forgets the default port, so look whether it was written.
         if base.port().is_none() && !text.trim_end_matches('/').ends_with(&format!(":{port}")) {
             return Err(bad("it has no port"));
         }
         Ok(Self {
             address: format!("{host}:{port}"),
-            buys: base
-                .join("v1/buys")
-                .map_err(|error| bad(&error.to_string()))?,
+            buys: base.join("v1/buys").map_err(|error| bad(&error.to_string()))?,
             base,
             id: AtomicU64::new(0),
             rests_until_us: AtomicU64::new(0),
@@ -66,12 +58,10 @@ impl Node {
 
     /// The URL of a path, which begins without a slash.
     pub(crate) fn url(&self, path: &str) -> Result<Url, ClientError> {
-        self.base
-            .join(path)
-            .map_err(|error| ClientError::BadAddress {
-                address: format!("{}{path}", self.base),
-                problem: error.to_string(),
-            })
+        self.base.join(path).map_err(|error| ClientError::BadAddress {
+            address: format!("{}{path}", self.base),
+            problem: error.to_string(),
+        })
     }
 
     /// Remembers the id that this node's answers carry.
@@ -96,18 +86,12 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     pub(crate) fn parse(addresses: &[String]) -> Result<Self, ClientError> {
-        let list: Vec<Node> = addresses
-            .iter()
-            .map(|given| Node::parse(given))
-            .collect::<Result<_, _>>()?;
+        let list: Vec<Node> =
+            addresses.iter().map(|given| Node::parse(given)).collect::<Result<_, _>>()?;
         if list.is_empty() {
             return Err(ClientError::NoNodes);
         }
-        Ok(Self {
-            list,
-            born: Instant::now(),
-            turn: AtomicUsize::new(0),
-        })
+        Ok(Self { list, born: Instant::now(), turn: AtomicUsize::new(0) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -134,18 +118,13 @@ impl Nodes {
             self.list[*position].rests_until_us.load(Ordering::Relaxed) <= now_us
         };
         let count = self.list.len();
-        (0..count)
-            .map(|step| (from + step) % count)
-            .find(awake)
-            .unwrap_or(from % count)
+        (0..count).map(|step| (from + step) % count).find(awake).unwrap_or(from % count)
     }
 
     /// Passes over the node for a moment.
     pub(crate) fn rest(&self, position: usize) {
         let until_us = self.now_us() + REST_AFTER_REFUSED.as_micros() as u64;
-        self.list[position]
-            .rests_until_us
-            .store(until_us, Ordering::Relaxed);
+        self.list[position].rests_until_us.store(until_us, Ordering::Relaxed);
     }
 
     /// The position of the node with this id, when one of its answers has been seen.
@@ -163,12 +142,7 @@ mod tests {
     use super::*;
 
     fn nodes(addresses: &[&str]) -> Result<Nodes, ClientError> {
-        Nodes::parse(
-            &addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-        )
+        Nodes::parse(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     #[test]
@@ -181,13 +155,7 @@ mod tests {
 
     #[test]
     fn bad_addresses_say_what_to_write() {
-        for bad in [
-            "",
-            "localhost",
-            "https://a:1",
-            "http://a:1/v1",
-            "127.0.0.1:99999",
-        ] {
+        for bad in ["", "localhost", "https://a:1", "http://a:1/v1", "127.0.0.1:99999"] {
             let error = nodes(&[bad]).unwrap_err().to_string();
             assert!(error.contains("HOST:PORT"), "{bad:?}: {error}");
         }

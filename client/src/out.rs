@@ -16,9 +16,7 @@ pub(crate) struct Paint {
 impl Paint {
     /// For standard output.
     pub(crate) fn stdout() -> Self {
-        Self {
-            on: io::stdout().is_terminal() && wanted(),
-        }
+        Self { on: io::stdout().is_terminal() && wanted() }
     }
 
     pub(crate) fn bold(self, text: &str) -> String {
@@ -42,11 +40,7 @@ impl Paint {
     }
 
     fn code(self, code: &str, text: &str) -> String {
-        if self.on {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -59,9 +53,7 @@ fn wanted() -> bool {
 /// Prints text; a reader that has gone away (`| head`) is no error.
 pub(crate) fn text(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// Prints one JSON document.

@@ -104,10 +104,7 @@ struct Numbering {
 impl Numbering {
     fn from(first: u32) -> Self {
         assert!(first >= 1, "attempts are numbered from 1, not {first}");
-        Self {
-            number: first,
-            in_doubt: first > 1,
-        }
+        Self { number: first, in_doubt: first > 1 }
     }
 
     fn after_unknown(&mut self) {
@@ -164,19 +161,10 @@ impl Settler<'_> {
                 if let Answer::NotProposed { why, .. } = &mut answer
                     && numbering.in_doubt
                 {
-                    answer = Answer::Unknown {
-                        why: std::mem::take(why),
-                    };
+                    answer = Answer::Unknown { why: std::mem::take(why) };
                 }
                 let attempt_number = number;
-                return Settled {
-                    answer,
-                    attempts,
-                    attempt_number,
-                    node,
-                    sent_at,
-                    answered_at,
-                };
+                return Settled { answer, attempts, attempt_number, node, sent_at, answered_at };
             }
             if round_over {
                 tokio::time::sleep(wait).await;
@@ -201,10 +189,7 @@ impl Settler<'_> {
             method: Method::POST,
             url,
             body: Some(command.body),
-            attempt: Some(Attempt {
-                key: command.key,
-                number,
-            }),
+            attempt: Some(Attempt { key: command.key, number }),
             timeout: self.timeouts.attempt,
         };
         call::make(self.http, call).await
@@ -213,11 +198,7 @@ impl Settler<'_> {
     fn url(&self, command: &Command<'_>, node: usize) -> Result<Url, String> {
         match command.target {
             Target::Buys => Ok(self.nodes.at(node).buys.clone()),
-            Target::Path(path) => self
-                .nodes
-                .at(node)
-                .url(path)
-                .map_err(|error| error.to_string()),
+            Target::Path(path) => self.nodes.at(node).url(path).map_err(|error| error.to_string()),
         }
     }
 
@@ -246,17 +227,11 @@ impl Settler<'_> {
     }
 
     fn round(&self, route: Route) -> usize {
-        if matches!(route, Route::Only(_)) {
-            1
-        } else {
-            self.nodes.len()
-        }
+        if matches!(route, Route::Only(_)) { 1 } else { self.nodes.len() }
     }
 
     fn follow(&self, route: Route, asked: usize, leader: Option<NodeId>) -> usize {
-        let hint = leader
-            .and_then(|id| self.nodes.position_of(id))
-            .filter(|node| *node != asked);
+        let hint = leader.and_then(|id| self.nodes.position_of(id)).filter(|node| *node != asked);
         match (route, hint) {
             (Route::Only(node), _) => node,
             (Route::Hinted(_), Some(leader)) => leader,

@@ -1,10 +1,7 @@
 //! The built `flashctl`, as a user runs it: exit codes, messages, JSON, and the storm's audit
 //! against nodes that lie.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends at what it cannot go on without"
-)]
+#![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
 mod fake;
 
@@ -15,11 +12,7 @@ use std::process::{Command, Output};
 
 fn flashctl(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));
-    command
-        .args(args)
-        .env_remove("FLASHCTL_NODES")
-        .output()
-        .unwrap()
+    command.args(args).env_remove("FLASHCTL_NODES").output().unwrap()
 }
 
 /// Runs it while this test's fake nodes go on answering.
@@ -44,11 +37,7 @@ fn json(output: &Output) -> Value {
 
 /// An address at which nothing listens.
 fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]
@@ -58,38 +47,22 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["bye"][..], "unrecognized"),
         (&["buy", "p"][..], "--user"),
         (&["buy", "no spaces", "--user", "u"][..], "A-Z a-z 0-9"),
-        (
-            &["buy", "p", "--user", "u", "--quantity", "0"][..],
-            "1 to 1000000",
-        ),
-        (
-            &["buy", "p", "--user", "u", "--attempt", "2"][..],
-            "--request-id",
-        ),
+        (&["buy", "p", "--user", "u", "--quantity", "0"][..], "1 to 1000000"),
+        (&["buy", "p", "--user", "u", "--attempt", "2"][..], "--request-id"),
         (&["storm"][..], "--product"),
         (&["storm", "--product", "p", "--rate", "0"][..], "--rate"),
-        (
-            &["storm", "--product", "p", "--buyers", "0"][..],
-            "--buyers",
-        ),
+        (&["storm", "--product", "p", "--buyers", "0"][..], "--buyers"),
         (&["storm", "--product", "p", "--node", "4"][..], "no node 4"),
         (&["product", "show", "p", "--stale", "0"][..], "no node 0"),
         (&["product", "restock", "p", "0"][..], "0 units"),
         (&["status", "--nodes", "localhost"][..], "HOST:PORT"),
         (&["status", "--nodes", ","][..], "at least one address"),
         (&["demo", "--nodes", "4"][..], "3 or 5"),
-        (
-            &["demo", "--binary", "/nowhere/flashnode"][..],
-            "cargo build",
-        ),
+        (&["demo", "--binary", "/nowhere/flashnode"][..], "cargo build"),
     ] {
         let output = flashctl(args);
         assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
-        assert!(
-            stderr(&output).contains(hint),
-            "{args:?}: {}",
-            stderr(&output)
-        );
+        assert!(stderr(&output).contains(hint), "{args:?}: {}", stderr(&output));
     }
 }
 
@@ -108,24 +81,12 @@ fn help_shows_examples() {
 fn the_environment_names_the_nodes_but_not_the_demos() {
     let run = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));
-        command
-            .args(args)
-            .env("FLASHCTL_NODES", "not-an-address")
-            .output()
-            .unwrap()
+        command.args(args).env("FLASHCTL_NODES", "not-an-address").output().unwrap()
     };
     let output = run(&["status"]);
-    assert!(
-        stderr(&output).contains("not-an-address"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("not-an-address"), "{}", stderr(&output));
     let output = run(&["demo", "--binary", "/nowhere/flashnode"]);
-    assert!(
-        stderr(&output).contains("cargo build"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("cargo build"), "{}", stderr(&output));
 }
 
 #[test]
@@ -146,24 +107,12 @@ async fn a_refusal_ends_with_1() {
     assert!(String::from_utf8_lossy(&buy.stdout).contains("Sold out"));
     let product = beside(&["product", "show", "q", "--json", "--nodes", &node]).await;
     assert_eq!(code(&product), 1);
-    assert_eq!(
-        json(&product)["problem"]["type"],
-        "/problems/unknown-product"
-    );
+    assert_eq!(json(&product)["problem"]["type"], "/problems/unknown-product");
 }
 
 async fn storm(plant: Plant) -> (i32, Value) {
     let node = fake::start(10, plant).await;
-    let args = [
-        "storm",
-        "--product",
-        "p",
-        "--buyers",
-        "30",
-        "--concurrency",
-        "4",
-        "--json",
-    ];
+    let args = ["storm", "--product", "p", "--buyers", "30", "--concurrency", "4", "--json"];
     let output = beside(&[&args[..], &["--nodes", &node]].concat()).await;
     (code(&output), json(&output))
 }
@@ -172,14 +121,8 @@ async fn storm(plant: Plant) -> (i32, Value) {
 async fn an_honest_storm_ends_with_0() {
     let (code, report) = storm(Plant::Nothing).await;
     assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
-    assert_eq!(
-        (&report["accepted"], &report["sold_out"]),
-        (&10.into(), &20.into())
-    );
-    assert_eq!(
-        (&report["audit"]["ledger_orders"], &report["unknown"]),
-        (&10.into(), &0.into())
-    );
+    assert_eq!((&report["accepted"], &report["sold_out"]), (&10.into(), &20.into()));
+    assert_eq!((&report["audit"]["ledger_orders"], &report["unknown"]), (&10.into(), &0.into()));
     assert!(report["latency_ms"]["p99.9"].is_number(), "{report:#}");
 }
 
@@ -187,10 +130,7 @@ async fn an_honest_storm_ends_with_0() {
 async fn lost_answers_are_settled_under_the_same_request_id() {
     let (code, report) = storm(Plant::LoseFirstAnswers).await;
     assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
-    assert_eq!(
-        (&report["accepted"], &report["retried"]),
-        (&10.into(), &10.into())
-    );
+    assert_eq!((&report["accepted"], &report["retried"]), (&10.into(), &10.into()));
 }
 
 #[tokio::test]
@@ -204,9 +144,6 @@ async fn every_planted_lie_ends_with_4() {
         let (code, report) = storm(plant).await;
         assert_eq!(code, 4, "{plant:?}: {report:#}");
         let broken = report["audit"]["violations"].as_array().unwrap();
-        assert!(
-            broken.iter().any(|one| one["rule"] == rule),
-            "{plant:?}: {report:#}"
-        );
+        assert!(broken.iter().any(|one| one["rule"] == rule), "{plant:?}: {report:#}");
     }
 }

@@ -1,10 +1,7 @@
 //! The process harness, with a shell script in the node's place: what it starts, it ends.
 //! (`node/tests` drives it with real nodes.)
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends at what it cannot go on without"
-)]
+#![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
 use client::cluster::{ClusterError, Options, ProcessCluster};
 use std::path::{Path, PathBuf};
@@ -19,12 +16,7 @@ fn start(then: &str) -> (TempDir, ProcessCluster) {
     let dir = TempDir::new().unwrap();
     let binary = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake/flashnode.sh"));
     let root = Some(dir.path().join("cluster"));
-    let options = Options {
-        nodes: 2,
-        binary,
-        dir: root,
-        extra_args: vec![then.into()],
-    };
+    let options = Options { nodes: 2, binary, dir: root, extra_args: vec![then.into()] };
     (dir, ProcessCluster::start(options).unwrap())
 }
 
@@ -35,11 +27,7 @@ fn state(pid: u32) -> Option<char> {
 }
 
 fn pids(cluster: &ProcessCluster) -> Vec<u32> {
-    cluster
-        .nodes()
-        .iter()
-        .map(|node| node.pid().unwrap())
-        .collect()
+    cluster.nodes().iter().map(|node| node.pid().unwrap()).collect()
 }
 
 async fn log_of(cluster: &ProcessCluster, id: NodeId, lines: usize) -> String {
@@ -73,10 +61,7 @@ async fn dropping_the_harness_ends_every_process() {
     let pids = pids(&cluster);
     assert!(pids.iter().all(|pid| state(*pid).is_some()));
     drop(cluster);
-    assert!(
-        pids.iter().all(|pid| state(*pid).is_none()),
-        "killed and reaped"
-    );
+    assert!(pids.iter().all(|pid| state(*pid).is_none()), "killed and reaped");
 }
 
 #[tokio::test]
@@ -115,10 +100,7 @@ async fn a_terminated_node_tells_how_it_ended() {
     let (_dir, mut cluster) = start("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
     log_of(&cluster, ONE, 2).await;
     cluster.terminate(ONE).unwrap();
-    let status = cluster
-        .wait_exit(ONE, Duration::from_secs(10))
-        .await
-        .unwrap();
+    let status = cluster.wait_exit(ONE, Duration::from_secs(10)).await.unwrap();
     assert!(status.success(), "{status}");
     assert!(!cluster.alive(ONE));
 }
@@ -126,25 +108,16 @@ async fn a_terminated_node_tells_how_it_ended() {
 #[tokio::test]
 async fn a_node_that_ends_early_shows_the_end_of_its_log() {
     let (_dir, mut cluster) = start("echo 'port in use: do this' >&2; exit 7");
-    let error = cluster
-        .wait_ready(Duration::from_secs(10))
-        .await
-        .unwrap_err();
+    let error = cluster.wait_ready(Duration::from_secs(10)).await.unwrap_err();
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
     let words = error.to_string();
-    assert!(
-        words.contains("port in use: do this") && words.contains('7'),
-        "{words}"
-    );
+    assert!(words.contains("port in use: do this") && words.contains('7'), "{words}");
 }
 
 #[tokio::test]
 async fn a_node_that_is_never_ready_is_named() {
     let (_dir, mut cluster) = start("exec sleep 600");
-    let error = cluster
-        .wait_ready(Duration::from_millis(50))
-        .await
-        .unwrap_err();
+    let error = cluster.wait_ready(Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(error, ClusterError::Deadline { .. }), "{error}");
     assert!(error.to_string().contains("node 1 (127.0.0.1:"), "{error}");
 }
@@ -157,10 +130,7 @@ async fn kept_nodes_outlive_the_harness() {
     assert!(root.join("node-1.log").exists());
     for pid in pids {
         assert!(state(pid).is_some());
-        let kill = std::process::Command::new("kill")
-            .arg("-9")
-            .arg(pid.to_string())
-            .status();
+        let kill = std::process::Command::new("kill").arg("-9").arg(pid.to_string()).status();
         assert!(kill.unwrap().success());
     }
 }
@@ -168,13 +138,6 @@ async fn kept_nodes_outlive_the_harness() {
 #[test]
 fn a_missing_program_says_how_to_build_it() {
     let binary = Some(PathBuf::from("/nowhere/flashnode"));
-    let error = ProcessCluster::start(Options {
-        binary,
-        ..Options::default()
-    })
-    .unwrap_err();
-    assert!(
-        error.to_string().contains("cargo build --release"),
-        "{error}"
-    );
+    let error = ProcessCluster::start(Options { binary, ..Options::default() }).unwrap_err();
+    assert!(error.to_string().contains("cargo build --release"), "{error}");
 }

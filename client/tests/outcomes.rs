@@ -1,10 +1,7 @@
 //! The three outcomes of a buy, told apart on a real socket: scripted servers answer, reset,
 //! fall silent or talk nonsense, and count the attempts that reach them.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends at what it cannot go on without"
-)]
+#![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
 use client::{BuyAnswer, Client, RefusedKind, Timeouts, new_request_id};
 use std::sync::{Arc, Mutex};
@@ -77,15 +74,10 @@ async fn play(mut socket: TcpStream, act: Act, seen: Seen) {
     }
     let text = String::from_utf8(request).unwrap();
     let header = |name: &str| {
-        let line = text
-            .lines()
-            .find(|line| line.to_lowercase().starts_with(name));
-        line.and_then(|line| line.split_once(": "))
-            .map_or(String::new(), |(_, v)| v.to_owned())
+        let line = text.lines().find(|line| line.to_lowercase().starts_with(name));
+        line.and_then(|line| line.split_once(": ")).map_or(String::new(), |(_, v)| v.to_owned())
     };
-    seen.lock()
-        .unwrap()
-        .push((header("idempotency-key"), header("flashnode-attempt")));
+    seen.lock().unwrap().push((header("idempotency-key"), header("flashnode-attempt")));
     let write = |status: u16, body: &str, headers: &str| {
         format!(
             "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{headers}\
@@ -95,26 +87,17 @@ async fn play(mut socket: TcpStream, act: Act, seen: Seen) {
     };
     match act {
         Act::Answer(status, body) => {
-            socket
-                .write_all(write(status, &body, "").as_bytes())
-                .await
-                .unwrap();
+            socket.write_all(write(status, &body, "").as_bytes()).await.unwrap();
         }
         Act::Hint(status, body, [node, leader]) => {
             let headers = format!("flashnode-node: {node}\r\nflashnode-leader: {leader}\r\n");
-            socket
-                .write_all(write(status, &body, &headers).as_bytes())
-                .await
-                .unwrap();
+            socket.write_all(write(status, &body, &headers).as_bytes()).await.unwrap();
         }
         Act::Close => {}
         Act::Reset => socket.set_zero_linger().unwrap(),
         Act::Half => {
             let whole = write(201, ORDER, "");
-            socket
-                .write_all(&whole.as_bytes()[..whole.len() - 20])
-                .await
-                .unwrap();
+            socket.write_all(&whole.as_bytes()[..whole.len() - 20]).await.unwrap();
         }
         Act::Silence => std::future::pending().await,
         Act::Nonsense => socket.write_all(b"SSH-2.0-nonsense\r\n").await.unwrap(),
@@ -146,47 +129,22 @@ fn buy() -> PostBuy {
 
 async fn once(act: Act) -> BuyAnswer {
     let (address, _) = server(vec![act]).await;
-    client(&[&address])
-        .buy_once(0, &buy(), &new_request_id(), 1)
-        .await
+    client(&[&address]).buy_once(0, &buy(), &new_request_id(), 1).await
 }
 
 #[tokio::test]
 async fn one_attempt_is_decided_when_the_node_says_so() {
     let yes = once(answer(201, ORDER)).await;
-    assert!(
-        matches!(
-            yes,
-            BuyAnswer::Accepted {
-                replayed: false,
-                ..
-            }
-        ),
-        "{yes:?}"
-    );
+    assert!(matches!(yes, BuyAnswer::Accepted { replayed: false, .. }), "{yes:?}");
     let no = once(answer(410, problem("sold-out", 410))).await;
-    assert!(
-        matches!(
-            no,
-            BuyAnswer::Refused {
-                kind: RefusedKind::SoldOut,
-                ..
-            }
-        ),
-        "{no:?}"
-    );
+    assert!(matches!(no, BuyAnswer::Refused { kind: RefusedKind::SoldOut, .. }), "{no:?}");
 }
 
 #[tokio::test]
 async fn one_attempt_is_not_proposed_when_nothing_was_sent_or_the_node_says_so() {
     let address = nobody().await;
-    let refused = client(&[&address])
-        .buy_once(0, &buy(), &new_request_id(), 1)
-        .await;
-    assert!(
-        matches!(refused, BuyAnswer::NotProposed { .. }),
-        "{refused:?}"
-    );
+    let refused = client(&[&address]).buy_once(0, &buy(), &new_request_id(), 1).await;
+    assert!(matches!(refused, BuyAnswer::NotProposed { .. }), "{refused:?}");
     let busy = once(answer(503, problem("overloaded", 503))).await;
     assert!(matches!(busy, BuyAnswer::NotProposed { .. }), "{busy:?}");
 }
@@ -207,10 +165,7 @@ async fn one_attempt_is_unknown_whenever_the_node_may_have_proposed_it() {
         answer(410, "Gone"),
     ] {
         let unknown = once(act.clone()).await;
-        assert!(
-            matches!(unknown, BuyAnswer::Unknown { .. }),
-            "{act:?}: {unknown:?}"
-        );
+        assert!(matches!(unknown, BuyAnswer::Unknown { .. }), "{act:?}: {unknown:?}");
     }
 }
 
@@ -226,18 +181,12 @@ async fn only_an_unknown_attempt_raises_the_number() {
     .await;
     let request = new_request_id();
     let outcome = client(&[&address]).buy(&buy(), &request).await;
-    assert!(
-        matches!(outcome.answer, BuyAnswer::Accepted { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
     assert_eq!((outcome.attempts, outcome.attempt_number), (5, 3));
     let seen = seen.lock().unwrap();
     let numbers: Vec<&str> = seen.iter().map(|(_, number)| number.as_str()).collect();
     assert_eq!(numbers, ["1", "1", "2", "2", "3"]);
-    assert!(
-        seen.iter().all(|(key, _)| key == request.as_str()),
-        "one key for all: {seen:?}"
-    );
+    assert!(seen.iter().all(|(key, _)| key == request.as_str()), "one key for all: {seen:?}");
 }
 
 #[tokio::test]
@@ -245,10 +194,7 @@ async fn a_refusal_settles_an_unknown_attempt() {
     let sold_out = answer(410, problem("sold-out", 410));
     let (address, seen) = server(vec![Act::Close, sold_out]).await;
     let outcome = client(&[&address]).buy(&buy(), &new_request_id()).await;
-    assert!(
-        matches!(outcome.answer, BuyAnswer::Refused { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome.answer, BuyAnswer::Refused { .. }), "{outcome:?}");
     assert_eq!(seen.lock().unwrap()[1].1, "2");
 }
 
@@ -258,37 +204,24 @@ async fn once_in_doubt_it_stays_unknown_until_a_decision() {
     let (lost, _) = server(vec![Act::Close, answer(503, problem("no-leader", 503))]).await;
     let (busy, _) = server(vec![answer(503, problem("overloaded", 503))]).await;
     let outcome = client(&[&lost, &busy]).buy(&buy(), &new_request_id()).await;
-    assert!(
-        matches!(outcome.answer, BuyAnswer::Unknown { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "{outcome:?}");
     assert!(outcome.attempts > 2, "{outcome:?}");
 }
 
 #[tokio::test]
 async fn without_any_doubt_it_ends_as_not_proposed() {
-    let (dead, (busy, _)) = (
-        nobody().await,
-        server(vec![answer(503, problem("overloaded", 503))]).await,
-    );
+    let (dead, (busy, _)) =
+        (nobody().await, server(vec![answer(503, problem("overloaded", 503))]).await);
     let outcome = client(&[&dead, &busy]).buy(&buy(), &new_request_id()).await;
-    assert!(
-        matches!(outcome.answer, BuyAnswer::NotProposed { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome.answer, BuyAnswer::NotProposed { .. }), "{outcome:?}");
     assert_eq!(outcome.attempt_number, 1);
 }
 
 #[tokio::test]
 async fn a_buy_goes_on_from_the_attempt_it_is_told() {
     let (busy, seen) = server(vec![answer(503, problem("overloaded", 503))]).await;
-    let outcome = client(&[&busy])
-        .buy_from_attempt(&buy(), &new_request_id(), 4)
-        .await;
-    assert!(
-        matches!(outcome.answer, BuyAnswer::Unknown { .. }),
-        "attempt 3 may have won"
-    );
+    let outcome = client(&[&busy]).buy_from_attempt(&buy(), &new_request_id(), 4).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "attempt 3 may have won");
     assert!(seen.lock().unwrap().iter().all(|(_, number)| number == "4"));
 }
 
@@ -299,15 +232,9 @@ async fn another_node_takes_over_from_a_dead_one_at_once() {
     for _ in 0..4 {
         let started = std::time::Instant::now();
         let outcome = client.buy(&buy(), &new_request_id()).await;
-        assert!(
-            matches!(outcome.answer, BuyAnswer::Accepted { .. }),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
         assert_eq!((outcome.attempt_number, outcome.node), (1, 1));
-        assert!(
-            started.elapsed() < Duration::from_millis(250),
-            "no pause before the other node"
-        );
+        assert!(started.elapsed() < Duration::from_millis(250), "no pause before the other node");
     }
 }
 
@@ -320,17 +247,10 @@ async fn a_hint_is_followed_once_its_node_is_known() {
     let client = client(&[&first, &second, &leader]);
     // Buys begin at the nodes in turn. The first one finds out where node 3 is.
     for attempts in [3, 2, 1] {
-        assert_eq!(
-            client.buy(&buy(), &new_request_id()).await.attempts,
-            attempts
-        );
+        assert_eq!(client.buy(&buy(), &new_request_id()).await.attempts, attempts);
     }
     let skipped_before = skipped.lock().unwrap().len();
     let outcome = client.buy(&buy(), &new_request_id()).await;
-    assert_eq!(
-        (outcome.attempts, outcome.node),
-        (2, 2),
-        "from the first straight to the leader"
-    );
+    assert_eq!((outcome.attempts, outcome.node), (2, 2), "from the first straight to the leader");
     assert_eq!(skipped.lock().unwrap().len(), skipped_before);
 }

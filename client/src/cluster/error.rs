@@ -75,25 +75,14 @@ impl ClusterError {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().display().to_string();
-        move |error| Self::Io {
-            action,
-            path,
-            error,
-        }
+        move |error| Self::Io { action, path, error }
     }
 
     pub(super) fn deadline(what: String, deadline: Duration) -> Self {
-        Self::Deadline {
-            what,
-            deadline_ms: deadline.as_millis() as u64,
-        }
+        Self::Deadline { what, deadline_ms: deadline.as_millis() as u64 }
     }
 }
 
 fn listed(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

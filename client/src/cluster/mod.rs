@@ -51,12 +51,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            nodes: 3,
-            binary: None,
-            dir: None,
-            extra_args: Vec::new(),
-        }
+        Self { nodes: 3, binary: None, dir: None, extra_args: Vec::new() }
     }
 }
 
@@ -109,22 +104,12 @@ impl ProcessCluster {
     /// # Panics
     /// When the number of nodes is 0 or above 9.
     pub fn prepare(options: Options) -> Result<Self, ClusterError> {
-        let Options {
-            nodes,
-            binary,
-            dir,
-            extra_args,
-        } = options;
-        assert!(
-            (1..=NODES_MAX).contains(&nodes),
-            "a cluster of {nodes} nodes is not made here"
-        );
+        let Options { nodes, binary, dir, extra_args } = options;
+        assert!((1..=NODES_MAX).contains(&nodes), "a cluster of {nodes} nodes is not made here");
         let binary = match binary {
             Some(binary) if binary.is_file() => binary,
             Some(binary) => {
-                return Err(ClusterError::NoBinary {
-                    looked_at: vec![binary],
-                });
+                return Err(ClusterError::NoBinary { looked_at: vec![binary] });
             }
             None => find_binary()?,
         };
@@ -142,14 +127,7 @@ impl ProcessCluster {
             .collect();
         let addresses = nodes.iter().map(|node| node.http.clone()).collect();
         let client = Client::with_timeouts(addresses, TIMEOUTS)?;
-        Ok(Self {
-            nodes,
-            binary,
-            extra_args,
-            root,
-            client,
-            lease: Some(lease),
-        })
+        Ok(Self { nodes, binary, extra_args, root, client, lease: Some(lease) })
     }
 
     /// All nodes, by id.
@@ -202,11 +180,8 @@ impl ProcessCluster {
     /// # Panics
     /// As [`ProcessCluster::start_node`].
     pub fn start_node_with(&mut self, id: NodeId, args: &[String]) -> Result<(), ClusterError> {
-        let peers: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|node| format!("{}={}", node.id, node.peer))
-            .collect();
+        let peers: Vec<String> =
+            self.nodes.iter().map(|node| format!("{}={}", node.id, node.peer)).collect();
         let position = self.position(id);
         if let Some(lease) = &mut self.lease {
             lease.release(&self.nodes[position].ports());
@@ -257,10 +232,7 @@ impl ProcessCluster {
                 return Ok(status);
             }
             if started.elapsed() > deadline {
-                return Err(ClusterError::deadline(
-                    format!("node {id} to exit"),
-                    deadline,
-                ));
+                return Err(ClusterError::deadline(format!("node {id} to exit"), deadline));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -298,10 +270,7 @@ impl ProcessCluster {
     /// # Panics
     /// When there is no such node, or it runs.
     pub fn wipe(&mut self, id: NodeId) -> Result<(), ClusterError> {
-        assert!(
-            !self.alive(id),
-            "node {id} runs; kill it before wiping its directory"
-        );
+        assert!(!self.alive(id), "node {id} runs; kill it before wiping its directory");
         let dir = &self.node(id).dir;
         match std::fs::remove_dir_all(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -327,9 +296,8 @@ impl ProcessCluster {
     /// [`ClusterError::Deadline`] with whom it waited for.
     pub async fn wait_ready(&mut self, deadline: Duration) -> Result<(), ClusterError> {
         let started = Instant::now();
-        let mut waiting: Vec<usize> = (0..self.nodes.len())
-            .filter(|position| self.nodes[*position].answers())
-            .collect();
+        let mut waiting: Vec<usize> =
+            (0..self.nodes.len()).filter(|position| self.nodes[*position].answers()).collect();
         loop {
             let mut unready = Vec::new();
             for position in waiting {
@@ -344,10 +312,8 @@ impl ProcessCluster {
                 return Ok(());
             }
             if started.elapsed() > deadline {
-                let names: Vec<String> = unready
-                    .iter()
-                    .map(|position| self.nodes[*position].in_words())
-                    .collect();
+                let names: Vec<String> =
+                    unready.iter().map(|position| self.nodes[*position].in_words()).collect();
                 let what = format!("{} to be ready", names.join(" and "));
                 return Err(ClusterError::deadline(what, deadline));
             }
@@ -375,10 +341,7 @@ impl ProcessCluster {
                 return Ok(id);
             }
             if started.elapsed() > LEADER_DEADLINE {
-                return Err(ClusterError::deadline(
-                    "a leader".to_owned(),
-                    LEADER_DEADLINE,
-                ));
+                return Err(ClusterError::deadline("a leader".to_owned(), LEADER_DEADLINE));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -411,9 +374,7 @@ impl ProcessCluster {
         let expected = self.nodes.iter().filter(|node| node.answers()).count();
         loop {
             let views: Vec<NodeView> = self.own_views().await.into_iter().flatten().collect();
-            let level = views
-                .windows(2)
-                .all(|pair| pair[0].applied == pair[1].applied);
+            let level = views.windows(2).all(|pair| pair[0].applied == pair[1].applied);
             if level && views.len() == expected && views.iter().all(|view| view.lag == 0) {
                 return Ok(views);
             }
@@ -445,11 +406,7 @@ impl ProcessCluster {
 
     async fn own_view(&self, position: usize) -> Option<NodeView> {
         let id = self.nodes[position].id;
-        self.view(id)
-            .await?
-            .nodes
-            .into_iter()
-            .find(|view| view.id == id)
+        self.view(id).await?.nodes.into_iter().find(|view| view.id == id)
     }
 
     fn position(&self, id: NodeId) -> usize {
@@ -468,10 +425,7 @@ impl Drop for ProcessCluster {
             && let Root::Temporary(dir) = &mut self.root
         {
             dir.disable_cleanup(true);
-            eprintln!(
-                "the nodes' directories and logs are kept in {}",
-                dir.path().display()
-            );
+            eprintln!("the nodes' directories and logs are kept in {}", dir.path().display());
         }
     }
 }
@@ -480,11 +434,7 @@ impl Drop for ProcessCluster {
 fn find_binary() -> Result<PathBuf, ClusterError> {
     let exe = std::env::current_exe().map_err(ClusterError::io("find", "this program"))?;
     // target/release/flashctl, or target/debug/deps/some_test-0123.
-    let beside = exe
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|dir| dir.join("flashnode"));
+    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join("flashnode"));
     let built = ["target/release/flashnode", "target/debug/flashnode"].map(PathBuf::from);
     let looked_at: Vec<PathBuf> = beside.chain(built).collect();
     match looked_at.iter().find(|path| path.is_file()) {

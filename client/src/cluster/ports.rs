@@ -34,10 +34,7 @@ pub(super) struct Lease {
 impl Lease {
     /// Leases this many ports, all free now.
     pub(super) fn take(count: usize) -> Result<Self, ClusterError> {
-        assert!(
-            count <= usize::from(BLOCK),
-            "{count} ports are more than a block"
-        );
+        assert!(count <= usize::from(BLOCK), "{count} ports are more than a block");
         let blocks = (END - FIRST) / BLOCK;
         // Start anywhere, so that harnesses started at once seldom meet.
         let start = (Uuid::now_v7().as_u128() % u128::from(blocks)) as u16;
@@ -69,11 +66,7 @@ impl Lease {
         let Ok(bound) = ports.iter().map(bind).collect() else {
             return Ok(None);
         };
-        Ok(Some(Self {
-            ports,
-            bound,
-            _lock: lock,
-        }))
+        Ok(Some(Self { ports, bound, _lock: lock }))
     }
 
     pub(super) fn ports(&self) -> &[u16] {
@@ -83,9 +76,7 @@ impl Lease {
     /// Unbinds these, for the node that is about to bind them itself.
     pub(super) fn release(&mut self, ports: &[u16]) {
         self.bound.retain(|listener| {
-            listener
-                .local_addr()
-                .is_ok_and(|address| !ports.contains(&address.port()))
+            listener.local_addr().is_ok_and(|address| !ports.contains(&address.port()))
         });
     }
 }

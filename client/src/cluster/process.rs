@@ -64,12 +64,7 @@ impl NodeProcess {
     }
 
     pub(super) fn in_words(&self) -> String {
-        format!(
-            "node {} ({}, log {})",
-            self.id,
-            self.http,
-            self.log.display()
-        )
+        format!("node {} ({}, log {})", self.id, self.http, self.log.display())
     }
 
     pub(super) fn start(
@@ -79,26 +74,12 @@ impl NodeProcess {
         args: &[String],
     ) -> Result<(), ClusterError> {
         let running = self.child.is_some() && self.try_wait()?.is_none();
-        assert!(
-            !running,
-            "node {} runs already as process {:?}",
-            self.id,
-            self.pid()
-        );
+        assert!(!running, "node {} runs already as process {:?}", self.id, self.pid());
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.map_err(ClusterError::io("open", &self.log))?;
-        let errors = log
-            .try_clone()
-            .map_err(ClusterError::io("open", &self.log))?;
+        let errors = log.try_clone().map_err(ClusterError::io("open", &self.log))?;
         let child = Command::new(binary)
-            .args([
-                "--id",
-                &self.id.to_string(),
-                "--peers",
-                peers,
-                "--http",
-                &self.http,
-            ])
+            .args(["--id", &self.id.to_string(), "--peers", peers, "--http", &self.http])
             .arg("--data")
             .arg(&self.dir)
             .args(args)
@@ -134,9 +115,7 @@ impl NodeProcess {
     }
 
     pub(super) fn signal(&mut self, signal: Signal) -> Result<(), ClusterError> {
-        let Some(child) = &self.child else {
-            panic!("node {} does not run", self.id)
-        };
+        let Some(child) = &self.child else { panic!("node {} does not run", self.id) };
         let node = self.id;
         // Not reaped yet, so the id is still this process's.
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -165,13 +144,9 @@ impl NodeProcess {
 
     /// The exit status, once it has ended; from then on it counts as not running.
     pub(super) fn try_wait(&mut self) -> Result<Option<ExitStatus>, ClusterError> {
-        let Some(child) = &mut self.child else {
-            panic!("node {} was not started", self.id)
-        };
+        let Some(child) = &mut self.child else { panic!("node {} was not started", self.id) };
         let node = self.id;
-        let status = child
-            .try_wait()
-            .map_err(|error| ClusterError::Signal { node, error })?;
+        let status = child.try_wait().map_err(|error| ClusterError::Signal { node, error })?;
         if status.is_some() {
             self.child = None;
             self.paused = false;
@@ -181,12 +156,7 @@ impl NodeProcess {
 
     pub(super) fn exited(&self, status: ExitStatus) -> ClusterError {
         let log_end = end_of(&self.log).unwrap_or_else(|error| format!("(unreadable: {error})"));
-        ClusterError::Exited {
-            node: self.id,
-            status,
-            log: self.log.clone(),
-            log_end,
-        }
+        ClusterError::Exited { node: self.id, status, log: self.log.clone(), log_end }
     }
 
     /// The process goes on without this harness.
@@ -203,9 +173,7 @@ impl NodeProcess {
         tasks.flatten().all(|task| {
             let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
             // "pid (name) S …": the name may hold anything, so look behind its last bracket.
-            stat.rsplit(')')
-                .next()
-                .is_none_or(|rest| rest.trim_start().starts_with('T'))
+            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('T'))
         })
     }
 }

@@ -32,19 +32,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let Args {
-        product,
-        user,
-        quantity,
-        request_id,
-        attempt,
-    } = args;
+    let Args { product, user, quantity, request_id, attempt } = args;
     let request = request_id.clone().unwrap_or_else(new_request_id);
-    let buy = PostBuy {
-        product_id: product.clone(),
-        user_id: user.clone(),
-        quantity: *quantity,
-    };
+    let buy = PostBuy { product_id: product.clone(), user_id: user.clone(), quantity: *quantity };
     let outcome = client.buy_from_attempt(&buy, &request, *attempt).await;
     if global.json {
         out::json(&as_json(&client, &request, &outcome));
@@ -90,11 +80,7 @@ fn in_words(client: &Client, request: &RequestId, outcome: &BuyOutcome) -> Strin
     };
     match &outcome.answer {
         BuyAnswer::Accepted { order, replayed } => {
-            let before = if *replayed {
-                " (it was won by an earlier attempt)"
-            } else {
-                ""
-            };
+            let before = if *replayed { " (it was won by an earlier attempt)" } else { "" };
             format!(
                 "accepted{attempts}: order {} for {} x {}, {} left{before}\n  request {request}, \
                  answered by node {} ({node})\n",

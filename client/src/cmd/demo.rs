@@ -65,11 +65,7 @@ pub(crate) struct Args {
 impl Args {
     fn nodes_count(&self) -> Result<u64, Failure> {
         let usage = || Failure::Usage(format!("demo takes --nodes 3 or 5, not {:?}", self.nodes));
-        self.nodes
-            .parse()
-            .ok()
-            .filter(|count| [3, 5].contains(count))
-            .ok_or_else(usage)
+        self.nodes.parse().ok().filter(|count| [3, 5].contains(count)).ok_or_else(usage)
     }
 }
 
@@ -87,11 +83,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     } else {
         out::text(&outcome.in_words(stage.paint()));
     }
-    Ok(if outcome.is_ok() {
-        Exit::Ok
-    } else {
-        Exit::Violated
-    })
+    Ok(if outcome.is_ok() { Exit::Ok } else { Exit::Violated })
 }
 
 async fn play(args: &Args, nodes_count: u64, stage: &Stage) -> Result<Outcome, Failure> {
@@ -118,24 +110,14 @@ async fn play(args: &Args, nodes_count: u64, stage: &Stage) -> Result<Outcome, F
     ));
     let (fall, failover, caught_up) = plot.finish().await;
 
-    let level = cluster
-        .wait_level(LEVEL_DEADLINE)
-        .await
-        .map_err(|error| error.to_string());
+    let level = cluster.wait_level(LEVEL_DEADLINE).await.map_err(|error| error.to_string());
     // The killed node has to have every order back; without it any other is asked.
     let reader = match (&fall, &caught_up) {
         (Some(fall), Some(Ok(_))) => fall.leader,
         _ => cluster.leader().await?,
     };
     let audit = audit_at(&cluster, reader, &plan, &before, &tally).await?;
-    let parts = Parts {
-        fall,
-        failover,
-        caught_up,
-        level,
-        reader,
-        audit,
-    };
+    let parts = Parts { fall, failover, caught_up, level, reader, audit };
     let mut outcome = Outcome::new(&plan, nodes_count, &tally, parts);
     if args.keep {
         outcome.addresses = Some(cluster.addresses());
@@ -146,21 +128,14 @@ async fn play(args: &Args, nodes_count: u64, stage: &Stage) -> Result<Outcome, F
 
 async fn form(args: &Args, nodes_count: u64, stage: &Stage) -> Result<ProcessCluster, Failure> {
     let started = Instant::now();
-    let options = Options {
-        nodes: nodes_count,
-        binary: args.binary.clone(),
-        ..Options::default()
-    };
+    let options = Options { nodes: nodes_count, binary: args.binary.clone(), ..Options::default() };
     let mut cluster = ProcessCluster::start(options)?;
     let pids: Vec<String> = cluster
         .nodes()
         .iter()
         .map(|node| format!("{} (pid {})", node.id, node.pid().unwrap_or_default()))
         .collect();
-    stage.milestone(&format!(
-        "{nodes_count} flashnode processes start: {}",
-        pids.join(", ")
-    ));
+    stage.milestone(&format!("{nodes_count} flashnode processes start: {}", pids.join(", ")));
     cluster.wait_ready(FORM_DEADLINE).await?;
     let leader = cluster.leader().await?;
     stage.milestone(&format!(
@@ -176,11 +151,7 @@ async fn open_sale(
     stage: &Stage,
 ) -> Result<(Plan, ProductView), Failure> {
     let sku = Sku::new("sneaker").map_err(|error| Failure::Failed(error.to_string()))?;
-    let terms = PutProduct {
-        name: "Sneaker".into(),
-        stock: args.stock,
-        per_user_limit: None,
-    };
+    let terms = PutProduct { name: "Sneaker".into(), stock: args.stock, per_user_limit: None };
     let product = client.create_product(&sku, &terms).await?;
     let plan = Plan::new(sku, args.buyers, args.concurrency as usize);
     stage.milestone(&format!(
@@ -238,11 +209,7 @@ impl<'a> Plot<'a> {
             returning: None,
             caught_up: None,
             sold_out_told: false,
-            rate: Rate {
-                at: Instant::now(),
-                accepted: 0,
-                words: String::new(),
-            },
+            rate: Rate { at: Instant::now(), accepted: 0, words: String::new() },
         }
     }
 
@@ -263,13 +230,12 @@ impl<'a> Plot<'a> {
             self.maybe_returned().await;
             if !self.sold_out_told && self.progress.sold_out_count() > 0 {
                 self.sold_out_told = true;
-                self.stage
-                    .milestone("sold out: from here on every answer is a no");
+                self.stage.milestone("sold out: from here on every answer is a no");
             }
             self.draw(cluster.nodes().len());
             if last_look {
                 // A node that nobody could do without is started again all the same.
-                if let (Some(fall), None) = (&self.fall, &self.returning) {
+                if let (Some(fall), None) = (&self.fall, self.failover) {
                     cluster.start_node(fall.leader)?;
                     self.watch_return(cluster)?;
                 }
@@ -318,8 +284,7 @@ impl<'a> Plot<'a> {
             took.as_millis()
         )));
         cluster.start_node(leader)?;
-        self.stage
-            .milestone(&format!("node {leader} is started again"));
+        self.stage.milestone(&format!("node {leader} is started again"));
         self.watch_return(cluster)
     }
 
@@ -333,9 +298,7 @@ impl<'a> Plot<'a> {
             let watch = catch_up(&client, node, started);
             match tokio::time::timeout(CATCH_UP_DEADLINE, watch).await {
                 Ok(caught_up) => Ok(caught_up),
-                Err(_) => Err(format!(
-                    "node {node} was not caught up in {CATCH_UP_DEADLINE:?}"
-                )),
+                Err(_) => Err(format!("node {node} was not caught up in {CATCH_UP_DEADLINE:?}")),
             }
         }));
         Ok(())
@@ -351,9 +314,7 @@ impl<'a> Plot<'a> {
         let (Some(returning), Some(fall)) = (self.returning.take(), &self.fall) else {
             return;
         };
-        let caught_up = returning
-            .await
-            .unwrap_or_else(|error| Err(error.to_string()));
+        let caught_up = returning.await.unwrap_or_else(|error| Err(error.to_string()));
         self.stage.milestone(&match &caught_up {
             Ok(CaughtUp { took, entries }) => self.stage.paint().green(&format!(
                 "node {} has caught up, {} ms after its start (entry {entries})",
@@ -368,11 +329,7 @@ impl<'a> Plot<'a> {
     /// Waits for the killed node to be back, and hands over what happened.
     async fn finish(
         mut self,
-    ) -> (
-        Option<Fall>,
-        Option<Duration>,
-        Option<Result<CaughtUp, String>>,
-    ) {
+    ) -> (Option<Fall>, Option<Duration>, Option<Result<CaughtUp, String>>) {
         self.returned().await;
         (self.fall, self.failover, self.caught_up)
     }
@@ -392,21 +349,10 @@ impl<'a> Plot<'a> {
             }
             None => format!("{:>6} yes/s", grouped(per_second)),
         };
-        self.rate = Rate {
-            at: Instant::now(),
-            accepted,
-            words,
-        };
-        let nodes: Vec<Actor> = (1..=nodes_count as u64)
-            .map(|id| self.actor(NodeId(id)))
-            .collect();
+        self.rate = Rate { at: Instant::now(), accepted, words };
+        let nodes: Vec<Actor> = (1..=nodes_count as u64).map(|id| self.actor(NodeId(id))).collect();
         let left = self.progress.remaining_min().unwrap_or(self.stock);
-        let scene = Scene {
-            stock: self.stock,
-            left,
-            rate: &self.rate.words,
-            nodes: &nodes,
-        };
+        let scene = Scene { stock: self.stock, left, rate: &self.rate.words, nodes: &nodes };
         self.stage.show(&scene);
     }
 
@@ -424,19 +370,11 @@ impl<'a> Plot<'a> {
 async fn catch_up(client: &Client, node: NodeId, started: Instant) -> CaughtUp {
     let others = (0..client.nodes_count()).filter(|at| *at as u64 + 1 != node.0);
     let views = futures_util::future::join_all(others.map(|at| own_view(client, at))).await;
-    let entries = views
-        .iter()
-        .flatten()
-        .map(|view| view.committed)
-        .max()
-        .unwrap_or_default();
+    let entries = views.iter().flatten().map(|view| view.committed).max().unwrap_or_default();
     loop {
         let view = own_view(client, node.0 as usize - 1).await;
         if view.is_some_and(|view| view.applied >= entries) {
-            return CaughtUp {
-                took: started.elapsed(),
-                entries,
-            };
+            return CaughtUp { took: started.elapsed(), entries };
         }
         tokio::time::sleep(CATCH_UP_POLL).await;
     }

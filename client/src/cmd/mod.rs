@@ -21,13 +21,7 @@ pub(crate) struct Global {
     /// Public addresses of the nodes, comma separated [env: FLASHCTL_NODES]
     /// [default: 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103]
     // Not clap's `env`: the demo's `--nodes` is a number and must not meet the variable.
-    #[arg(
-        id = "nodes",
-        long,
-        global = true,
-        value_name = "HOST:PORT,…",
-        verbatim_doc_comment
-    )]
+    #[arg(id = "nodes", long, global = true, value_name = "HOST:PORT,…", verbatim_doc_comment)]
     pub(crate) nodes: Option<String>,
     /// Print one JSON document
     #[arg(long, global = true)]
@@ -37,20 +31,9 @@ pub(crate) struct Global {
 impl Global {
     /// The nodes' addresses: the flag, else the environment, else the default.
     pub(crate) fn addresses(&self) -> Vec<String> {
-        let from_env = || {
-            std::env::var(NODES_ENV)
-                .ok()
-                .filter(|list| !list.is_empty())
-        };
-        let list = self
-            .nodes
-            .clone()
-            .or_else(from_env)
-            .unwrap_or_else(|| NODES_DEFAULT.into());
-        list.split(',')
-            .filter(|address| !address.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let from_env = || std::env::var(NODES_ENV).ok().filter(|list| !list.is_empty());
+        let list = self.nodes.clone().or_else(from_env).unwrap_or_else(|| NODES_DEFAULT.into());
+        list.split(',').filter(|address| !address.is_empty()).map(str::to_owned).collect()
     }
 
     /// A client of these nodes.

@@ -60,34 +60,21 @@ pub(super) fn position(k: usize, nodes_count: usize) -> Result<usize, Failure> {
     if (1..=nodes_count).contains(&k) {
         Ok(k - 1)
     } else {
-        Err(Failure::Usage(format!(
-            "there is no node {k}; --nodes lists {nodes_count}"
-        )))
+        Err(Failure::Usage(format!("there is no node {k}; --nodes lists {nodes_count}")))
     }
 }
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let product = match &args.command {
-        Command::Create {
-            id,
-            stock,
-            name,
-            limit,
-        } => {
+        Command::Create { id, stock, name, limit } => {
             let name = name.clone().unwrap_or_else(|| id.to_string());
-            let terms = PutProduct {
-                name,
-                stock: *stock,
-                per_user_limit: *limit,
-            };
+            let terms = PutProduct { name, stock: *stock, per_user_limit: *limit };
             client.create_product(id, &terms).await?
         }
         Command::Show { id, stale: None } => client.product(id).await?,
         Command::Show { id, stale: Some(k) } => {
-            client
-                .product_stale(position(*k, client.nodes_count())?, id)
-                .await?
+            client.product_stale(position(*k, client.nodes_count())?, id).await?
         }
         Command::Restock { quantity: 0, .. } => {
             return Err(Failure::Usage("a restock of 0 units is none".into()));
@@ -103,16 +90,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn in_words(product: &ProductView) -> String {
-    let ProductView {
-        id,
-        name,
-        stocked,
-        available,
-        held,
-        sold,
-        per_user_limit,
-        seq,
-    } = product;
+    let ProductView { id, name, stocked, available, held, sold, per_user_limit, seq } = product;
     let limit = per_user_limit.map_or(String::new(), |limit| format!(", at most {limit} a user"));
     format!(
         "{id} \"{name}\": {} available, {} held, {} sold of {} stocked{limit} (seq {seq})\n",

@@ -11,9 +11,7 @@ Example: flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 Exits with 3 when no node answers, or when the one that does knows no leader.")]
 pub(crate) struct Args {}
 
-const HEAD: [&str; 8] = [
-    "node", "http", "role", "term", "commit", "applied", "lag", "seq",
-];
+const HEAD: [&str; 8] = ["node", "http", "role", "term", "commit", "applied", "lag", "seq"];
 /// Columns that are text; the others are numbers, to the right.
 const TEXT: [usize; 2] = [1, 2];
 
@@ -24,11 +22,7 @@ pub(crate) async fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     } else {
         out::text(&in_words(&view, Paint::stdout()));
     }
-    Ok(if view.leader.is_some() {
-        Exit::Ok
-    } else {
-        Exit::Unavailable
-    })
+    Ok(if view.leader.is_some() { Exit::Ok } else { Exit::Unavailable })
 }
 
 fn in_words(view: &ClusterView, paint: Paint) -> String {
@@ -40,17 +34,13 @@ fn in_words(view: &ClusterView, paint: Paint) -> String {
         }
     }
     let line = |cells: [&str; 8]| {
-        let cells = cells
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
-                if TEXT.contains(&column) {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            });
+        let cells = cells.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            if TEXT.contains(&column) {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
         cells.collect::<Vec<_>>().join("  ")
     };
     let id = view.cluster_id.as_deref().unwrap_or("not formed yet");
@@ -77,11 +67,7 @@ fn in_words(view: &ClusterView, paint: Paint) -> String {
 fn row(node: &NodeView) -> [String; 8] {
     let http = node.http.clone().unwrap_or_else(|| "-".into());
     let number = |value: u64| {
-        if node.reachable {
-            value.to_string()
-        } else {
-            "-".into()
-        }
+        if node.reachable { value.to_string() } else { "-".into() }
     };
     [
         node.id.to_string(),

@@ -53,10 +53,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = Arc::new(global.client()?);
-    let only = args
-        .node
-        .map(|k| super::product::position(k, client.nodes_count()))
-        .transpose()?;
+    let only = args.node.map(|k| super::product::position(k, client.nodes_count())).transpose()?;
     let mut plan = Plan::new(args.product.clone(), args.buyers, args.concurrency as usize);
     (plan.rate, plan.only, plan.quantity) = (args.rate, only, args.quantity);
     let before = client.product(&plan.product).await?;
@@ -107,11 +104,7 @@ fn exit(tally: &Tally, report: &Report, unread: Option<&ClientError>) -> Exit {
     if report.verdict != "ok" {
         return Exit::Violated;
     }
-    let unavailable = tally
-        .refused
-        .get("unavailable")
-        .copied()
-        .unwrap_or_default();
+    let unavailable = tally.refused.get("unavailable").copied().unwrap_or_default();
     if unavailable + report.unknown == report.buyers && report.buyers > 0 {
         return Exit::Unavailable;
     }
@@ -120,11 +113,8 @@ fn exit(tally: &Tally, report: &Report, unread: Option<&ClientError>) -> Exit {
 
 fn bar(plan: &Plan, global: &Global) -> ProgressBar {
     // indicatif itself hides a bar whose target is not a terminal.
-    let target = if global.json {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
+    let target =
+        if global.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let template = "  {wide_bar} {percent:>3} %  {msg}";
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -49,22 +49,12 @@ impl Plan {
     /// A closed-loop storm of one unit a buyer over all nodes, under a fresh run name.
     pub fn new(product: Sku, buyers: u64, concurrency: usize) -> Self {
         let (rate, only, quantity, run) = (None, None, Quantity::ONE, fresh_run());
-        Self {
-            product,
-            buyers,
-            concurrency,
-            rate,
-            only,
-            quantity,
-            run,
-        }
+        Self { product, buyers, concurrency, rate, only, quantity, run }
     }
 
     /// The number of the buyer with this user id, when it is one of this storm's.
     pub fn buyer_of(&self, user_id: &str) -> Option<u64> {
-        let number = user_id
-            .strip_prefix("storm-")?
-            .strip_prefix(self.run.as_str())?;
+        let number = user_id.strip_prefix("storm-")?.strip_prefix(self.run.as_str())?;
         number.strip_prefix('-')?.parse().ok()
     }
 }
@@ -142,10 +132,7 @@ impl Tally {
         self.unsettled.extend(part.unsettled);
         self.misdirected.extend(part.misdirected);
         self.retried += part.retried;
-        self.answers_by_node.resize(
-            part.answers_by_node.len().max(self.answers_by_node.len()),
-            0,
-        );
+        self.answers_by_node.resize(part.answers_by_node.len().max(self.answers_by_node.len()), 0);
         for (sum, count) in self.answers_by_node.iter_mut().zip(part.answers_by_node) {
             *sum += count;
         }
@@ -160,19 +147,11 @@ impl Tally {
 /// # Panics
 /// When the concurrency is 0, or `only` is not a position of the client.
 pub async fn run(client: &Arc<Client>, plan: &Plan, progress: &Arc<Progress>) -> Tally {
-    assert!(
-        plan.concurrency > 0,
-        "a storm needs at least one buyer at a time"
-    );
-    assert!(
-        plan.only.is_none_or(|node| node < client.nodes_count()),
-        "no such node: {plan:?}"
-    );
+    assert!(plan.concurrency > 0, "a storm needs at least one buyer at a time");
+    assert!(plan.only.is_none_or(|node| node < client.nodes_count()), "no such node: {plan:?}");
     let plan = Arc::new(plan.clone());
     let started = Instant::now();
-    let workers = plan
-        .concurrency
-        .min(usize::try_from(plan.buyers).unwrap_or(usize::MAX));
+    let workers = plan.concurrency.min(usize::try_from(plan.buyers).unwrap_or(usize::MAX));
     let tasks: Vec<_> = (0..workers)
         .map(|_| {
             let (client, plan) = (Arc::clone(client), Arc::clone(&plan));
@@ -204,18 +183,8 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(client: &'a Client, plan: &'a Plan, progress: &'a Progress, started: Instant) -> Self {
         let answers_by_node = vec![0; client.nodes_count()];
-        let tally = Tally {
-            answers_by_node,
-            ..Tally::default()
-        };
-        Self {
-            client,
-            plan,
-            progress,
-            started,
-            body: String::new(),
-            tally,
-        }
+        let tally = Tally { answers_by_node, ..Tally::default() };
+        Self { client, plan, progress, started, body: String::new(), tally }
     }
 
     async fn run(mut self) -> Tally {
@@ -254,18 +223,11 @@ impl<'a> Worker<'a> {
         let decided = match outcome.answer {
             BuyAnswer::Accepted { order, .. } => {
                 self.check_direction(buyer, &order);
-                self.progress
-                    .accepted(&order, outcome.sent_at, outcome.answered_at);
+                self.progress.accepted(&order, outcome.sent_at, outcome.answered_at);
                 self.tally.selling = outcome.answered_at.saturating_duration_since(self.started);
                 let (quantity, remaining) = (order.quantity.get(), order.remaining);
                 let order = order.order_id.0;
-                self.tally.won.push(Won {
-                    buyer,
-                    request,
-                    order,
-                    quantity,
-                    remaining,
-                });
+                self.tally.won.push(Won { buyer, request, order, quantity, remaining });
                 true
             }
             BuyAnswer::Refused { kind, .. } => {
@@ -291,9 +253,7 @@ impl<'a> Worker<'a> {
         };
         if decided {
             let taken = outcome.answered_at.saturating_duration_since(due);
-            self.tally
-                .latencies_us
-                .push(u32::try_from(taken.as_micros()).unwrap_or(u32::MAX));
+            self.tally.latencies_us.push(u32::try_from(taken.as_micros()).unwrap_or(u32::MAX));
             self.tally.answers_by_node[outcome.node] += 1;
         }
     }
@@ -304,19 +264,12 @@ impl<'a> Worker<'a> {
             && order.product_id == self.plan.product
             && order.quantity == self.plan.quantity;
         if !ours {
-            self.tally
-                .misdirected
-                .push(format!("buyer {buyer} was answered {order:?}"));
+            self.tally.misdirected.push(format!("buyer {buyer} was answered {order:?}"));
         }
     }
 
     fn write_body(&mut self, buyer: u64) {
-        let Plan {
-            product,
-            run,
-            quantity,
-            ..
-        } = self.plan;
+        let Plan { product, run, quantity, .. } = self.plan;
         self.body.clear();
         // None of these can hold a character that JSON would escape: a Sku's alphabet has none,
         // and the run name is hex. Writing to a String cannot fail.

@@ -101,8 +101,7 @@ impl Progress {
     /// that an answer already on its way does not pass for a recovery.
     pub fn mark(&self) {
         self.after_mark_us.store(NONE, Ordering::Relaxed);
-        self.mark_us
-            .store(self.us(Instant::now()), Ordering::SeqCst);
+        self.mark_us.store(self.us(Instant::now()), Ordering::SeqCst);
     }
 
     /// When the first accepted buy sent after the mark was answered, and by which node.
@@ -122,10 +121,8 @@ impl Progress {
 
     pub(crate) fn accepted(&self, order: &BuyAccepted, sent_at: Instant, answered_at: Instant) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.accepted_units
-            .fetch_add(order.quantity.get().into(), Ordering::Relaxed);
-        self.remaining_min
-            .fetch_min(order.remaining, Ordering::Relaxed);
+        self.accepted_units.fetch_add(order.quantity.get().into(), Ordering::Relaxed);
+        self.remaining_min.fetch_min(order.remaining, Ordering::Relaxed);
         if let Some(leader) = order.leader {
             self.leader.store(leader.0, Ordering::Relaxed);
         }
@@ -195,11 +192,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         progress.mark();
         progress.accepted(&order(1), before, Instant::now());
-        assert_eq!(
-            progress.accepted_after_mark(),
-            None,
-            "its attempt was sent before the mark"
-        );
+        assert_eq!(progress.accepted_after_mark(), None, "its attempt was sent before the mark");
         let sent = Instant::now() + Duration::from_millis(1);
         progress.accepted(&order(3), sent, sent + Duration::from_millis(4));
         let (at, node) = progress.accepted_after_mark().unwrap();

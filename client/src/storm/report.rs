@@ -39,23 +39,10 @@ impl Latency {
             histogram.saturating_record(u64::from((*latency_us).max(1)));
         }
         let ms = |quantile: f64| {
-            if histogram.is_empty() {
-                0.0
-            } else {
-                round(histogram.value_at_quantile(quantile))
-            }
+            if histogram.is_empty() { 0.0 } else { round(histogram.value_at_quantile(quantile)) }
         };
-        let max = latencies_us
-            .iter()
-            .max()
-            .map_or(0.0, |max| round(u64::from(*max)));
-        Self {
-            p50: ms(0.5),
-            p90: ms(0.9),
-            p99: ms(0.99),
-            p999: ms(0.999),
-            max,
-        }
+        let max = latencies_us.iter().max().map_or(0.0, |max| round(u64::from(*max)));
+        Self { p50: ms(0.5), p90: ms(0.9), p99: ms(0.99), p999: ms(0.999), max }
     }
 }
 
@@ -157,11 +144,8 @@ impl fmt::Display for Report {
             .iter()
             .map(|(kind, n)| format!("{kind} {}", grouped(*n)))
             .collect();
-        let kinds = if kinds.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", kinds.join(", "))
-        };
+        let kinds =
+            if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
         row("refused", format!("{}{kinds}", grouped(self.refused)))?;
         row("unknown", grouped(self.unknown))?;
         row("retried attempts", grouped(self.retried))?;
@@ -174,13 +158,7 @@ impl fmt::Display for Report {
                 grouped(self.accepted_per_second)
             ),
         )?;
-        let Latency {
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-        } = self.latency_ms;
+        let Latency { p50, p90, p99, p999, max } = self.latency_ms;
         row(
             "latency in ms",
             format!("p50 {p50}   p90 {p90}   p99 {p99}   p99.9 {p999}   max {max}"),
@@ -217,12 +195,7 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
     }

@@ -36,12 +36,7 @@ struct Shop {
 pub(crate) async fn start(stock: u64, plant: Plant) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let shop = Arc::new(Mutex::new(Shop {
-        plant,
-        stock,
-        sold: 0,
-        orders: Vec::new(),
-    }));
+    let shop = Arc::new(Mutex::new(Shop { plant, stock, sold: 0, orders: Vec::new() }));
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
@@ -71,9 +66,7 @@ async fn next_request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(St
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let body_end = end + 4 + length.map_or(0, |length| length.parse().unwrap());
             if bytes.len() >= body_end {
                 let body = String::from_utf8_lossy(&bytes[end + 4..body_end]).into_owned();
@@ -105,30 +98,16 @@ impl Shop {
             return self.buy(&request, header("flashnode-attempt: ")?, body);
         }
         let detail = "No product has this id.";
-        Some((
-            404,
-            problem("unknown-product", "No such product", 404, detail),
-        ))
+        Some((404, problem("unknown-product", "No such product", 404, detail)))
     }
 
     fn buy(&mut self, request: &RequestId, attempt: &str, body: &str) -> Option<(u16, String)> {
-        let PostBuy {
-            product_id,
-            user_id,
-            quantity,
-        } = serde_json::from_str(body).unwrap();
-        if let Some(order) = self
-            .orders
-            .iter()
-            .find(|order| order.request_id == *request)
-        {
+        let PostBuy { product_id, user_id, quantity } = serde_json::from_str(body).unwrap();
+        if let Some(order) = self.orders.iter().find(|order| order.request_id == *request) {
             return Some((201, json(&accepted(order))));
         }
         if self.sold >= self.stock && self.plant != Plant::Oversell {
-            return Some((
-                410,
-                problem("sold-out", "Sold out", 410, "Nothing is left."),
-            ));
+            return Some((410, problem("sold-out", "Sold out", 410, "Nothing is left.")));
         }
         self.sold += 1;
         let seq = Seq(self.sold);
@@ -154,12 +133,7 @@ impl Shop {
         if self.plant == Plant::SellTwice && seq == Seq(3) {
             self.sold += 1;
             let (order_id, remaining) = (Seq(4), remaining - 1);
-            self.orders.push(OrderView {
-                order_id,
-                remaining,
-                seq: order_id,
-                ..order.clone()
-            });
+            self.orders.push(OrderView { order_id, remaining, seq: order_id, ..order.clone() });
         }
         self.orders.push(order);
         if self.plant == Plant::LoseFirstAnswers && attempt == "1" {
@@ -186,21 +160,13 @@ impl Shop {
     /// Pages of two orders, so that paging is exercised.
     fn page(&self, path: &str) -> OrderList {
         let after = path.split(['=', '&']).nth(1).unwrap().parse().unwrap();
-        let mut rest: Vec<OrderView> = self
-            .orders
-            .iter()
-            .filter(|order| order.order_id.0 > after)
-            .cloned()
-            .collect();
+        let mut rest: Vec<OrderView> =
+            self.orders.iter().filter(|order| order.order_id.0 > after).cloned().collect();
         rest.sort_by_key(|order| order.order_id);
         let more = rest.len() > 2;
         rest.truncate(2);
         let next_after = rest.last().filter(|_| more).map(|order| order.order_id);
-        OrderList {
-            orders: rest,
-            next_after,
-            seq: Seq(self.sold),
-        }
+        OrderList { orders: rest, next_after, seq: Seq(self.sold) }
     }
 }
 

@@ -88,14 +88,7 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn new(plan: &Plan, nodes: u64, tally: &Tally, parts: Parts) -> Self {
         let violations = violations(plan, nodes, tally, &parts);
-        let Parts {
-            fall,
-            failover,
-            caught_up,
-            level,
-            reader,
-            audit,
-        } = parts;
+        let Parts { fall, failover, caught_up, level, reader, audit } = parts;
         let levels = level.unwrap_or_default();
         let latency_ms = Latency::of_us(&tally.latencies_us);
         let accepted = tally.won.len() as u64;
@@ -114,9 +107,7 @@ impl Outcome {
             killed_node: fall.as_ref().map(|fall| fall.leader),
             left_at_kill: fall.as_ref().map(|fall| fall.left),
             failover_ms: failover.map(ms),
-            catch_up_ms: caught_up
-                .and_then(Result::ok)
-                .map(|caught_up| ms(caught_up.took)),
+            catch_up_ms: caught_up.and_then(Result::ok).map(|caught_up| ms(caught_up.took)),
             ledgers_equal: equal(&levels, nodes),
             ledgers: levels.into_iter().map(ledger).collect(),
             buys_per_second: per_second(accepted, tally.selling),
@@ -144,11 +135,7 @@ impl Outcome {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {} {value}", paint.dim(&format!("{name:<10}")));
         };
-        let Audit {
-            sold_after,
-            ledger_orders,
-            ..
-        } = &self.audit;
+        let Audit { sold_after, ledger_orders, .. } = &self.audit;
         let n = |number: &u64| grouped(*number);
         let cell = |number: u64, word: &str| format!("{:>7} {word}", grouped(number));
         let read = match self.killed_node {
@@ -186,11 +173,7 @@ impl Outcome {
             ),
         );
         let hashes: Vec<String> = self.ledgers.iter().map(Ledger::in_words).collect();
-        let word = if self.ledgers_equal {
-            "equal"
-        } else {
-            "NOT EQUAL"
-        };
+        let word = if self.ledgers_equal { "equal" } else { "NOT EQUAL" };
         row("states", &format!("        {}: {word}", hashes.join(", ")));
         row(
             "failover",
@@ -218,11 +201,7 @@ impl Outcome {
             let _ = writeln!(text, "  {}", paint.green(words));
         }
         for violation in &self.violations {
-            let _ = writeln!(
-                text,
-                "  {}",
-                paint.red(&format!("verdict: VIOLATED: {violation}"))
-            );
+            let _ = writeln!(text, "  {}", paint.red(&format!("verdict: VIOLATED: {violation}")));
         }
         if let (Some(addresses), Some(dir)) = (&self.addresses, &self.dir) {
             let nodes = addresses.join(",");
@@ -295,10 +274,7 @@ fn violations(plan: &Plan, nodes: u64, tally: &Tally, parts: &Parts) -> Vec<Stri
     }
     let answered = tally.decided() + tally.unsettled.len() as u64;
     if answered != plan.buyers {
-        found.push(format!(
-            "all-answered: {answered} of {} buyers",
-            plan.buyers
-        ));
+        found.push(format!("all-answered: {answered} of {} buyers", plan.buyers));
     }
     found
 }
@@ -312,11 +288,7 @@ fn equal(views: &[NodeView], nodes: u64) -> bool {
 }
 
 fn ledger(view: NodeView) -> Ledger {
-    Ledger {
-        node: view.id,
-        applied: view.applied,
-        state_hash: view.state_hash,
-    }
+    Ledger { node: view.id, applied: view.applied, state_hash: view.state_hash }
 }
 
 fn ms(took: Duration) -> f64 {

@@ -44,12 +44,7 @@ impl Stage {
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             ProgressBar::with_draw_target(None, target).with_style(style)
         });
-        Self {
-            started: Instant::now(),
-            told: !json,
-            live,
-            paint: Paint::stdout(),
-        }
+        Self { started: Instant::now(), told: !json, live, paint: Paint::stdout() }
     }
 
     pub(super) fn paint(&self) -> Paint {
@@ -74,15 +69,11 @@ impl Stage {
     /// Redraws the live line.
     pub(super) fn show(&self, scene: &Scene<'_>) {
         let Some(live) = &self.live else { return };
-        let cells = (scene.left * BAR_CELLS)
-            .div_ceil(scene.stock.max(1))
-            .min(BAR_CELLS) as usize;
+        let cells = (scene.left * BAR_CELLS).div_ceil(scene.stock.max(1)).min(BAR_CELLS) as usize;
         let full = "█".repeat(cells);
         let empty = "░".repeat(BAR_CELLS as usize - cells);
-        let nodes: Vec<String> = (1..)
-            .zip(scene.nodes)
-            .map(|(id, actor)| self.actor(id, *actor))
-            .collect();
+        let nodes: Vec<String> =
+            (1..).zip(scene.nodes).map(|(id, actor)| self.actor(id, *actor)).collect();
         live.set_message(format!(
             "           {}{} {:>6} left  {}  {}",
             self.paint.green(&full),
