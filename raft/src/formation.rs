@@ -20,6 +20,9 @@ use stock::NodeId;
 const ROUND_INTERVAL: Duration = Duration::from_millis(200);
 const HELLO_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Rounds without a leader's answer before this node says that something is wrong.
+const ROUNDS_BEFORE_ALARM: u32 = 15;
+
 /// What each other configured node said.
 pub(crate) type Hellos = BTreeMap<NodeId, Result<Hello, PeerError>>;
 
@@ -111,6 +114,7 @@ pub(crate) fn list(ids: &[NodeId]) -> String {
 /// # Errors
 /// [`IdentityError`] when a peer turns out to be of another cluster or configuration.
 pub(crate) async fn run(shared: Arc<Shared>) -> Result<(), IdentityError> {
+    let mut rejoining_rounds = 0;
     while !is_member(&shared) {
         let hellos = hellos(&shared).await;
         check_identity(&shared, &hellos)?;
@@ -118,7 +122,8 @@ pub(crate) async fn run(shared: Arc<Shared>) -> Result<(), IdentityError> {
             break;
         }
         if hellos.values().flatten().any(|hello| hello.cluster.is_some() && !hello.fresh) {
-            ask_to_join(&shared, &hellos).await;
+            rejoining_rounds += 1;
+            ask_to_join(&shared, &hellos, rejoining_rounds).await;
         } else {
             form_or_wait(&shared, &hellos).await;
         }
@@ -189,7 +194,7 @@ async fn initialise(shared: &Shared, hellos: &Hellos) -> Result<(), String> {
     Ok(())
 }
 
-async fn ask_to_join(shared: &Shared, hellos: &Hellos) {
+async fn ask_to_join(shared: &Shared, hellos: &Hellos, rounds: u32) {
     let known: Vec<&Hello> =
         hellos.values().flatten().filter(|hello| hello.cluster.is_some()).collect();
     let with_data = known.iter().filter(|hello| !hello.fresh).count();
@@ -206,6 +211,10 @@ async fn ask_to_join(shared: &Shared, hellos: &Hellos) {
             Ok(JoinAnswer::Voter) => return,
             Ok(JoinAnswer::NotLeader(_)) | Err(_) => {}
         }
+    }
+    if !noted && rounds < ROUNDS_BEFORE_ALARM {
+        // The cluster may have formed, or its leader may have changed, a moment ago.
+        return;
     }
     let why = if noted {
         "the cluster lives and this directory is empty: the leader replaces this node's vote"

@@ -27,13 +27,11 @@ fn options(bytes_max: u64) -> impl Options {
 /// # Errors
 /// [`CodecError`] when the encoding would be longer than `bytes_max`.
 pub fn encode<T: Serialize>(value: &T, bytes_max: u64) -> Result<Vec<u8>, CodecError> {
-    options(bytes_max)
-        .serialize(value)
-        .map_err(|source| CodecError {
-            doing: "encode",
-            what: std::any::type_name::<T>(),
-            source,
-        })
+    options(bytes_max).serialize(value).map_err(|source| CodecError {
+        doing: "encode",
+        what: std::any::type_name::<T>(),
+        source,
+    })
 }
 
 /// Decodes exactly one value from all of `bytes`, reading at most `bytes_max`.
@@ -41,13 +39,11 @@ pub fn encode<T: Serialize>(value: &T, bytes_max: u64) -> Result<Vec<u8>, CodecE
 /// # Errors
 /// [`CodecError`] when the bytes are too many, too few, left over, or not a `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: u64) -> Result<T, CodecError> {
-    options(bytes_max)
-        .deserialize(bytes)
-        .map_err(|source| CodecError {
-            doing: "decode",
-            what: std::any::type_name::<T>(),
-            source,
-        })
+    options(bytes_max).deserialize(bytes).map_err(|source| CodecError {
+        doing: "decode",
+        what: std::any::type_name::<T>(),
+        source,
+    })
 }
 
 /// The exact length of the encoding of a value, in bytes.
@@ -56,7 +52,5 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: u64) -> Result<T, Co
 /// When the type cannot be sized, which no type of this crate is.
 #[allow(clippy::expect_used)]
 pub fn encoded_len<T: Serialize>(value: &T) -> u64 {
-    bincode::DefaultOptions::new()
-        .serialized_size(value)
-        .expect("every type here can be sized")
+    bincode::DefaultOptions::new().serialized_size(value).expect("every type here can be sized")
 }

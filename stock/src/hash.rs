@@ -39,20 +39,14 @@ impl Preimage {
     const BYTES_MAX: usize = 1 + 2 * (4 + 128);
 
     fn new(domain: Domain) -> Self {
-        let mut preimage = Self {
-            bytes: [0; Self::BYTES_MAX],
-            len: 0,
-        };
+        let mut preimage = Self { bytes: [0; Self::BYTES_MAX], len: 0 };
         preimage.push(&[domain as u8]);
         preimage
     }
 
     fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
-        assert!(
-            end <= Self::BYTES_MAX,
-            "preimage of {end} bytes, more than any id allows"
-        );
+        assert!(end <= Self::BYTES_MAX, "preimage of {end} bytes, more than any id allows");
         self.bytes[self.len..end].copy_from_slice(bytes);
         self.len = end;
     }
@@ -151,11 +145,7 @@ impl Element {
     }
 
     pub(crate) fn stored<T: Serialize>(request: u128, outcome: &T) -> Self {
-        Self(xxh3_128(&encoded(&(
-            Domain::StoredElement as u8,
-            request,
-            outcome,
-        ))))
+        Self(xxh3_128(&encoded(&(Domain::StoredElement as u8, request, outcome))))
     }
 
     pub(crate) fn quota(key: u128, bought: u64) -> Self {

@@ -170,11 +170,7 @@ impl Quantity {
             Ok(units) if units <= Self::MAX => return Ok(Self(units)),
             _ => "is too large",
         };
-        Err(InvalidId {
-            kind: "quantity",
-            problem,
-            rule: "use 1 to 1000000",
-        })
+        Err(InvalidId { kind: "quantity", problem, rule: "use 1 to 1000000" })
     }
 
     /// The number of units.

@@ -111,11 +111,8 @@ impl Machine {
         self.requests.evict(self.log_time_ms, &mut self.sum);
         // The caller proposes what it expects to change the state, so there is room for all.
         let mut events = Vec::with_capacity(batch.commands.len());
-        let replies = batch
-            .commands
-            .iter()
-            .map(|envelope| self.execute(envelope, &mut events))
-            .collect();
+        let replies =
+            batch.commands.iter().map(|envelope| self.execute(envelope, &mut events)).collect();
         self.rehash_products();
         assert!(
             self.seq.0 - seq_before.0 == events.len() as u64,
@@ -133,10 +130,7 @@ impl Machine {
     /// that exists on the same terms. A later attempt is answered only if its request id is
     /// decided; else its outcome, even a refusal, must go through the log to be stored.
     pub fn peek(&self, envelope: &Envelope) -> Option<Reply> {
-        match (
-            self.decide(Identity::of(envelope), envelope),
-            envelope.attempt,
-        ) {
+        match (self.decide(Identity::of(envelope), envelope), envelope.attempt) {
             (Decision::Known(reply), Attempt::First | Attempt::Later) => Some(reply),
             (Decision::Unchanged(outcome), Attempt::First) => Some(self.reply(outcome)),
             (Decision::Unchanged(_), Attempt::Later) | (Decision::Change(_), _) => None,
@@ -187,11 +181,7 @@ impl Machine {
     }
 
     fn reply(&self, outcome: Outcome) -> Reply {
-        Reply {
-            seq: self.seq,
-            replayed: false,
-            outcome,
-        }
+        Reply { seq: self.seq, replayed: false, outcome }
     }
 
     /// The one decision behind apply and peek.
@@ -206,22 +196,13 @@ impl Machine {
             }
             (Command::Restock { sku, quantity }, _) => {
                 decide::restock(self.product(sku), *quantity)
-                    .map(|()| Effect::Restock {
-                        sku,
-                        quantity: *quantity,
-                    })
+                    .map(|()| Effect::Restock { sku, quantity: *quantity })
                     .map_err(Outcome::Refused)
             }
             (Command::Buy { sku, quantity }, Requester::User(user)) => {
                 let (quantity, request_id) = (*quantity, &envelope.request_id);
                 decide::buy(self.product(sku), &self.quotas, user, quantity)
-                    .map(|quota| Purchase {
-                        sku,
-                        user,
-                        request_id,
-                        quantity,
-                        quota,
-                    })
+                    .map(|quota| Purchase { sku, user, request_id, quantity, quota })
                     .map(Effect::Buy)
                     .map_err(Outcome::Refused)
             }
@@ -258,19 +239,14 @@ impl Machine {
                         self.store(identity, &reply);
                     }
                 }
-                events.push(Event {
-                    seq: self.seq,
-                    at_ms: self.log_time_ms,
-                    change,
-                });
+                events.push(Event { seq: self.seq, at_ms: self.log_time_ms, change });
                 reply
             }
         }
     }
 
     fn store(&mut self, identity: Identity, reply: &Reply) {
-        self.requests
-            .store(identity, self.log_time_ms, reply, &mut self.sum);
+        self.requests.store(identity, self.log_time_ms, reply, &mut self.sum);
     }
 
     /// Carries out a change that `decide` allowed on this very state: the next `seq` is its. The
@@ -283,37 +259,21 @@ impl Machine {
         match effect {
             Effect::Create(terms) => {
                 let product = self.create(terms);
-                (
-                    Outcome::ProductCreated(product),
-                    Change::ProductCreated(terms.clone()),
-                )
+                (Outcome::ProductCreated(product), Change::ProductCreated(terms.clone()))
             }
             Effect::Restock { sku, quantity } => {
-                let product = self
-                    .change_product(sku, |product| product.restock(quantity))
-                    .clone();
+                let product = self.change_product(sku, |product| product.restock(quantity)).clone();
                 let available = product.available;
-                let change = Change::Restocked {
-                    sku: sku.clone(),
-                    quantity,
-                    available,
-                };
+                let change = Change::Restocked { sku: sku.clone(), quantity, available };
                 (Outcome::Restocked(product), change)
             }
             Effect::Buy(purchase) => {
-                let Purchase {
-                    sku,
-                    user,
-                    request_id,
-                    quantity,
-                    quota,
-                } = purchase;
+                let Purchase { sku, user, request_id, quantity, quota } = purchase;
                 if let Some(quota) = quota {
                     self.quotas.raise(quota, quantity, &mut self.sum);
                 }
-                let remaining = self
-                    .change_product(sku, |product| product.sell(quantity))
-                    .available;
+                let remaining =
+                    self.change_product(sku, |product| product.sell(quantity)).available;
                 let order = Order {
                     sku: sku.clone(),
                     user: user.clone(),
@@ -336,17 +296,9 @@ impl Machine {
             seq: self.seq,
         };
         product.assert_balanced();
-        let slot = Slot {
-            product: product.clone(),
-            hashed: None,
-            stale: true,
-        };
+        let slot = Slot { product: product.clone(), hashed: None, stale: true };
         let earlier = self.products.insert(terms.sku.clone(), slot);
-        assert!(
-            earlier.is_none(),
-            "change {} creates {earlier:?} again",
-            self.seq
-        );
+        assert!(earlier.is_none(), "change {} creates {earlier:?} again", self.seq);
         self.stale.push(terms.sku.clone());
         product
     }
@@ -354,10 +306,7 @@ impl Machine {
     /// Changes the counts of a product, and marks its hash as stale.
     fn change_product(&mut self, sku: &Sku, change: impl FnOnce(&mut Product)) -> &Product {
         let Some(slot) = self.products.get_mut(sku) else {
-            panic!(
-                "change {} was allowed on the product {sku}, which is not there",
-                self.seq
-            );
+            panic!("change {} was allowed on the product {sku}, which is not there", self.seq);
         };
         change(&mut slot.product);
         slot.product.seq = self.seq;
@@ -402,10 +351,7 @@ impl Product {
     /// Moves units from available to sold.
     fn sell(&mut self, quantity: Quantity) {
         let units = u64::from(quantity.get());
-        let after = (
-            self.available.checked_sub(units),
-            self.sold.checked_add(units),
-        );
+        let after = (self.available.checked_sub(units), self.sold.checked_add(units));
         let (Some(available), Some(sold)) = after else {
             panic!("a sale of {quantity} was allowed on {self:?}");
         };
@@ -413,10 +359,8 @@ impl Product {
     }
 
     fn assert_balanced(&self) {
-        let accounted = self
-            .available
-            .checked_add(self.held)
-            .and_then(|units| units.checked_add(self.sold));
+        let accounted =
+            self.available.checked_add(self.held).and_then(|units| units.checked_add(self.sold));
         assert!(
             accounted == Some(self.stocked) && self.stocked <= CreateProduct::STOCK_MAX,
             "available {} + held {} + sold {} must be stocked {} <= {}: {self:?}",

@@ -27,11 +27,7 @@ impl QuotaTable {
     /// The user's account with the product.
     pub(crate) fn of(&self, sku: &Sku, user: &UserId, limit: Quantity) -> Quota {
         let key = quota_fingerprint(sku, user);
-        Quota {
-            key,
-            bought: self.bought.get(&key).copied().unwrap_or(0),
-            limit,
-        }
+        Quota { key, bought: self.bought.get(&key).copied().unwrap_or(0), limit }
     }
 
     /// Counts an accepted buy.

@@ -41,15 +41,9 @@ pub(crate) struct PastOrders(Vec<(u128, Accepted)>);
 
 impl PastOrders {
     pub(crate) fn push(&mut self, order: &Order, seq: Seq) {
-        let command = Command::Buy {
-            sku: order.sku.clone(),
-            quantity: order.quantity,
-        };
+        let command = Command::Buy { sku: order.sku.clone(), quantity: order.quantity };
         let request = hash::user_request_fingerprint(&order.user, &order.request_id);
-        let accepted = Accepted {
-            order: seq,
-            body: hash::body_digest(&command),
-        };
+        let accepted = Accepted { order: seq, body: hash::body_digest(&command) };
         self.0.push((request, accepted));
     }
 }
@@ -92,11 +86,7 @@ impl StoredOutcome {
             Decided::Refused(refusal) => Outcome::Refused(refusal.clone()),
             Decided::Other(outcome) => Outcome::clone(outcome),
         };
-        Reply {
-            seq: self.seq,
-            replayed: true,
-            outcome,
-        }
+        Reply { seq: self.seq, replayed: true, outcome }
     }
 }
 
@@ -114,30 +104,17 @@ pub(crate) struct RequestTable {
 impl RequestTable {
     /// The answer to a request id that is decided already; `seq` is that of the state that asks.
     pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
-        let key_reused = Reply {
-            seq,
-            replayed: false,
-            outcome: Outcome::Refused(Refusal::KeyReused),
-        };
+        let key_reused =
+            Reply { seq, replayed: false, outcome: Outcome::Refused(Refusal::KeyReused) };
         if let Some(accepted) = self.orders.get(&identity.request) {
             if accepted.body != identity.body {
                 return Some(key_reused);
             }
-            let outcome = Outcome::BoughtBefore {
-                order: accepted.order,
-            };
-            return Some(Reply {
-                seq,
-                replayed: true,
-                outcome,
-            });
+            let outcome = Outcome::BoughtBefore { order: accepted.order };
+            return Some(Reply { seq, replayed: true, outcome });
         }
         let stored = self.stored.get(&identity.request)?;
-        Some(if stored.body == identity.body {
-            stored.replay()
-        } else {
-            key_reused
-        })
+        Some(if stored.body == identity.body { stored.replay() } else { key_reused })
     }
 
     /// The order of a user's request id.
@@ -187,10 +164,7 @@ impl RequestTable {
         orders.sort_unstable_by_key(|(request, accepted)| (*request, accepted.order));
         for pair in orders.windows(2) {
             if pair[0].0 == pair[1].0 {
-                return Err(SecondOrder {
-                    first: pair[0].1.order,
-                    second: pair[1].1.order,
-                });
+                return Err(SecondOrder { first: pair[0].1.order, second: pair[1].1.order });
             }
         }
         for (request, accepted) in &orders {
@@ -215,12 +189,7 @@ impl RequestTable {
             Outcome::Refused(refusal) => Decided::Refused(refusal.clone()),
             other => Decided::Other(Box::new(other.clone())),
         };
-        let outcome = StoredOutcome {
-            at_ms,
-            body: identity.body,
-            seq: reply.seq,
-            decided,
-        };
+        let outcome = StoredOutcome { at_ms, body: identity.body, seq: reply.seq, decided };
         if let Err(problem) = self.insert(identity.request, outcome, sum) {
             panic!("cannot store {reply:?}: {problem}");
         }
@@ -246,12 +215,10 @@ impl RequestTable {
 
     /// The stored outcomes, oldest first: what the events do not carry.
     pub(crate) fn stored(&self) -> impl Iterator<Item = (u128, &StoredOutcome)> {
-        self.eviction
-            .iter()
-            .map(|request| match self.stored.get(request) {
-                Some(outcome) => (*request, outcome),
-                None => panic!("{request:032x} is due for eviction but not stored"),
-            })
+        self.eviction.iter().map(|request| match self.stored.get(request) {
+            Some(outcome) => (*request, outcome),
+            None => panic!("{request:032x} is due for eviction but not stored"),
+        })
     }
 
     /// Puts back a stored outcome, oldest first, after all orders.
@@ -264,10 +231,7 @@ impl RequestTable {
         outcome: StoredOutcome,
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
-        let newest = self
-            .eviction
-            .back()
-            .and_then(|request| self.stored.get(request));
+        let newest = self.eviction.back().and_then(|request| self.stored.get(request));
         if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
             return Err("it is older than the outcome stored before it");
         }

@@ -34,11 +34,7 @@ struct Model {
 impl Model {
     fn apply(&mut self, batch: &Batch) -> Vec<Reply> {
         self.now_ms = self.now_ms.max(batch.stamp_ms);
-        batch
-            .commands
-            .iter()
-            .map(|envelope| self.execute(envelope))
-            .collect()
+        batch.commands.iter().map(|envelope| self.execute(envelope)).collect()
     }
 
     fn seq(&self) -> Seq {
@@ -54,18 +50,10 @@ impl Model {
             outcome,
             Outcome::ProductCreated(_) | Outcome::Restocked(_) | Outcome::Bought { .. }
         );
-        let reply = Reply {
-            seq: self.seq(),
-            replayed: false,
-            outcome,
-        };
+        let reply = Reply { seq: self.seq(), replayed: false, outcome };
         if changed || envelope.attempt == Attempt::Later {
             let (envelope, reply) = (envelope.clone(), reply.clone());
-            self.decided.push(Decided {
-                envelope,
-                at_ms: self.now_ms,
-                reply,
-            });
+            self.decided.push(Decided { envelope, at_ms: self.now_ms, reply });
         }
         reply
     }
@@ -77,27 +65,13 @@ impl Model {
                 && (matches!(earlier.reply.outcome, Outcome::Bought { .. })
                     || self.now_ms < earlier.at_ms + DAY_MS)
         })?;
-        let now = |replayed, outcome| {
-            Some(Reply {
-                seq: self.seq(),
-                replayed,
-                outcome,
-            })
-        };
+        let now = |replayed, outcome| Some(Reply { seq: self.seq(), replayed, outcome });
         if earlier.envelope.command != envelope.command {
             return now(false, Outcome::Refused(Refusal::KeyReused));
         }
         match &earlier.reply.outcome {
-            Outcome::Bought { .. } => now(
-                true,
-                Outcome::BoughtBefore {
-                    order: earlier.reply.seq,
-                },
-            ),
-            _ => Some(Reply {
-                replayed: true,
-                ..earlier.reply.clone()
-            }),
+            Outcome::Bought { .. } => now(true, Outcome::BoughtBefore { order: earlier.reply.seq }),
+            _ => Some(Reply { replayed: true, ..earlier.reply.clone() }),
         }
     }
 
@@ -122,11 +96,7 @@ impl Model {
                     return Outcome::Refused(Refusal::RestockOutOfRange { available });
                 }
                 let available = u64::try_from(available).unwrap();
-                self.push(Change::Restocked {
-                    sku: sku.clone(),
-                    quantity: *quantity,
-                    available,
-                });
+                self.push(Change::Restocked { sku: sku.clone(), quantity: *quantity, available });
                 Outcome::Restocked(self.product(sku).unwrap())
             }
             (Command::Buy { .. }, Requester::Operator) => Outcome::Refused(Refusal::UnknownProduct),
@@ -159,20 +129,14 @@ impl Model {
             Some(limit) if bought + units > u64::from(limit) => {
                 Err(Refusal::LimitReached { limit, bought })
             }
-            _ if units > available => Err(Refusal::Insufficient {
-                remaining: available,
-            }),
+            _ if units > available => Err(Refusal::Insufficient { remaining: available }),
             _ => Ok(available - units),
         }
     }
 
     fn push(&mut self, change: Change) {
         let seq = Seq(self.seq().0 + 1);
-        self.events.push(Event {
-            seq,
-            at_ms: self.now_ms,
-            change,
-        });
+        self.events.push(Event { seq, at_ms: self.now_ms, change });
     }
 
     /// The product as all events so far add up to.
@@ -235,21 +199,12 @@ fn requester() -> impl Strategy<Value = Requester> {
 fn command() -> impl Strategy<Value = Command> {
     let limit = prop::option::of((1..5u64).prop_map(|units| Quantity::new(units).unwrap()));
     // Half of the names are one, so that the same terms come again.
-    let create = (
-        sku(),
-        0..6u64,
-        limit,
-        prop::sample::select(vec!["", "", "other"]),
-    )
-        .prop_map(|(sku, stock, per_user_limit, name)| {
+    let create = (sku(), 0..6u64, limit, prop::sample::select(vec!["", "", "other"])).prop_map(
+        |(sku, stock, per_user_limit, name)| {
             let name = name.to_owned();
-            Command::CreateProduct(CreateProduct {
-                sku,
-                name,
-                stock,
-                per_user_limit,
-            })
-        });
+            Command::CreateProduct(CreateProduct { sku, name, stock, per_user_limit })
+        },
+    );
     let quantity = prop_oneof![
         20 => -5..6i64,
         1 => Just(i64::MIN),
@@ -257,22 +212,15 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(999_999_999_998),
     ];
     let restock = (sku(), quantity).prop_map(|(sku, quantity)| Command::Restock { sku, quantity });
-    let buy = (sku(), 1..4u64).prop_map(|(sku, units)| Command::Buy {
-        sku,
-        quantity: Quantity::new(units).unwrap(),
-    });
+    let buy = (sku(), 1..4u64)
+        .prop_map(|(sku, units)| Command::Buy { sku, quantity: Quantity::new(units).unwrap() });
     prop_oneof![2 => create, 2 => restock, 8 => buy]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
     let attempt = prop::sample::select(vec![Attempt::First, Attempt::First, Attempt::Later]);
     (requester(), 0..12u32, attempt, command()).prop_map(|(requester, key, attempt, command)| {
-        Envelope {
-            requester,
-            request_id: format!("key-{key}").parse().unwrap(),
-            attempt,
-            command,
-        }
+        Envelope { requester, request_id: format!("key-{key}").parse().unwrap(), attempt, command }
     })
 }
 
@@ -292,26 +240,20 @@ fn log() -> impl Strategy<Value = Vec<Batch>> {
         24 * hour,
     ]);
     // Attempts come again, in the same batch or a later one: repeat some of what was sent.
-    let batch = (
-        step,
-        prop::collection::vec((envelope(), any::<Option<prop::sample::Index>>()), 0..8),
-    );
+    let batch =
+        (step, prop::collection::vec((envelope(), any::<Option<prop::sample::Index>>()), 0..8));
     prop::collection::vec(batch, 1..25).prop_map(|batches| {
         let mut sent: Vec<Envelope> = Vec::new();
         let mut clock_ms: u64 = 50 * 3_600_000;
         let mut log = Vec::new();
         for (step_ms, commands) in batches {
             clock_ms = clock_ms.saturating_add_signed(step_ms);
-            let mut batch = Batch {
-                stamp_ms: clock_ms,
-                commands: Vec::new(),
-            };
+            let mut batch = Batch { stamp_ms: clock_ms, commands: Vec::new() };
             for (fresh, repeat) in commands {
                 let envelope = match repeat {
-                    Some(index) if !sent.is_empty() => Envelope {
-                        attempt: fresh.attempt,
-                        ..index.get(&sent).clone()
-                    },
+                    Some(index) if !sent.is_empty() => {
+                        Envelope { attempt: fresh.attempt, ..index.get(&sent).clone() }
+                    }
                     _ => fresh,
                 };
                 sent.push(envelope.clone());
@@ -333,21 +275,12 @@ fn check_peek(machine: &Machine, batch: &Batch, peeked: Option<&Option<Reply>>, 
         // What a later attempt is answered, every copy of it must be answered from now on.
         let decided = reply.replayed || reply.outcome == Outcome::Refused(Refusal::KeyReused);
         let for_good = decided || first.attempt == Attempt::First;
-        assert!(
-            for_good,
-            "peek answers {first:?} with {reply:?}, which is stored nowhere"
-        );
+        assert!(for_good, "peek answers {first:?} with {reply:?}, which is stored nowhere");
     } else {
         let reply = &applied.replies[0];
-        let changed = applied
-            .events
-            .first()
-            .is_some_and(|event| event.seq == reply.seq);
+        let changed = applied.events.first().is_some_and(|event| event.seq == reply.seq);
         let stored = first.attempt == Attempt::Later && machine.peek(first).is_some();
-        assert!(
-            (changed && !reply.replayed) || stored,
-            "peek let {first:?} pass for {reply:?}"
-        );
+        assert!((changed && !reply.replayed) || stored, "peek let {first:?} pass for {reply:?}");
     }
 }
 
@@ -359,17 +292,9 @@ fn check_invariants(machine: &Machine, model: &Model) {
     for sku in &skus {
         assert_eq!(machine.product(sku).cloned(), model.product(sku));
     }
-    assert!(
-        machine
-            .products()
-            .map(|product| &product.terms.sku)
-            .is_sorted()
-    );
+    assert!(machine.products().map(|product| &product.terms.sku).is_sorted());
     for product in machine.products() {
-        assert_eq!(
-            product.available + product.held + product.sold,
-            product.stocked
-        );
+        assert_eq!(product.available + product.held + product.sold, product.stocked);
         for user in ["ann", "bob", "cid"] {
             let bought = model.bought(&product.terms.sku, &user.parse().unwrap());
             let limit = product.terms.per_user_limit.map_or(u64::MAX, u64::from);
@@ -378,10 +303,7 @@ fn check_invariants(machine: &Machine, model: &Model) {
     }
     for event in &model.events {
         if let Change::Ordered(order) = &event.change {
-            assert_eq!(
-                machine.order_of(&order.user, &order.request_id),
-                Some(event.seq)
-            );
+            assert_eq!(machine.order_of(&order.user, &order.request_id), Some(event.seq));
         }
     }
 }

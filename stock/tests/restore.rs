@@ -14,10 +14,7 @@ fn buy(user: &str, key: &str, quantity: u64, attempt: Attempt) -> Envelope {
         requester: Requester::User(user.parse().unwrap()),
         request_id: key.parse().unwrap(),
         attempt,
-        command: Command::Buy {
-            sku: "tee".parse().unwrap(),
-            quantity,
-        },
+        command: Command::Buy { sku: "tee".parse().unwrap(), quantity },
     }
 }
 
@@ -35,10 +32,7 @@ fn sale() -> (HotState, Vec<Event>) {
         stock: 3,
         per_user_limit: Some(Quantity::new(2).unwrap()),
     };
-    let restock = Command::Restock {
-        sku: terms.sku.clone(),
-        quantity: 2,
-    };
+    let restock = Command::Restock { sku: terms.sku.clone(), quantity: 2 };
     let mut machine = Machine::new();
     let mut events = machine
         .apply(&Batch {
@@ -76,10 +70,7 @@ fn sound_parts_are_restored() {
     let (hot, events) = sale();
     let machine = Machine::restore(hot.clone(), events.into_iter()).unwrap();
     assert_eq!(machine.hot_state(), hot);
-    assert_eq!(
-        machine.order_of(&"cid".parse().unwrap(), &"c1".parse().unwrap()),
-        Some(Seq(5))
-    );
+    assert_eq!(machine.order_of(&"cid".parse().unwrap(), &"c1".parse().unwrap()), Some(Seq(5)));
 }
 
 #[test]
@@ -92,30 +83,15 @@ fn the_empty_machine_is_restored() {
 fn missing_and_repeated_events_are_found() {
     let (hot, mut events) = sale();
     events.remove(2);
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::NotDense {
-            last: Seq(2),
-            found: Seq(4)
-        }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::NotDense { last: Seq(2), found: Seq(4) }));
     let (hot, mut events) = sale();
     events.insert(2, events[1].clone());
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::NotDense {
-            last: Seq(2),
-            found: Seq(2)
-        }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::NotDense { last: Seq(2), found: Seq(2) }));
     let (hot, mut events) = sale();
     events.pop();
     assert!(matches!(
         refusal(hot, events),
-        RestoreError::EventCount {
-            hot: Seq(5),
-            events: Seq(4)
-        }
+        RestoreError::EventCount { hot: Seq(5), events: Seq(4) }
     ));
 }
 
@@ -125,107 +101,62 @@ fn log_time_that_goes_back_is_found() {
     events[3].at_ms = 1_999;
     assert!(matches!(
         refusal(hot, events),
-        RestoreError::TimeGoesBack {
-            seq: Seq(4),
-            last_ms: 2_000,
-            found_ms: 1_999
-        }
+        RestoreError::TimeGoesBack { seq: Seq(4), last_ms: 2_000, found_ms: 1_999 }
     ));
     let (mut hot, events) = sale();
     hot.log_time_ms = 1_500;
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::TimeGoesBack { seq: Seq(5), .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::TimeGoesBack { seq: Seq(5), .. }));
 }
 
 #[test]
 fn events_that_cannot_have_happened_are_found() {
     let (hot, mut events) = sale();
-    let Change::Ordered(order) = &mut events[3].change else {
-        panic!("{:?}", events[3])
-    };
+    let Change::Ordered(order) = &mut events[3].change else { panic!("{:?}", events[3]) };
     order.request_id = "d1".parse().unwrap();
     order.user = "dan".parse().unwrap();
-    let Change::Ordered(order) = &mut events[4].change else {
-        panic!("{:?}", events[4])
-    };
+    let Change::Ordered(order) = &mut events[4].change else { panic!("{:?}", events[4]) };
     (order.user, order.request_id) = ("dan".parse().unwrap(), "d1".parse().unwrap());
     assert!(matches!(
         refusal(hot, events),
-        RestoreError::SecondOrder {
-            seq: Seq(5),
-            order: Seq(4)
-        }
+        RestoreError::SecondOrder { seq: Seq(5), order: Seq(4) }
     ));
 
     let (hot, mut events) = sale();
-    let Change::Ordered(order) = &mut events[3].change else {
-        panic!("{:?}", events[3])
-    };
+    let Change::Ordered(order) = &mut events[3].change else { panic!("{:?}", events[3]) };
     order.user = "ann".parse().unwrap();
-    let RestoreError::Refused {
-        seq: Seq(4),
-        outcome,
-    } = refusal(hot, events)
-    else {
+    let RestoreError::Refused { seq: Seq(4), outcome } = refusal(hot, events) else {
         panic!("a user past the limit was restored");
     };
-    assert!(matches!(
-        outcome,
-        Outcome::Refused(Refusal::LimitReached { bought: 2, .. })
-    ));
+    assert!(matches!(outcome, Outcome::Refused(Refusal::LimitReached { bought: 2, .. })));
 
     let (hot, mut events) = sale();
-    let Change::Ordered(order) = &mut events[3].change else {
-        panic!("{:?}", events[3])
-    };
+    let Change::Ordered(order) = &mut events[3].change else { panic!("{:?}", events[3]) };
     order.remaining += 1;
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::ChangeDiffers { seq: Seq(4), .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::ChangeDiffers { seq: Seq(4), .. }));
 }
 
 #[test]
 fn damaged_products_are_found() {
     let (mut hot, events) = sale();
     hot.products[0].available += 1;
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::ProductDiffers { .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::ProductDiffers { .. }));
     let (mut hot, events) = sale();
     hot.products.clear();
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::ProductDiffers { hot: None, .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::ProductDiffers { hot: None, .. }));
     let (mut hot, events) = sale();
     hot.products.push(hot.products[0].clone());
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::ProductDiffers { derived: None, .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::ProductDiffers { derived: None, .. }));
 }
 
 #[test]
 fn what_only_the_hash_knows_is_found() {
     let (mut hot, events) = sale();
     hot.state_hash ^= 1;
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::HashDiffers { .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::HashDiffers { .. }));
     let (hot, mut events) = sale();
-    let Change::Ordered(order) = &mut events[3].change else {
-        panic!("{:?}", events[3])
-    };
+    let Change::Ordered(order) = &mut events[3].change else { panic!("{:?}", events[3]) };
     order.request_id = "b2".parse().unwrap();
-    assert!(matches!(
-        refusal(hot, events),
-        RestoreError::HashDiffers { .. }
-    ));
+    assert!(matches!(refusal(hot, events), RestoreError::HashDiffers { .. }));
 }
 
 /// Any one bit of a snapshot's hot state: not decodable, refused, or the very same machine.

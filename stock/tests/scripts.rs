@@ -28,10 +28,8 @@ use stock::{
 #[test]
 fn scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-    let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "no scripts in {}", folder.display());
     let mut failures = String::new();
@@ -47,10 +45,7 @@ fn scripts() {
             failures.push_str(&first_difference(path, &expected, &actual));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "UPDATE_SCRIPTS=1 accepts these:\n{failures}"
-    );
+    assert!(failures.is_empty(), "UPDATE_SCRIPTS=1 accepts these:\n{failures}");
 }
 
 fn first_difference(path: &Path, expected: &str, actual: &str) -> String {
@@ -120,9 +115,7 @@ impl Trace {
             }
             ("order", None) => {
                 let (user, key) = rest.split_once(' ').unwrap();
-                let order = self
-                    .machine
-                    .order_of(&user.parse().unwrap(), &key.parse().unwrap());
+                let order = self.machine.order_of(&user.parse().unwrap(), &key.parse().unwrap());
                 return vec![order.map_or("none".into(), |order| format!("order={order}"))];
             }
             ("state", None) => return self.state(),
@@ -140,10 +133,7 @@ impl Trace {
     }
 
     fn apply(&mut self, commands: Vec<Envelope>) -> Vec<String> {
-        let applied = self.machine.apply(&Batch {
-            stamp_ms: self.clock_ms,
-            commands,
-        });
+        let applied = self.machine.apply(&Batch { stamp_ms: self.clock_ms, commands });
         assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
         let replies = applied.replies.iter().map(show_reply);
         let events = applied.events.iter().map(show_event);
@@ -189,16 +179,9 @@ impl Trace {
     fn envelope(&self, line: &str, place: &str) -> Envelope {
         let (named, words): (Vec<&str>, Vec<&str>) =
             line.split_whitespace().partition(|word| word.contains('='));
-        let named: Vec<(&str, &str)> = named
-            .into_iter()
-            .map(|word| word.split_once('=').unwrap())
-            .collect();
-        let get = |name| {
-            named
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| *value)
-        };
+        let named: Vec<(&str, &str)> =
+            named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
+        let get = |name| named.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         for (name, _) in &named {
             let known = ["key", "attempt", "stock", "limit", "name"];
             assert!(known.contains(name), "{place}: unknown field {name}");
@@ -233,12 +216,7 @@ impl Trace {
             Some(_) => Attempt::Later,
         };
         let key = get("key").map_or_else(|| format!("auto-{}", self.commands), String::from);
-        Envelope {
-            requester,
-            request_id: key.parse().unwrap(),
-            attempt,
-            command,
-        }
+        Envelope { requester, request_id: key.parse().unwrap(), attempt, command }
     }
 }
 
@@ -273,25 +251,14 @@ fn show_refusal(refusal: &Refusal) -> String {
 }
 
 fn show_product(product: &Product) -> String {
-    let Product {
-        terms: _,
-        stocked,
-        available,
-        held,
-        sold,
-        seq,
-    } = product;
+    let Product { terms: _, stocked, available, held, sold, seq } = product;
     format!("stocked={stocked} available={available} held={held} sold={sold} at={seq}")
 }
 
 fn show_event(event: &Event) -> String {
     let change = match &event.change {
         Change::ProductCreated(terms) => format!("created {} stock={}", terms.sku, terms.stock),
-        Change::Restocked {
-            sku,
-            quantity,
-            available,
-        } => {
+        Change::Restocked { sku, quantity, available } => {
             format!("restocked {sku} by {quantity} available={available}")
         }
         Change::Ordered(order) => format!(

@@ -197,7 +197,12 @@ async fn segment(State(shared): Desk, body: Bytes) -> Answer {
 }
 
 async fn hello(State(shared): Desk, body: Bytes) -> Answer {
-    take(shared, body, |shared, _, ()| async move { Ok::<Hello, _>(shared.hello()) }).await
+    take(shared, body, |shared, _, ()| async move {
+        // A node that does not answer Raft yet must not be counted on for a formation.
+        raft(&shared)?;
+        Ok::<Hello, _>(shared.hello())
+    })
+    .await
 }
 
 async fn join(State(shared): Desk, body: Bytes) -> Answer {

@@ -19,9 +19,7 @@ pub(super) fn create(
         None if products >= MAX_PRODUCTS => Err(Outcome::Refused(Refusal::TooManyProducts)),
         // The front checks this; the machine must hold even if a peer's front did not.
         None if terms.stock > CreateProduct::STOCK_MAX => {
-            Err(Outcome::Refused(Refusal::RestockOutOfRange {
-                available: 0,
-            }))
+            Err(Outcome::Refused(Refusal::RestockOutOfRange { available: 0 }))
         }
         None => Ok(()),
     }
@@ -33,19 +31,12 @@ pub(super) fn restock(product: Option<&Product>, quantity: i64) -> Result<(), Re
     let units = quantity.unsigned_abs();
     let in_range = match quantity {
         0 => false,
-        1.. => product
-            .stocked
-            .checked_add(units)
-            .is_some_and(|all| all <= CreateProduct::STOCK_MAX),
+        1.. => {
+            product.stocked.checked_add(units).is_some_and(|all| all <= CreateProduct::STOCK_MAX)
+        }
         ..0 => units <= product.available,
     };
-    if in_range {
-        Ok(())
-    } else {
-        Err(Refusal::RestockOutOfRange {
-            available: product.available,
-        })
-    }
+    if in_range { Ok(()) } else { Err(Refusal::RestockOutOfRange { available: product.available }) }
 }
 
 /// Whether a user can buy; with the account to charge when the product has a limit.
@@ -63,19 +54,15 @@ pub(super) fn buy(
     if product.available == 0 {
         return Err(Refusal::SoldOut);
     }
-    let quota = product
-        .terms
-        .per_user_limit
-        .map(|limit| quotas.of(&product.terms.sku, user, limit));
+    let quota =
+        product.terms.per_user_limit.map(|limit| quotas.of(&product.terms.sku, user, limit));
     if let Some(Quota { bought, limit, .. }) = quota
         && bought + units > u64::from(limit.get())
     {
         return Err(Refusal::LimitReached { limit, bought });
     }
     if units > product.available {
-        return Err(Refusal::Insufficient {
-            remaining: product.available,
-        });
+        return Err(Refusal::Insufficient { remaining: product.available });
     }
     Ok(quota)
 }

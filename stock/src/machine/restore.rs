@@ -179,10 +179,7 @@ impl Restore {
         let machine = &mut self.machine;
         let seq = event.seq;
         if machine.seq.0.checked_add(1) != Some(seq.0) {
-            return Err(RestoreError::NotDense {
-                last: machine.seq,
-                found: seq,
-            });
+            return Err(RestoreError::NotDense { last: machine.seq, found: seq });
         }
         machine.move_log_time(seq, event.at_ms)?;
         let effect = machine.effect_of(event)?;
@@ -194,11 +191,7 @@ impl Restore {
             return Ok(());
         }
         let (recorded, derived) = (Box::new(event.change.clone()), Box::new(derived));
-        Err(RestoreError::ChangeDiffers {
-            seq,
-            recorded,
-            derived,
-        })
+        Err(RestoreError::ChangeDiffers { seq, recorded, derived })
     }
 
     /// Adds the hot state: the machine is complete.
@@ -209,20 +202,13 @@ impl Restore {
     pub fn finish(self, hot: HotState) -> Result<Machine, RestoreError> {
         let mut machine = self.machine;
         if machine.seq != hot.seq {
-            return Err(RestoreError::EventCount {
-                hot: hot.seq,
-                events: machine.seq,
-            });
+            return Err(RestoreError::EventCount { hot: hot.seq, events: machine.seq });
         }
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.compare_products(hot.products)?;
-        machine
-            .requests
-            .accept_all(self.orders, &mut machine.sum)
-            .map_err(|SecondOrder { first, second }| RestoreError::SecondOrder {
-                seq: second,
-                order: first,
-            })?;
+        machine.requests.accept_all(self.orders, &mut machine.sum).map_err(
+            |SecondOrder { first, second }| RestoreError::SecondOrder { seq: second, order: first },
+        )?;
         for (request, outcome) in hot.stored {
             machine
                 .requests
@@ -232,10 +218,7 @@ impl Restore {
         machine.rehash_products();
         let recomputed = machine.state_hash();
         if recomputed != hot.state_hash {
-            return Err(RestoreError::HashDiffers {
-                recomputed,
-                hot: hot.state_hash,
-            });
+            return Err(RestoreError::HashDiffers { recomputed, hot: hot.state_hash });
         }
         Ok(machine)
     }
@@ -244,11 +227,7 @@ impl Restore {
 impl Machine {
     fn move_log_time(&mut self, seq: Seq, found_ms: u64) -> Result<(), RestoreError> {
         if found_ms < self.log_time_ms {
-            return Err(RestoreError::TimeGoesBack {
-                seq,
-                last_ms: self.log_time_ms,
-                found_ms,
-            });
+            return Err(RestoreError::TimeGoesBack { seq, last_ms: self.log_time_ms, found_ms });
         }
         self.log_time_ms = found_ms;
         Ok(())
@@ -264,36 +243,28 @@ impl Machine {
             }
             Change::Restocked { sku, quantity, .. } => {
                 decide::restock(self.product(sku), *quantity)
-                    .map(|()| Effect::Restock {
-                        sku,
-                        quantity: *quantity,
-                    })
+                    .map(|()| Effect::Restock { sku, quantity: *quantity })
                     .map_err(Outcome::Refused)
             }
-            Change::Ordered(order) => decide::buy(
-                self.product(&order.sku),
-                &self.quotas,
-                &order.user,
-                order.quantity,
-            )
-            .map(|quota| Purchase {
-                sku: &order.sku,
-                user: &order.user,
-                request_id: &order.request_id,
-                quantity: order.quantity,
-                quota,
-            })
-            .map(Effect::Buy)
-            .map_err(Outcome::Refused),
+            Change::Ordered(order) => {
+                decide::buy(self.product(&order.sku), &self.quotas, &order.user, order.quantity)
+                    .map(|quota| Purchase {
+                        sku: &order.sku,
+                        user: &order.user,
+                        request_id: &order.request_id,
+                        quantity: order.quantity,
+                        quota,
+                    })
+                    .map(Effect::Buy)
+                    .map_err(Outcome::Refused)
+            }
         };
         effect.map_err(|outcome| RestoreError::Refused { seq, outcome })
     }
 
     fn compare_products(&self, hot: Vec<Product>) -> Result<(), RestoreError> {
-        let mut unmatched: BTreeMap<&Sku, &Product> = self
-            .products()
-            .map(|product| (&product.terms.sku, product))
-            .collect();
+        let mut unmatched: BTreeMap<&Sku, &Product> =
+            self.products().map(|product| (&product.terms.sku, product)).collect();
         for product in hot {
             let derived = unmatched.remove(&product.terms.sku);
             if derived != Some(&product) {
