@@ -5,13 +5,14 @@
 //! had is a violation, never left out.
 
 mod outcome;
+mod page;
 mod stage;
 
 use super::{Exit, Failure, Global, interrupted};
 use crate::out;
 use client::Client;
 use client::audit::{self, Audit};
-use client::cluster::{Options, ProcessCluster};
+use client::cluster::{NodeProcess, Options, ProcessCluster};
 use client::storm::{self, Plan, Progress, Tally, grouped};
 use outcome::{CaughtUp, Fall, Outcome, Parts};
 use stage::{Actor, Scene, Stage};
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     if global.json {
         out::json(&outcome);
     } else {
-        out::text(&outcome.in_words(stage.paint()));
+        out::text(&page::of(&outcome, stage.paint()));
     }
     Ok(if outcome.is_ok() { Exit::Ok } else { Exit::Violated })
 }
@@ -130,11 +131,8 @@ async fn form(args: &Args, nodes_count: u64, stage: &Stage) -> Result<ProcessClu
     let started = Instant::now();
     let options = Options { nodes: nodes_count, binary: args.binary.clone(), ..Options::default() };
     let mut cluster = ProcessCluster::start(options)?;
-    let pids: Vec<String> = cluster
-        .nodes()
-        .iter()
-        .map(|node| format!("{} (pid {})", node.id, node.pid().unwrap_or_default()))
-        .collect();
+    let pids: Vec<String> =
+        cluster.nodes().iter().filter_map(NodeProcess::pid).map(|pid| pid.to_string()).collect();
     stage.milestone(&format!("{nodes_count} flashnode processes start: {}", pids.join(", ")));
     cluster.wait_ready(FORM_DEADLINE).await?;
     let leader = cluster.leader().await?;
@@ -155,7 +153,7 @@ async fn open_sale(
     let product = client.create_product(&sku, &terms).await?;
     let plan = Plan::new(sku, args.buyers, args.concurrency as usize);
     stage.milestone(&format!(
-        "the sale opens: {} units; {} buyers come, {} at a time, to every node",
+        "the sale opens: {} units; {} buyers come, {} at a time",
         grouped(args.stock),
         grouped(args.buyers),
         args.concurrency
@@ -343,16 +341,17 @@ impl<'a> Plot<'a> {
         let per_second =
             (accepted - self.rate.accepted) * 1000 / (passed.as_millis() as u64).max(1);
         let silent = self.fall.as_ref().filter(|_| self.failover.is_none());
+        let left = self.progress.remaining_min().unwrap_or(self.stock);
         let words = match silent {
             Some(fall) => {
                 format!("no leader for {} ms", fall.at.elapsed().as_millis())
             }
+            None if left == 0 => format!("{} told no", grouped(self.progress.sold_out_count())),
             None => format!("{:>6} yes/s", grouped(per_second)),
         };
         self.rate = Rate { at: Instant::now(), accepted, words };
         let nodes: Vec<Actor> = (1..=nodes_count as u64).map(|id| self.actor(NodeId(id))).collect();
-        let left = self.progress.remaining_min().unwrap_or(self.stock);
-        let scene = Scene { stock: self.stock, left, rate: &self.rate.words, nodes: &nodes };
+        let scene = Scene { stock: self.stock, left, pulse: &self.rate.words, nodes: &nodes };
         self.stage.show(&scene);
     }
 

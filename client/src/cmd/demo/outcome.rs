@@ -1,13 +1,11 @@
-//! What the demo came to: its figures, its verdict, and the last page of the story.
+//! What the demo came to: its figures and its verdict.
 //!
 //! Owns: the JSON keys that the demo promises, and what counts as violated. Never does: IO.
 //! Called by `demo`.
 
-use crate::out::Paint;
 use client::audit::Audit;
-use client::storm::{Latency, Plan, Tally, grouped};
+use client::storm::{Latency, Plan, Tally};
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use stock::NodeId;
@@ -45,40 +43,40 @@ pub(super) struct Parts {
 #[derive(Debug, Serialize)]
 pub(super) struct Ledger {
     node: NodeId,
-    applied: u64,
-    state_hash: String,
+    pub(super) applied: u64,
+    pub(super) state_hash: String,
 }
 
 /// The demo's result, as `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
-    nodes: u64,
-    stock: u64,
-    buyers: u64,
-    accepted: u64,
-    sold_out: u64,
-    refused: u64,
-    unknown: u64,
-    retried: u64,
-    oversold: u64,
-    duplicates: u64,
-    lost: u64,
-    killed_node: Option<NodeId>,
-    left_at_kill: Option<u64>,
-    failover_ms: Option<f64>,
-    catch_up_ms: Option<f64>,
-    ledgers_equal: bool,
-    ledgers: Vec<Ledger>,
-    buys_per_second: u64,
-    answers_per_second: u64,
-    p50_ms: f64,
-    p99_ms: f64,
-    latency_ms: Latency,
-    audit: Audit,
+    pub(super) nodes: u64,
+    pub(super) stock: u64,
+    pub(super) buyers: u64,
+    pub(super) accepted: u64,
+    pub(super) sold_out: u64,
+    pub(super) refused: u64,
+    pub(super) unknown: u64,
+    pub(super) retried: u64,
+    pub(super) oversold: u64,
+    pub(super) duplicates: u64,
+    pub(super) lost: u64,
+    pub(super) killed_node: Option<NodeId>,
+    pub(super) left_at_kill: Option<u64>,
+    pub(super) failover_ms: Option<f64>,
+    pub(super) catch_up_ms: Option<f64>,
+    pub(super) ledgers_equal: bool,
+    pub(super) ledgers: Vec<Ledger>,
+    pub(super) buys_per_second: u64,
+    pub(super) answers_per_second: u64,
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) latency_ms: Latency,
+    pub(super) audit: Audit,
     #[serde(skip)]
-    reader: NodeId,
-    violations: Vec<String>,
-    verdict: String,
+    pub(super) reader: NodeId,
+    pub(super) violations: Vec<String>,
+    pub(super) verdict: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) addresses: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,101 +125,16 @@ impl Outcome {
     pub(super) fn is_ok(&self) -> bool {
         self.violations.is_empty()
     }
-
-    /// The last page of the story.
-    pub(super) fn in_words(&self, paint: Paint) -> String {
-        let mut text = String::from("\n");
-        let mut row = |name: &str, value: &str| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {} {value}", paint.dim(&format!("{name:<10}")));
-        };
-        let Audit { sold_after, ledger_orders, .. } = &self.audit;
-        let n = |number: &u64| grouped(*number);
-        let cell = |number: u64, word: &str| format!("{:>7} {word}", grouped(number));
-        let read = match self.killed_node {
-            Some(node) if node == self.reader => ", the one that was killed",
-            _ => "",
-        };
-        row(
-            "stock",
-            &format!(
-                "{:>7} units, {} sold, {} oversold",
-                n(&self.stock),
-                n(sold_after),
-                n(&self.oversold)
-            ),
-        );
-        row(
-            "buyers",
-            &format!(
-                "{:>7}: {} yes, {} sold out, {} refused, {} unknown",
-                n(&self.buyers),
-                n(&self.accepted),
-                n(&self.sold_out),
-                n(&self.refused),
-                n(&self.unknown)
-            ),
-        );
-        row(
-            "ledger",
-            &format!(
-                "{}, read from node {}{read}: {} lost, {} duplicated",
-                cell(*ledger_orders, "orders"),
-                self.reader,
-                n(&self.lost),
-                n(&self.duplicates)
-            ),
-        );
-        let hashes: Vec<String> = self.ledgers.iter().map(Ledger::in_words).collect();
-        let word = if self.ledgers_equal { "equal" } else { "NOT EQUAL" };
-        row("states", &format!("        {}: {word}", hashes.join(", ")));
-        row(
-            "failover",
-            &format!(
-                "{} from the kill to the next yes, {} to catch up; {} attempts retried",
-                in_ms(self.failover_ms),
-                in_ms(self.catch_up_ms),
-                n(&self.retried)
-            ),
-        );
-        row(
-            "speed",
-            &format!(
-                "{:>7} yes/s with the failover in it, {} answers/s; p50 {} ms, p99 {} ms, max {} ms",
-                n(&self.buys_per_second),
-                n(&self.answers_per_second),
-                self.p50_ms,
-                self.p99_ms,
-                self.latency_ms.max
-            ),
-        );
-        text.push('\n');
-        if self.is_ok() {
-            let words = "verdict: ok. Nothing lost, nothing sold twice, nothing oversold.";
-            let _ = writeln!(text, "  {}", paint.green(words));
-        }
-        for violation in &self.violations {
-            let _ = writeln!(text, "  {}", paint.red(&format!("verdict: VIOLATED: {violation}")));
-        }
-        if let (Some(addresses), Some(dir)) = (&self.addresses, &self.dir) {
-            let nodes = addresses.join(",");
-            let _ = writeln!(
-                text,
-                "\n  the cluster runs on, in {}\n  flashctl status --nodes {nodes}\n  \
-                 flashctl product show sneaker --nodes {nodes}\n  \
-                 end it with: pkill -f {}",
-                dir.display(),
-                dir.display()
-            );
-        }
-        text
-    }
 }
 
 impl Ledger {
-    fn in_words(&self) -> String {
-        let hash: String = self.state_hash.chars().take(8).collect();
-        format!("node {} {hash} at entry {}", self.node, self.applied)
+    /// Enough of the hash for eyes to compare.
+    pub(super) fn hash_start(&self) -> &str {
+        self.state_hash.get(..12).unwrap_or(&self.state_hash)
+    }
+
+    pub(super) fn in_words(&self) -> String {
+        format!("node {} {} at entry {}", self.node, self.hash_start(), self.applied)
     }
 }
 
@@ -293,10 +206,6 @@ fn ledger(view: NodeView) -> Ledger {
 
 fn ms(took: Duration) -> f64 {
     (took.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-fn in_ms(took_ms: Option<f64>) -> String {
-    took_ms.map_or_else(|| "never".to_owned(), |ms| format!("{ms:.0} ms"))
 }
 
 fn per_second(count: u64, took: Duration) -> u64 {

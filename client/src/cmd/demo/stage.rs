@@ -9,13 +9,13 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 /// Cells of the stock bar.
-const BAR_CELLS: u64 = 28;
+const BAR_CELLS: u64 = 24;
 
 /// What the live line shows.
 pub(super) struct Scene<'a> {
     pub(super) stock: u64,
     pub(super) left: u64,
-    pub(super) rate: &'a str,
+    pub(super) pulse: &'a str,
     pub(super) nodes: &'a [Actor],
 }
 
@@ -40,7 +40,7 @@ impl Stage {
     pub(super) fn new(json: bool) -> Self {
         let live = (!json && std::io::stdout().is_terminal()).then(|| {
             let target = ProgressDrawTarget::stdout();
-            let style = ProgressStyle::with_template("{msg}");
+            let style = ProgressStyle::with_template("{wide_msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             ProgressBar::with_draw_target(None, target).with_style(style)
         });
@@ -75,12 +75,12 @@ impl Stage {
         let nodes: Vec<String> =
             (1..).zip(scene.nodes).map(|(id, actor)| self.actor(id, *actor)).collect();
         live.set_message(format!(
-            "           {}{} {:>6} left  {}  {}",
+            "           {}{}  {:>6} left  {}  {}",
             self.paint.green(&full),
             self.paint.dim(&empty),
             client::storm::grouped(scene.left),
             nodes.join(" "),
-            scene.rate,
+            scene.pulse,
         ));
     }
 
