@@ -135,7 +135,7 @@ impl From<Answer<BuyAccepted>> for BuyAnswer {
 pub(crate) fn read<T: DeserializeOwned>(exchange: Exchange) -> Answer<T> {
     match exchange {
         Exchange::NotSent { why } => Answer::NotProposed { retry_after: None, why },
-        Exchange::Lost { why } => Answer::Unknown { why },
+        Exchange::Lost { why } | Exchange::Silent { why } => Answer::Unknown { why },
         Exchange::Answered(answered) => read_answered(&answered),
     }
 }

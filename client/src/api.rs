@@ -36,7 +36,11 @@ pub struct Timeouts {
     /// One attempt, from sending to the last byte of the answer. One second more than a node's
     /// own deadline of 5 s by default, so that the node gets to say 503 or 504 itself.
     pub attempt: Duration,
-    /// No attempt begins later than this after the first.
+    /// As long as nothing can have been proposed, no attempt begins later than this after the
+    /// first; nor does a read.
+    pub give_up: Duration,
+    /// Once an attempt is unknown, later ones go on for this long after the first: long enough
+    /// for two silent nodes in a row.
     pub settle: Duration,
 }
 
@@ -45,7 +49,8 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(1),
             attempt: Duration::from_secs(6),
-            settle: Duration::from_secs(5),
+            give_up: Duration::from_secs(5),
+            settle: Duration::from_secs(20),
         }
     }
 }
@@ -276,7 +281,7 @@ impl Client {
         path: &str,
         body: Option<&str>,
     ) -> Result<T, ClientError> {
-        let deadline = Instant::now() + self.timeouts.settle;
+        let deadline = Instant::now() + self.timeouts.give_up;
         let mut node = self.nodes.awake_from(self.nodes.next());
         for tried in 1.. {
             match self.ask_one(node, method.clone(), path, body).await {

@@ -39,8 +39,10 @@ pub(crate) enum Exchange {
     Answered(Answered),
     /// No connection came about, so the node has not seen a byte of it.
     NotSent { why: String },
-    /// It was, or may have been, sent, and no whole answer came back.
+    /// It was, or may have been, sent, and the connection broke before a whole answer came.
     Lost { why: String },
+    /// It was, or may have been, sent, and no whole answer came in time.
+    Silent { why: String },
 }
 
 /// A whole answer.
@@ -73,9 +75,7 @@ pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
         Err(error) if error.is_connect() || error.is_builder() => {
             return Exchange::NotSent { why: in_words(&error) };
         }
-        Err(error) => {
-            return Exchange::Lost { why: in_words(&error) };
-        }
+        Err(error) => return unanswered(&error),
     };
     let mut answered = Answered {
         status: response.status().as_u16(),
@@ -94,11 +94,14 @@ pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
                 };
             }
             Ok(Some(chunk)) => answered.body.extend_from_slice(&chunk),
-            Err(error) => {
-                return Exchange::Lost { why: in_words(&error) };
-            }
+            Err(error) => return unanswered(&error),
         }
     }
+}
+
+fn unanswered(error: &reqwest::Error) -> Exchange {
+    let why = in_words(error);
+    if error.is_timeout() { Exchange::Silent { why } } else { Exchange::Lost { why } }
 }
 
 fn node_id(headers: &HeaderMap, name: &str) -> Option<NodeId> {

@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use stock::NodeId;
 
-/// How long a node that refused a connection is passed over while others may be asked.
-const REST_AFTER_REFUSED: Duration = Duration::from_millis(100);
-
 /// One node, as the client was told of it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -121,9 +118,9 @@ impl Nodes {
         (0..count).map(|step| (from + step) % count).find(awake).unwrap_or(from % count)
     }
 
-    /// Passes over the node for a moment.
-    pub(crate) fn rest(&self, position: usize) {
-        let until_us = self.now_us() + REST_AFTER_REFUSED.as_micros() as u64;
+    /// Passes over the node for this long, while others may be asked.
+    pub(crate) fn rest(&self, position: usize, rest: Duration) {
+        let until_us = self.now_us() + rest.as_micros() as u64;
         self.list[position].rests_until_us.store(until_us, Ordering::Relaxed);
     }
 
@@ -166,11 +163,11 @@ mod tests {
     fn a_resting_node_is_passed_over_unless_all_rest() {
         let nodes = nodes(&["a:1", "a:2", "a:3"]).unwrap();
         assert_eq!(nodes.awake_from(1), 1);
-        nodes.rest(1);
+        nodes.rest(1, Duration::from_mins(1));
         assert_eq!(nodes.awake_from(1), 2);
-        nodes.rest(2);
+        nodes.rest(2, Duration::from_mins(1));
         assert_eq!(nodes.awake_from(1), 0);
-        nodes.rest(0);
+        nodes.rest(0, Duration::from_mins(1));
         assert_eq!(nodes.awake_from(1), 1);
     }
 

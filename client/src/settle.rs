@@ -22,6 +22,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause between rounds, also when a node asks for more.
 const PAUSE_MAX: Duration = Duration::from_millis(320);
 
+/// How long a node that refused a connection is passed over: it is down, and asking costs little.
+const REST_AFTER_REFUSED: Duration = Duration::from_millis(100);
+
 /// How a buy ended, over all its attempts.
 #[derive(Debug, Clone)]
 pub struct BuyOutcome {
@@ -123,13 +126,14 @@ pub(crate) struct Settler<'a> {
 impl Settler<'_> {
     /// Sends attempts until one is decided, or until no more may begin.
     ///
-    /// Returns at the latest `timeouts.settle + timeouts.attempt` after it was called.
+    /// Returns at the latest `timeouts.settle + timeouts.attempt` after it was called, with a
+    /// `settle` of `give_up` when nothing is in doubt.
     pub(crate) async fn settle<T: DeserializeOwned>(
         &self,
         command: &Command<'_>,
         route: Route,
     ) -> Settled<T> {
-        let deadline = Instant::now() + self.timeouts.settle;
+        let began = Instant::now();
         let mut numbering = Numbering::from(command.first_attempt);
         let mut node = self.start(route);
         let mut attempts = 0_u32;
@@ -157,7 +161,9 @@ impl Settler<'_> {
                 Duration::ZERO
             };
             let decided = matches!(answer, Answer::Done { .. } | Answer::Refused { .. });
-            if decided || Instant::now() + wait >= deadline {
+            let patience =
+                if numbering.in_doubt { self.timeouts.settle } else { self.timeouts.give_up };
+            if decided || began.elapsed() + wait >= patience {
                 if let Answer::NotProposed { why, .. } = &mut answer
                     && numbering.in_doubt
                 {
@@ -212,7 +218,12 @@ impl Settler<'_> {
                 answered.leader
             }
             Exchange::NotSent { .. } => {
-                self.nodes.rest(node);
+                self.nodes.rest(node, REST_AFTER_REFUSED);
+                None
+            }
+            // Paused, or cut off: whoever asks it next waits as long, so let it be for as long.
+            Exchange::Silent { .. } => {
+                self.nodes.rest(node, self.timeouts.attempt);
                 None
             }
             Exchange::Lost { .. } => None,

@@ -114,6 +114,7 @@ fn client(nodes: &[&str]) -> Client {
     let timeouts = Timeouts {
         connect: Duration::from_millis(300),
         attempt: Duration::from_millis(300),
+        give_up: Duration::from_millis(600),
         settle: Duration::from_millis(900),
     };
     Client::with_timeouts(nodes.iter().map(ToString::to_string).collect(), timeouts).unwrap()
@@ -223,6 +224,28 @@ async fn a_buy_goes_on_from_the_attempt_it_is_told() {
     let outcome = client(&[&busy]).buy_from_attempt(&buy(), &new_request_id(), 4).await;
     assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "attempt 3 may have won");
     assert!(seen.lock().unwrap().iter().all(|(_, number)| number == "4"));
+}
+
+#[tokio::test]
+async fn a_buy_in_doubt_outlasts_two_silent_nodes() {
+    let ((one, _), (other, _)) =
+        (server(vec![Act::Silence]).await, server(vec![Act::Silence]).await);
+    let (alive, seen) = server(vec![answer(201, ORDER)]).await;
+    let outcome = client(&[&one, &other, &alive]).buy(&buy(), &new_request_id()).await;
+    assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
+    assert_eq!(seen.lock().unwrap()[0].1, "3", "both lost attempts count");
+}
+
+#[tokio::test]
+async fn a_silent_node_is_passed_over_for_a_while() {
+    let (silent, seen) = server(vec![Act::Silence]).await;
+    let (alive, _) = server(vec![answer(201, ORDER)]).await;
+    let client = client(&[&silent, &alive]);
+    for _ in 0..6 {
+        let outcome = client.buy(&buy(), &new_request_id()).await;
+        assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

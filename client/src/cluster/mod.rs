@@ -31,6 +31,7 @@ const LEADER_DEADLINE: Duration = Duration::from_secs(15);
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_millis(500),
     attempt: Duration::from_secs(2),
+    give_up: Duration::from_secs(2),
     settle: Duration::from_secs(2),
 };
 /// The most nodes of one cluster.
