@@ -28,7 +28,8 @@ pub enum ClientError {
     Refused(Box<Problem>),
     /// Nothing was changed, and no node could decide in time.
     #[error(
-        "no node could answer in time, and nothing was changed ({why}); look at `flashctl status` and try again"
+        "no node could answer in time, and nothing was changed ({why}); look at `flashctl status` \
+         and try again"
     )]
     Unavailable {
         /// What the last attempt met.

@@ -11,7 +11,8 @@ use stock::{Quantity, Sku, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const ORDER: &str = r#"{"order_id":7,"product_id":"p","user_id":"u","quantity":1,"remaining":3,"seq":7,"node":1,"leader":1}"#;
+const ORDER: &str = r#"{"order_id":7,"product_id":"p","user_id":"u","quantity":1,
+    "remaining":3,"seq":7,"node":1,"leader":1}"#;
 
 /// What a server does with one request.
 #[derive(Debug, Clone)]

@@ -13,7 +13,8 @@ use stock::NodeId;
 pub enum ClusterError {
     /// There is no `flashnode` to run.
     #[error(
-        "no flashnode program found; build it with `cargo build --release`, or name it (looked at {})",
+        "no flashnode program found; build it with `cargo build --release`, or name it \
+         (looked at {})",
         listed(looked_at)
     )]
     NoBinary {

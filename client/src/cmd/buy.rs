@@ -12,7 +12,7 @@ use stock::{Quantity, RequestId, Sku, UserId};
 Examples:
   flashctl buy sneaker --user alice
   flashctl buy sneaker --user alice --quantity 2 --request-id order-4711
-  flashctl buy sneaker --user alice --request-id order-4711 --attempt 2   settle an unknown outcome")]
+  flashctl buy sneaker --user alice --request-id order-4711 --attempt 2   settle an unknown one")]
 pub(crate) struct Args {
     /// The product's id
     product: Sku,
@@ -26,7 +26,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     request_id: Option<RequestId>,
     /// The first attempt's number; 2 or more settles a request that was unknown before
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), requires = "request_id")]
+    #[arg(long, default_value_t = 1, requires = "request_id")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     attempt: u32,
 }
 

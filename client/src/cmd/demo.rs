@@ -47,7 +47,8 @@ pub(crate) struct Args {
     #[arg(id = "nodes", long, value_name = "N", default_value = "3")]
     nodes: String,
     /// Units on sale
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     stock: u64,
     /// Buyers, one unit each; more than the stock, so that it sells out
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(100..))]

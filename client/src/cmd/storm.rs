@@ -31,7 +31,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     buyers: u64,
     /// Buyers under way at a time
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=CONCURRENCY_MAX))]
+    #[arg(long, default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=CONCURRENCY_MAX))]
     concurrency: u64,
     /// Buyers per second; without it the next comes when one is done
     #[arg(long, value_name = "R", value_parser = rate)]
