@@ -44,7 +44,11 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     if !known.contains(&level.as_str()) {
         return Err("there is no such level".to_owned());
     }
-    let libraries = if matches!(level.as_str(), "off" | "error") { &level } else { "warn" };
+    // openraft warns at every try to reach a peer that is down; our own lines say that once.
+    let libraries = match level.as_str() {
+        "off" | "error" => &level,
+        _ => "warn,openraft=error",
+    };
     let ours = OURS.map(|target| format!("{target}={level}")).join(",");
     EnvFilter::try_new(format!("{libraries},{ours}")).map_err(|error| error.to_string())
 }
@@ -99,8 +103,8 @@ mod tests {
     #[test]
     fn a_level_is_ours_and_directives_are_as_they_are() {
         for (level, want) in [
-            ("info", "warn,flashnode=info,raft=info,stock=info"),
-            (" DEBUG ", "warn,flashnode=debug,raft=debug,stock=debug"),
+            ("info", "warn,openraft=error,flashnode=info,raft=info,stock=info"),
+            (" DEBUG ", "warn,openraft=error,flashnode=debug,raft=debug,stock=debug"),
             ("off", "off,flashnode=off,raft=off,stock=off"),
             ("warn,openraft=debug", "warn,openraft=debug"),
         ] {

@@ -2,7 +2,7 @@
 
 use crate::formation::{self, list};
 use crate::shared::Shared;
-use crate::status::{Role, Standing};
+use crate::status::Standing;
 use std::sync::Arc;
 use std::time::Duration;
 use stock::NodeId;
@@ -60,9 +60,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let waits = matches!(shared.standing(), Standing::Forming(_) | Standing::Rejoining(_));
-        let role = crate::status::local(&shared).role;
-        let led = role == Role::Leader
-            || shared.silence().is_some_and(|silence| silence <= shared.silence_max);
+        let led = crate::status::leader_silence(&shared)
+            .is_some_and(|silence| silence <= shared.silence_max);
         if waits || led {
             leaderless_since = None;
             if !waits && shared.set_standing(Standing::Member) {

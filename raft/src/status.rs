@@ -4,6 +4,7 @@ use crate::shared::Shared;
 use crate::types::ClusterId;
 use openraft::{Instant, ServerState};
 use std::fmt;
+use std::time::Duration;
 use stock::{NodeId, Seq};
 
 /// A replica with more committed entries left to apply than this is not ready.
@@ -110,17 +111,30 @@ pub(crate) fn local(shared: &Shared) -> LocalStatus {
             (_, ServerState::Follower | ServerState::Shutdown) => Role::Follower,
             (_, ServerState::Learner) => Role::Learner,
         };
-        let quorum_silence = metrics.last_quorum_acked.as_ref().map(|acked| acked.elapsed());
-        status.ready = ready(shared, &standing, &status, quorum_silence);
     });
+    if shared.raft().is_some() {
+        status.ready = ready(shared, &standing, &status);
+    }
     status
+}
+
+/// For how long no leader with a majority has shown itself: on a leader, since a majority answered
+/// it last; elsewhere, since a leader was heard. None when that never happened.
+pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
+    let leads = shared.look(|metrics| {
+        let acked = metrics.last_quorum_acked.as_ref().map(|acked| acked.elapsed());
+        (metrics.state == ServerState::Leader).then_some(acked)
+    });
+    match leads.flatten() {
+        Some(quorum_silence) => quorum_silence,
+        None => shared.silence(),
+    }
 }
 
 fn ready(
     shared: &Shared,
     standing: &Standing,
     status: &LocalStatus,
-    quorum_silence: Option<std::time::Duration>,
 ) -> Result<(), String> {
     match standing {
         Standing::Forming(why) | Standing::Rejoining(why) | Standing::Leaderless(why) => {
@@ -128,21 +142,20 @@ fn ready(
         }
         Standing::Member => {}
     }
-    let silence = match status.role {
-        Role::Leader => quorum_silence,
-        Role::Follower => shared.silence(),
+    match status.role {
+        Role::Leader | Role::Follower => {}
         Role::Learner => return Err("it catches up before it votes again".into()),
         Role::Candidate | Role::Forming | Role::Rejoining => {
             return Err("it asks for votes: there is no leader".into());
         }
-    };
+    }
     if !shared.has_room() {
         return Err("its disk is nearly full".into());
     }
     if status.leader.is_none() {
         return Err("no leader is known".into());
     }
-    if silence.is_none_or(|silence| silence > shared.silence_max) {
+    if leader_silence(shared).is_none_or(|silence| silence > shared.silence_max) {
         return Err(match status.role {
             Role::Leader => "it leads, but no majority answers".into(),
             _ => "nothing was heard from the leader".into(),

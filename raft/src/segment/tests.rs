@@ -159,6 +159,48 @@ fn a_peers_segment_is_installed_only_when_it_is_the_one_that_was_asked_for() {
     assert_eq!(here.read(Seq(1)).unwrap(), events(0, 1));
 }
 
+/// Puts right checksums on changed bytes.
+fn reseal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let header_crc_at = HEADER_BYTES - 4;
+    let crc = crc32fast::hash(&bytes[..header_crc_at]).to_le_bytes();
+    bytes[header_crc_at..HEADER_BYTES].copy_from_slice(&crc);
+    let trailer_at = bytes.len() - TRAILER_BYTES;
+    let crc = crc32fast::hash(&bytes[..trailer_at]).to_le_bytes();
+    bytes[trailer_at..].copy_from_slice(&crc);
+    bytes
+}
+
+#[test]
+fn right_checksums_on_a_wrong_content_do_not_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(dir.path()).unwrap();
+    let good = format::encode(Seq(1), &events(0, 0)).unwrap();
+    let name = |bytes: &[u8], first_seq| SegmentRef {
+        first_seq,
+        count: SEGMENT_EVENTS as u32,
+        bytes: bytes.len() as u64,
+        crc32: u32::from_le_bytes(*bytes.last_chunk().unwrap()),
+    };
+    // A format of the future, a first event within a segment, a shorter segment.
+    for (at, first_seq) in [(6, 1), (8, 0), (17, 1)] {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        let bytes = reseal(bytes);
+        let error = store.install_raw(&name(&bytes, Seq(first_seq)), &bytes).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "byte {at}: {error}");
+    }
+    assert_eq!(store.list(), []);
+
+    // Every record is whole, but one stands in another's place.
+    let mut doubled = events(0, 0);
+    doubled[5] = doubled[4].clone();
+    let bytes = format::encode(Seq(1), &doubled).unwrap();
+    store.install_raw(&name(&bytes, Seq(1)), &bytes).unwrap();
+    assert_eq!(store.event(Seq(5)).unwrap(), Some(event(5, 0)));
+    assert_eq!(store.event(Seq(6)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(store.read(Seq(1)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
 #[test]
 fn a_snapshot_replaces_what_differs_and_drops_what_it_does_not_name() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];

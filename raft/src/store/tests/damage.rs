@@ -127,7 +127,11 @@ async fn a_leftover_of_an_interrupted_sled_snapshot_is_removed() {
 async fn a_directory_is_opened_once() {
     let dir = closed_store().await;
     let store = open(&dir);
+    // sled may just be writing this; the second run must not take it for a leftover.
+    let unfinished = dir.path().join("db-dir/snap.0000000000000001.generating");
+    std::fs::write(&unfinished, b"being written").unwrap();
     let error = refusal(&dir);
+    assert!(unfinished.exists());
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
     store.close().await;

@@ -71,6 +71,53 @@ async fn committed_never_runs_ahead_of_the_entries_on_disk() {
 }
 
 #[tokio::test]
+async fn committed_waits_for_the_entries_that_it_covers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    append(&mut store, entries(1, 0..10)).await;
+    // As if entries up to 12 were still in the queue when the IO thread syncs something else.
+    store.save_committed(Some(log_id(1, 12))).await.unwrap();
+    store.save_vote(&vote(1)).await.unwrap();
+    assert_eq!(open(&killed(&dir)).read_committed().await.unwrap(), None);
+    append(&mut store, entries(1, 10..13)).await;
+    let committed = open(&killed(&dir)).read_committed().await.unwrap();
+    assert_eq!(committed, Some(log_id(1, 12)));
+}
+
+/// While the IO thread syncs the first operation, the others gather into one group.
+#[tokio::test]
+async fn the_operations_of_one_group_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    let mut expected: Vec<Entry> = Vec::new();
+    for round in 0..40 {
+        let (term, start) = (2 * round + 1, 8 * round);
+        let mut durable = Vec::new();
+        for index in start..start + 12 {
+            durable.push(begin_append(&mut store, vec![entry(term, index, 50)]).await);
+        }
+        store.truncate_after(Some(log_id(term, start + 3))).await.unwrap();
+        let replaced = (start + 4..start + 8).map(|index| entry(term + 1, index, 60));
+        durable.push(begin_append(&mut store, replaced.clone().collect()).await);
+        if round % 8 == 7 {
+            let upto = log_id(term + 1, start + 7);
+            store.purge(upto).await.unwrap();
+            expected.clear();
+            durable.push(begin_append(&mut store, Vec::new()).await);
+        } else {
+            expected.extend((start..start + 4).map(|index| entry(term, index, 50)));
+            expected.extend(replaced);
+        }
+        for report in durable {
+            report.await.unwrap().unwrap();
+        }
+        let mut copy = open(&killed(&dir));
+        assert_eq!(all(&mut copy).await, expected, "round {round}");
+        assert_eq!(last(&mut copy).await, Some(log_id(term + 1, start + 7)));
+    }
+}
+
+#[tokio::test]
 async fn a_store_behind_its_mark_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);

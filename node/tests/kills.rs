@@ -1,0 +1,110 @@
+//! Nodes that die at once: the leader, a follower, all, two of three.
+
+mod scene;
+
+use client::BuyAnswer;
+use scene::{PATIENCE, Scene, sku, until};
+use std::time::{Duration, Instant};
+use stock::NodeId;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_in_a_storm_and_comes_back() {
+    let mut scene = Scene::open(3_000, &[]).await;
+    let storm = scene.storm(4_000, 32);
+    storm.sold(500).await;
+    let leader = scene.leader().await;
+    scene.cluster.kill(leader).expect("it runs");
+    let left = storm.progress.remaining_min().unwrap_or(0);
+    assert!(left > 0, "the kill fell after the sale");
+    storm.progress.mark();
+    until("a yes after the kill", || async { storm.progress.accepted_after_mark() }).await;
+    scene.cluster.start_node(leader).expect("it starts again");
+    let (tally, _) = scene.audit(storm).await;
+    assert_eq!(tally.won.len(), 3_000, "every unit was sold");
+    assert!(tally.unsettled.is_empty(), "{:?}", tally.unsettled);
+    scene.cluster.wait_ready(PATIENCE).await.expect("the killed node is back");
+    scene.assert_equal_states().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_missed_a_purged_log_catches_up_by_snapshot() {
+    let mut scene =
+        Scene::open(100_000, &["--snapshot-entries", "100", "--keep-entries", "20"]).await;
+    let follower = scene.follower().await;
+    scene.cluster.kill(follower).expect("it runs");
+    // More than one full segment of events, so that the snapshot is a manifest and a file.
+    let storm = scene.storm(20_000, 64);
+    scene.audit(storm).await;
+    scene.cluster.start_node(follower).expect("it starts again");
+    scene.says(follower, "caught up by a snapshot").await;
+    scene.cluster.wait_ready(PATIENCE).await.expect("it is ready again");
+    scene.assert_equal_states().await;
+
+    // Its state is whole, also after a restart of its own from that snapshot.
+    scene.cluster.kill(follower).expect("it runs");
+    scene.cluster.start_node(follower).expect("it starts from its own snapshot");
+    let storm = scene.storm(500, 16);
+    scene.audit(storm).await;
+    scene.cluster.wait_ready(PATIENCE).await.expect("it is ready again");
+    scene.assert_equal_states().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_die_at_once_and_nothing_acknowledged_is_lost() {
+    let mut scene = Scene::open(100_000, &[]).await;
+    let storm = scene.storm(100_000, 32);
+    for round in 1..=3 {
+        storm.sold(round * 400).await;
+        let ids: Vec<NodeId> = scene.cluster.nodes().iter().map(|node| node.id).collect();
+        for id in &ids {
+            scene.cluster.kill(*id).expect("it runs");
+        }
+        for id in ids {
+            scene.cluster.start_node(id).expect("it starts again");
+        }
+        storm.progress.mark();
+        until("selling to go on", || async { storm.progress.accepted_after_mark() }).await;
+    }
+    storm.progress.stop();
+    scene.audit(storm).await;
+    scene.assert_equal_states().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_majority_buys_fail_clearly_and_stale_reads_go_on() {
+    let mut scene = Scene::open(100, &["--deadline-ms", "1500"]).await;
+    let leader = scene.leader().await;
+    let others: Vec<NodeId> =
+        scene.cluster.nodes().iter().map(|node| node.id).filter(|id| *id != leader).collect();
+    for id in &others {
+        scene.cluster.kill(*id).expect("it runs");
+    }
+    let asked = Instant::now();
+    let answer = scene.buy_at(leader, "hopeful").await;
+    assert!(
+        matches!(answer, BuyAnswer::NotProposed { .. } | BuyAnswer::Unknown { .. }),
+        "{answer:?}"
+    );
+    assert!(asked.elapsed() < Duration::from_secs(5), "the answer took {:?}", asked.elapsed());
+
+    let position = usize::try_from(leader.0 - 1).expect("a small id");
+    let stale = scene.client.product_stale(position, &sku()).await.expect("a stale read");
+    assert_eq!(stale.available + stale.sold, 100);
+    until("the node not to be ready", || async {
+        (!scene.client.ready(position).await).then_some(())
+    })
+    .await;
+    scene.says(leader, "no leader: selling has stopped").await;
+
+    for id in others {
+        scene.cluster.start_node(id).expect("it starts again");
+    }
+    scene.cluster.wait_ready(PATIENCE).await.expect("a majority is back");
+    let storm = scene.storm(200, 8);
+    let tally = storm.play.await.expect("the storm ends");
+    let after = scene.client.product(&sku()).await.expect("a read");
+    assert_eq!((after.available, after.sold), (0, 100));
+    // The hopeful buyer's outcome was unknown: it took a unit, or it did not.
+    assert!((99..=100).contains(&tally.won.len()), "{}", tally.won.len());
+    scene.assert_equal_states().await;
+}
