@@ -11,6 +11,7 @@ use openraft::ReadPolicy;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Readers that may wait for a round; more are told that there is no leader in time.
@@ -40,10 +41,10 @@ pub(crate) struct Barrier {
 }
 
 impl Barrier {
-    /// Starts the task; it ends when all handles are dropped.
-    pub(crate) fn start(shared: Arc<Shared>) -> Self {
+    /// Starts the task among those of its replica.
+    pub(crate) fn start(shared: Arc<Shared>, tasks: &mut JoinSet<()>) -> Self {
         let (waiters, asked) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(shared, asked));
+        tasks.spawn(run(shared, asked));
         Self { waiters }
     }
 

@@ -20,6 +20,8 @@ mod snapshot;
 mod status;
 mod store;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod types;
 mod upkeep;
 

@@ -16,18 +16,22 @@ use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stock::{Batch, Envelope, Event, Machine, NodeId, Reply, Seq};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The longest that peers may take for a forwarded frame beyond its deadline: the leader keeps
 /// the same deadline, and its answer needs time to come back.
 const FORWARD_GRACE: Duration = Duration::from_millis(200);
+
+/// Never set outside the test that shows what openraft's default would do.
+pub(crate) static LEADER_RESTORE: AtomicBool = AtomicBool::new(false);
 
 /// How to open a replica.
 #[derive(Debug, Clone)]
@@ -105,6 +109,8 @@ pub struct Replica {
     shared: Arc<Shared>,
     barrier: Barrier,
     failed: watch::Receiver<Option<String>>,
+    /// The listener and everything else that runs for this replica; ends with it.
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Replica {
@@ -120,7 +126,8 @@ impl Replica {
     ) -> Result<Self, OpenError> {
         let raft_config = raft_config(&config)?;
         let shared = open_stores(&config, forwarded).await?;
-        listen(&config, &shared).await?;
+        let mut tasks = JoinSet::new();
+        listen(&config, &shared, &mut tasks).await?;
         if !shared.is_fresh() {
             let hellos = formation::hellos(&shared).await;
             formation::check_identity(&shared, &hellos)?;
@@ -131,9 +138,9 @@ impl Replica {
             .await
             .map_err(|error| OpenError::Raft(error.to_string()))?;
         shared.set_raft(raft);
-        let failed = start_tasks(&shared);
-        let barrier = Barrier::start(Arc::clone(&shared));
-        Ok(Self { shared, barrier, failed })
+        let failed = start_tasks(&shared, &mut tasks);
+        let barrier = Barrier::start(Arc::clone(&shared), &mut tasks);
+        Ok(Self { shared, barrier, failed, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
     /// This node.
@@ -313,6 +320,7 @@ impl Replica {
         {
             tracing::warn!("Raft did not shut down cleanly: {error}");
         }
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.store.close().await;
     }
 }
@@ -334,7 +342,7 @@ fn raft_config(config: &ReplicaConfig) -> Result<Arc<Config>, OpenError> {
         enable_pre_vote: Some(true),
         // The default loses acknowledged entries: a leader may have answered on its followers'
         // disks alone, and would resume its term with a shorter log.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(LEADER_RESTORE.load(Ordering::Relaxed)),
         allow_log_reversion: Some(false),
         ..Config::default()
     };
@@ -372,11 +380,14 @@ async fn open_stores(
     })))
 }
 
-async fn listen(config: &ReplicaConfig, shared: &Arc<Shared>) -> Result<SocketAddr, OpenError> {
+async fn listen(
+    config: &ReplicaConfig,
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), OpenError> {
     let address = config.peers.get(&config.id).cloned().unwrap_or_default();
     let bind = |source: io::Error| OpenError::Bind { address: address.clone(), source };
     let listener = TcpListener::bind(&address).await.map_err(bind)?;
-    let bound = listener.local_addr().map_err(bind)?;
     let app = router(Arc::clone(shared));
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
         // Without it a small answer may wait for the acknowledgement of the one before.
@@ -384,29 +395,29 @@ async fn listen(config: &ReplicaConfig, shared: &Arc<Shared>) -> Result<SocketAd
             tracing::debug!("a peer connection without TCP_NODELAY: {error}");
         }
     });
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!("the peer listener stopped: {error}");
         }
     });
-    Ok(bound)
+    Ok(())
 }
 
 /// Starts the tasks that live as long as the node; any that ends badly ends the node.
-fn start_tasks(shared: &Arc<Shared>) -> watch::Receiver<Option<String>> {
+fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver<Option<String>> {
     let (report, failed) = watch::channel(None);
     if shared.is_fresh() {
         let shared = Arc::clone(shared);
         let report = report.clone();
         shared.set_standing(Standing::Forming("looking for the other nodes".into()));
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             if let Err(error) = formation::run(shared).await {
                 report.send_replace(Some(error.to_string()));
             }
         });
     }
-    tokio::spawn(readmission::run(Arc::clone(shared)));
-    tokio::spawn(diagnosis::run(Arc::clone(shared)));
-    tokio::spawn(upkeep::run(Arc::clone(shared), report));
+    tasks.spawn(readmission::run(Arc::clone(shared)));
+    tasks.spawn(diagnosis::run(Arc::clone(shared)));
+    tasks.spawn(upkeep::run(Arc::clone(shared), report));
     failed
 }

@@ -131,11 +131,7 @@ pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
     }
 }
 
-fn ready(
-    shared: &Shared,
-    standing: &Standing,
-    status: &LocalStatus,
-) -> Result<(), String> {
+fn ready(shared: &Shared, standing: &Standing, status: &LocalStatus) -> Result<(), String> {
     match standing {
         Standing::Forming(why) | Standing::Rejoining(why) | Standing::Leaderless(why) => {
             return Err(why.clone());

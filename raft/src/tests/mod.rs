@@ -1,0 +1,4 @@
+//! Tests of whole replicas in one process, where a test must reach into the log store.
+//! What a user could do to real processes is tested in `node/tests`.
+
+mod leader_restore;
