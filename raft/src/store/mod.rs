@@ -40,6 +40,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use state::State;
 use stats::Stats;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stock::NodeId;
@@ -105,7 +106,14 @@ impl LogStore {
             life: watch::Sender::new(Life::Open),
         });
         let writer = Writer::new(disk, found, Arc::clone(&shared), receiver);
-        std::thread::Builder::new().name("log-io".to_owned()).spawn(move || writer.run())?;
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new().name("log-io".to_owned()).spawn(move || {
+            // Only where panics unwind; a release build has aborted by now. What the writer leaves
+            // behind is dropped, and the queue with it.
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                watched.fail(&io::Error::other("the IO thread panicked"));
+            }
+        })?;
         Ok(Self { shared, queue })
     }
 
@@ -175,7 +183,7 @@ impl LogStore {
 
     async fn unsynced_permit(&self, bytes: usize) -> io::Result<SemaphorePermit<'_>> {
         let permits = u32::try_from(bytes).map_err(io::Error::other)?;
-        self.shared.unsynced.acquire_many(permits).await.map_err(io::Error::other)
+        self.shared.unsynced.acquire_many(permits).await.map_err(|_| self.shared.gone())
     }
 }
 
@@ -198,6 +206,8 @@ impl Shared {
             *life = Life::Failed(failure.clone());
             true
         });
+        // Nothing gives room back any more; whoever waits for it must not wait for ever.
+        self.unsynced.close();
         first
     }
 
@@ -209,6 +219,7 @@ impl Shared {
             }
             is_open
         });
+        self.unsynced.close();
     }
 
     /// Why the IO thread does not answer.
