@@ -68,8 +68,7 @@ async fn a_directory_has_one_process_one_node_and_one_cluster() {
     let stranger = Scene::second_cluster().await;
     let strange_dir = stranger.nodes()[0].dir.display().to_string();
     drop_processes(stranger);
-    let mixed =
-        refused(&["--id", "1", "--peers", &peers, "--http", &http, "--data", &strange_dir]);
+    let mixed = refused(&["--id", "1", "--peers", &peers, "--http", &http, "--data", &strange_dir]);
     assert!(mixed.contains("belongs to cluster"), "{mixed}");
     let _ = std::fs::remove_dir_all(strange_dir);
 

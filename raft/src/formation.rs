@@ -138,7 +138,7 @@ fn is_member(shared: &Shared) -> bool {
     let (id, incarnation) = (shared.links.id(), shared.links.incarnation());
     shared
         .look(|metrics| {
-            let membership = metrics.membership_config.membership();
+            let membership = metrics.committed_membership_config.membership();
             membership.get_node(&id).is_some_and(|node| node.incarnation == incarnation)
                 && membership.voter_ids().any(|voter| voter == id)
         })
@@ -212,20 +212,22 @@ async fn ask_to_join(shared: &Shared, hellos: &Hellos, rounds: u32) {
             Ok(JoinAnswer::NotLeader(_)) | Err(_) => {}
         }
     }
-    if !noted && rounds < ROUNDS_BEFORE_ALARM {
+    let alarm = rounds >= ROUNDS_BEFORE_ALARM;
+    let minority = with_data <= nodes / 2 && hellos.values().all(Result::is_ok);
+    if !alarm && (minority || !noted) {
         // The cluster may have formed, or its leader may have changed, a moment ago.
         return;
     }
-    let why = if noted {
-        "the cluster lives and this directory is empty: the leader replaces this node's vote"
-            .to_string()
-    } else if with_data <= nodes / 2 && hellos.values().all(Result::is_ok) {
+    let why = if minority {
         format!(
             "only {with_data} of {nodes} nodes still have their data, which is no majority, so \
              nobody can say what was sold. Bring back the lost directories (from a backup, or the \
              disk that was not mounted) and start those nodes again. Only to give up every sale: \
              stop all nodes, remove all their directories, and start anew"
         )
+    } else if noted {
+        "the cluster lives and this directory is empty: the leader replaces this node's vote"
+            .to_string()
     } else {
         "the cluster lives and this directory is empty, but no leader is there to let this node \
          in: start the other nodes"

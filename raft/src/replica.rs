@@ -17,7 +17,6 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stock::{Batch, Envelope, Event, Machine, NodeId, Reply, Seq};
@@ -30,8 +29,20 @@ use tokio::time::Instant;
 /// the same deadline, and its answer needs time to come back.
 const FORWARD_GRACE: Duration = Duration::from_millis(200);
 
-/// Never set outside the test that shows what openraft's default would do.
-pub(crate) static LEADER_RESTORE: AtomicBool = AtomicBool::new(false);
+/// Set by the test that shows what openraft's default would do; no other build has it.
+#[cfg(test)]
+pub(crate) static LEADER_RESTORE: std::sync::atomic::AtomicBool =
+    std::sync::atomic::AtomicBool::new(false);
+
+#[cfg(test)]
+fn leader_restore() -> bool {
+    LEADER_RESTORE.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[cfg(not(test))]
+const fn leader_restore() -> bool {
+    false
+}
 
 /// How to open a replica.
 #[derive(Debug, Clone)]
@@ -342,7 +353,7 @@ fn raft_config(config: &ReplicaConfig) -> Result<Arc<Config>, OpenError> {
         enable_pre_vote: Some(true),
         // The default loses acknowledged entries: a leader may have answered on its followers'
         // disks alone, and would resume its term with a shorter log.
-        enable_leader_restore: Some(LEADER_RESTORE.load(Ordering::Relaxed)),
+        enable_leader_restore: Some(leader_restore()),
         allow_log_reversion: Some(false),
         ..Config::default()
     };
@@ -403,7 +414,7 @@ async fn listen(
     Ok(())
 }
 
-/// Starts the tasks that live as long as the node; any that ends badly ends the node.
+/// Starts the tasks that live as long as the node.
 fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver<Option<String>> {
     let (report, failed) = watch::channel(None);
     if shared.is_fresh() {

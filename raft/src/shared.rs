@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use stock::{Envelope, NodeId};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
 type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
@@ -47,8 +47,6 @@ pub(crate) struct Shared {
     pub(crate) silence_max: Duration,
     /// Held while a received snapshot is fetched and installed.
     pub(crate) installing: tokio::sync::Mutex<()>,
-    /// Wakes the readmission task.
-    pub(crate) join_noted: Notify,
     joins: Mutex<BTreeMap<NodeId, Incarnation>>,
     heard: Mutex<Option<Instant>>,
     standing: Mutex<Standing>,
@@ -84,7 +82,6 @@ impl Shared {
             data: parts.data,
             silence_max: parts.silence_max,
             installing: tokio::sync::Mutex::new(()),
-            join_noted: Notify::new(),
             joins: Mutex::new(BTreeMap::new()),
             heard: Mutex::new(None),
             standing: Mutex::new(Standing::Member),
@@ -161,8 +158,8 @@ impl Shared {
         let mut metrics = metrics.clone();
         while metrics.borrow_watched().current_leader == leader {
             if metrics.changed().await.is_err() {
-                // Raft has stopped: there is no leader any more.
-                return;
+                // Raft has stopped; whoever waits has a deadline, or ends with the node.
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -174,7 +171,7 @@ impl Shared {
         }
         let votes = self
             .look(|metrics| {
-                let membership = metrics.membership_config.membership();
+                let membership = metrics.committed_membership_config.membership();
                 let known = membership.get_node(&request.id);
                 known.is_some_and(|node| node.incarnation == request.incarnation)
                     && membership.voter_ids().any(|id| id == request.id)
@@ -192,7 +189,6 @@ impl Shared {
                 request.id
             );
         }
-        self.join_noted.notify_one();
         JoinAnswer::Noted
     }
 
@@ -201,9 +197,14 @@ impl Shared {
         lock(&self.joins).clone()
     }
 
-    /// Forgets a request that was carried out.
-    pub(crate) fn joined(&self, id: NodeId) {
+    /// Forgets a request that was carried out, or that its node does not stand by.
+    pub(crate) fn forget_join(&self, id: NodeId) {
         lock(&self.joins).remove(&id);
+    }
+
+    /// Forgets all requests: whoever wants in asks the new leader.
+    pub(crate) fn forget_joins(&self) {
+        lock(&self.joins).clear();
     }
 
     /// True when the directory holds nothing that a cluster could depend on.

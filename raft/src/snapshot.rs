@@ -96,6 +96,8 @@ impl Manifest {
 pub(crate) struct SnapshotStore {
     dir: PathBuf,
     current: Arc<Mutex<Option<Arc<Manifest>>>>,
+    /// Held while a manifest takes its place: openraft may build one while it installs another.
+    placing: Arc<Mutex<()>>,
     pub(crate) segments: Arc<SegmentStore>,
 }
 
@@ -109,7 +111,12 @@ impl SnapshotStore {
         segments: Arc<SegmentStore>,
         applied: &Applied,
     ) -> io::Result<Self> {
-        let store = Self { dir: dir.to_path_buf(), current: Arc::new(Mutex::new(None)), segments };
+        let store = Self {
+            dir: dir.to_path_buf(),
+            current: Arc::new(Mutex::new(None)),
+            placing: Arc::default(),
+            segments,
+        };
         match std::fs::read(store.path()) {
             Ok(bytes) => {
                 let manifest = Manifest::from_bytes(&bytes)?;
@@ -173,9 +180,16 @@ impl SnapshotStore {
             segments,
             partial: copy.tail.partial,
         });
-        self.write(&manifest)?;
-        self.set_current(Arc::clone(&manifest));
-        Ok(manifest)
+        let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.current() {
+            // A newer one was installed meanwhile, and the log before it may be purged already.
+            Some(newer) if newer.meta.last_log_id >= manifest.meta.last_log_id => Ok(newer),
+            _ => {
+                self.write(&manifest)?;
+                self.set_current(Arc::clone(&manifest));
+                Ok(manifest)
+            }
+        }
     }
 
     /// Replaces the applied state and the current snapshot by a received one, whose segments have
@@ -188,13 +202,15 @@ impl SnapshotStore {
         applied: &Applied,
         manifest: Arc<Manifest>,
     ) -> io::Result<()> {
-        if applied.position().0 == manifest.meta.last_log_id && self.current().is_some() {
+        let is_current = self.current().is_some_and(|current| current.meta == manifest.meta);
+        if is_current && applied.position().0 == manifest.meta.last_log_id {
             return Ok(());
         }
         let store = self.clone();
         let applied = applied.clone();
         let work = move || {
             let replacement = store.replacement(&manifest)?;
+            let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
             store.write(&manifest)?;
             applied.replace(replacement);
             store.set_current(manifest);

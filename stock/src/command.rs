@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One log entry: the commands of one batch, and the leader's clock when it was proposed.
 ///
 /// A batch without commands is a *tick*: it only moves log time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The leader's clock, in milliseconds since the Unix epoch. The machine clamps it to be no
     /// less than the last one that it saw.

@@ -37,9 +37,24 @@ impl Queue {
         self.asks.extend(asks);
     }
 
+    /// Answers asks that waited past their deadline: they were surely not proposed.
+    fn drop_expired(&mut self, now: Instant) {
+        while self.asks.front().is_some_and(|ask| ask.deadline <= now) {
+            if let Some(late) = self.asks.pop_front() {
+                late.answer(super::Answer::NotProposed(super::NotProposed::NoLeader));
+            }
+        }
+    }
+
     pub(crate) fn push_frame(&mut self, frame: ForwardedFrame) {
         self.frames.push_back(frame);
     }
+}
+
+/// Where the answer to one own command goes.
+pub(crate) struct Slot {
+    pub(crate) deadline: Instant,
+    pub(crate) answer: oneshot::Sender<super::Answer>,
 }
 
 /// Where the answers to one follower's frame go.
@@ -51,45 +66,37 @@ pub(crate) struct FrameSlot {
 /// One batch on its way, with where its replies go: first own commands, then frames.
 pub(crate) struct Group {
     pub(crate) batch: Batch,
-    pub(crate) own: Vec<oneshot::Sender<super::Answer>>,
+    pub(crate) own: Vec<Slot>,
     pub(crate) frames: Vec<FrameSlot>,
-    pub(crate) deadline: Instant,
 }
 
 impl Group {
     /// Cuts the next batch off the queue; none when nothing waits.
     ///
-    /// Frames come first: they have waited on another node already, and a frame goes whole.
+    /// Frames go whole. Where both wait, frames fill at most half of the batch: neither the node's
+    /// own buyers nor those of its followers may starve the others.
     pub(crate) fn take(queue: &mut Queue) -> Option<Self> {
         let now = Instant::now();
+        queue.drop_expired(now);
         let mut size = Size::default();
         let mut frames = Vec::new();
+        let share = if queue.asks.is_empty() { COMMANDS_MAX } else { COMMANDS_MAX / 2 };
         while let Some(frame) = queue.frames.front() {
-            if !size.add_all(&frame.commands) && !frames.is_empty() {
+            if !frames.is_empty() && (size.commands >= share || !size.fits(&frame.commands)) {
                 break;
             }
+            size.add(&frame.commands);
             frames.extend(queue.frames.pop_front());
         }
-        let mut group = Self {
-            batch: Batch { stamp_ms: 0, commands: Vec::new() },
-            own: Vec::new(),
-            frames: Vec::new(),
-            deadline: now + FRAME_DEADLINE,
-        };
+        let mut group = Self { batch: Batch::default(), own: Vec::new(), frames: Vec::new() };
         while let Some(ask) = queue.asks.front() {
-            if ask.deadline <= now {
-                if let Some(late) = queue.asks.pop_front() {
-                    late.answer(super::Answer::NotProposed(super::NotProposed::NoLeader));
-                }
-                continue;
-            }
-            let first = group.own.is_empty() && frames.is_empty();
-            if !size.add(&ask.envelope) && !first {
+            let envelope = std::slice::from_ref(&ask.envelope);
+            if size.commands > 0 && !size.fits(envelope) {
                 break;
             }
+            size.add(envelope);
             if let Some(ask) = queue.asks.pop_front() {
-                group.deadline = group.deadline.min(ask.deadline);
-                group.own.push(ask.answer);
+                group.own.push(Slot { deadline: ask.deadline, answer: ask.answer });
                 group.batch.commands.push(ask.envelope);
             }
         }
@@ -99,6 +106,31 @@ impl Group {
             group.frames.push(slot);
         }
         (!group.batch.commands.is_empty()).then_some(group)
+    }
+
+    /// Until when this batch is worth trying: its most patient member decides.
+    pub(crate) fn deadline(&self) -> Instant {
+        let own = self.own.iter().map(|slot| slot.deadline).max();
+        let frames = (!self.frames.is_empty()).then(|| Instant::now() + FRAME_DEADLINE);
+        own.max(frames).unwrap_or_else(Instant::now)
+    }
+
+    /// Takes out own commands whose deadline has passed.
+    pub(crate) fn take_expired(&mut self) -> Vec<Slot> {
+        assert!(self.frames.is_empty(), "frames are settled before a batch is tried again");
+        let now = Instant::now();
+        let commands = std::mem::take(&mut self.batch.commands);
+        let slots = std::mem::take(&mut self.own);
+        let mut expired = Vec::new();
+        for (slot, command) in slots.into_iter().zip(commands) {
+            if slot.deadline <= now {
+                expired.push(slot);
+            } else {
+                self.own.push(slot);
+                self.batch.commands.push(command);
+            }
+        }
+        expired
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -114,19 +146,14 @@ struct Size {
 }
 
 impl Size {
-    /// Adds one command; false when the batch would be too large with it.
-    fn add(&mut self, envelope: &Envelope) -> bool {
-        self.add_all(std::slice::from_ref(envelope))
+    fn fits(&self, envelopes: &[Envelope]) -> bool {
+        self.commands + envelopes.len() <= COMMANDS_MAX
+            && self.bytes + envelopes.iter().map(bytes).sum::<usize>() <= BYTES_MAX
     }
 
-    fn add_all(&mut self, envelopes: &[Envelope]) -> bool {
-        let commands = self.commands + envelopes.len();
-        let bytes = self.bytes + envelopes.iter().map(bytes).sum::<usize>();
-        let fits = commands <= COMMANDS_MAX && bytes <= BYTES_MAX;
-        if fits || self.commands == 0 {
-            (self.commands, self.bytes) = (commands, bytes);
-        }
-        fits
+    fn add(&mut self, envelopes: &[Envelope]) {
+        self.commands += envelopes.len();
+        self.bytes += envelopes.iter().map(bytes).sum::<usize>();
     }
 }
 

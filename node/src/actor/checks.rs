@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Decides what it can by reading; returns the asks that must be proposed.
 pub(super) async fn check(replica: Replica, asks: Vec<Ask>) -> Vec<Ask> {
     let now = Instant::now();
-    let deadline = asks.iter().map(|ask| ask.deadline).min().unwrap_or(now);
+    let deadline = asks.iter().map(|ask| ask.deadline).max().unwrap_or(now);
     if replica.read_barrier(deadline).await.is_err() {
         for ask in asks {
             ask.answer(Answer::NotProposed(NotProposed::NoLeader));

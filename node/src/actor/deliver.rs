@@ -4,7 +4,7 @@
 //! is marked as a later attempt, so the machine stores what it decides and a late copy of the
 //! first try cannot decide otherwise. Frames of followers get one try: their own node retries.
 
-use super::batch::{FrameSlot, Group};
+use super::batch::{FrameSlot, Group, Slot};
 use super::{Answer, NotProposed};
 use raft::{ForwardAnswer, Proposed, Replica};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
         let leader = replica.leader();
         if leader == Some(replica.id()) && !replica.has_room() {
             settle_frames(&mut group, false);
-            return give_up(group, uncertain, NotProposed::DiskFull);
+            return give_up(group.own, uncertain, NotProposed::DiskFull);
         }
         let proposed = attempt(&replica, &mut group, leader).await;
         match proposed {
@@ -35,21 +35,22 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
                 command.attempt = Attempt::Later;
             }
         }
-        if group.own.is_empty() || !wait_to_retry(&replica, leader, group.deadline).await {
-            return give_up(group, uncertain, NotProposed::NoLeader);
+        give_up(group.take_expired(), uncertain, NotProposed::NoLeader);
+        if group.own.is_empty() {
+            return;
         }
+        wait_to_retry(&replica, leader, group.deadline()).await;
     }
 }
 
 async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -> Proposed {
+    let deadline = group.deadline();
     match leader {
-        Some(leader) if leader == replica.id() => {
-            replica.propose(&mut group.batch, group.deadline).await
-        }
+        Some(leader) if leader == replica.id() => replica.propose(&mut group.batch, deadline).await,
         Some(leader) if !group.own.is_empty() => {
             // Only own commands: frames are not passed on a second time.
             settle_frames(group, false);
-            replica.forward(leader, &group.batch.commands, group.deadline).await
+            replica.forward(leader, &group.batch.commands, deadline).await
         }
         Some(_) | None => Proposed::NotProposed,
     }
@@ -64,25 +65,21 @@ fn settle_frames(group: &mut Group, uncertain: bool) {
     group.batch.commands.truncate(group.own.len());
 }
 
-/// False when the deadline leaves no time for another try.
-async fn wait_to_retry(replica: &Replica, leader: Option<NodeId>, deadline: Instant) -> bool {
+/// Waits a moment, or until there is a leader, but not past the deadline.
+async fn wait_to_retry(replica: &Replica, leader: Option<NodeId>, deadline: Instant) {
     let again = Instant::now() + RETRY_INTERVAL;
-    if again >= deadline {
-        return false;
-    }
     if leader.is_some() {
-        tokio::time::sleep_until(again).await;
-        return true;
+        return tokio::time::sleep_until(again).await;
     }
     tokio::select! {
-        () = replica.leader_differs_from(None) => true,
-        () = tokio::time::sleep_until(deadline) => false,
+        () = replica.leader_differs_from(None) => {}
+        () = tokio::time::sleep_until(deadline) => {}
     }
 }
 
 fn answer(group: Group, replies: Vec<Reply>) {
     let mut replies = replies.into_iter();
-    for (answer, reply) in group.own.into_iter().zip(replies.by_ref()) {
+    for (Slot { answer, .. }, reply) in group.own.into_iter().zip(replies.by_ref()) {
         let _gone = answer.send(Answer::Decided(reply));
     }
     for FrameSlot { commands, reply } in group.frames {
@@ -91,8 +88,8 @@ fn answer(group: Group, replies: Vec<Reply>) {
     }
 }
 
-fn give_up(group: Group, uncertain: bool, why: NotProposed) {
-    for answer in group.own {
+fn give_up(slots: Vec<Slot>, uncertain: bool, why: NotProposed) {
+    for Slot { answer, .. } in slots {
         let outcome = if uncertain { Answer::Unknown } else { Answer::NotProposed(why) };
         let _gone = answer.send(outcome);
     }

@@ -56,16 +56,16 @@ pub(super) struct Flags {
     #[arg(long, value_name = "MS")]
     pub(super) deadline_ms: Option<u64>,
 
-    /// Time between a leader's heartbeats, in ms [default: 50] [env: FLASHNODE_HEARTBEAT_MS]
+    /// Time between a leader's heartbeats, in ms [default: 40] [env: FLASHNODE_HEARTBEAT_MS]
     #[arg(long, value_name = "MS")]
     pub(super) heartbeat_ms: Option<u64>,
 
-    /// The least silence after which a follower campaigns, in ms [default: 150]
+    /// The least silence after which a follower campaigns, in ms [default: 120]
     /// [env: FLASHNODE_ELECTION_MIN_MS]
     #[arg(long, value_name = "MS")]
     pub(super) election_min_ms: Option<u64>,
 
-    /// The most silence after which a follower campaigns, in ms [default: 300]
+    /// The most silence after which a follower campaigns, in ms [default: 240]
     /// [env: FLASHNODE_ELECTION_MAX_MS]
     #[arg(long, value_name = "MS")]
     pub(super) election_max_ms: Option<u64>,

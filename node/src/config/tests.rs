@@ -54,9 +54,9 @@ fn id_and_peers_are_enough() {
     assert_eq!(config.advertise_http, "127.0.0.1:8102");
     assert_eq!(config.data, PathBuf::from("./data/node-2"));
     assert_eq!(config.deadline, Duration::from_secs(5));
-    assert_eq!(config.heartbeat, Duration::from_millis(50));
-    assert_eq!(config.election_min, Duration::from_millis(150));
-    assert_eq!(config.election_max, Duration::from_millis(300));
+    assert_eq!(config.heartbeat, Duration::from_millis(40));
+    assert_eq!(config.election_min, Duration::from_millis(120));
+    assert_eq!(config.election_max, Duration::from_millis(240));
     assert_eq!((config.snapshot_entries, config.keep_entries), (10_000, 2_000));
     assert_eq!(config.log_format, LogFormat::Human);
     assert_eq!(config.log_level, "info");
@@ -92,7 +92,7 @@ fn flags_then_variables_then_file_then_defaults() {
     assert_eq!(config.data, PathBuf::from("/srv/one"), "an empty variable is none");
     assert_eq!(config.heartbeat, Duration::from_millis(40), "the file before the default");
     assert_eq!(config.log_format, LogFormat::Json, "the file before the default");
-    assert_eq!(config.election_min, Duration::from_millis(150), "the default");
+    assert_eq!(config.election_min, Duration::from_millis(120), "the default");
 
     let config = load_with("", &variables).unwrap();
     assert_eq!(config.id, NodeId(3));
@@ -163,13 +163,13 @@ fn command_lines_that_are_refused() {
         (with("--advertise-http shop"), "no address"),
         (with("--deadline-ms 99"), "100 to 60000"),
         (with("--deadline-ms soon"), "'soon'"),
-        (with("--deadline-ms 300"), "must be more than --election-max-ms"),
+        (with("--deadline-ms 240"), "must be more than --election-max-ms"),
         (with("--snapshot-entries 9"), "10 to 10000000"),
         (with("--keep-entries 0"), "1 to 10000000"),
         (with("--heartbeat-ms 0"), "5 to 10000"),
         (with("--heartbeat-ms 75"), "more than twice --heartbeat-ms"),
-        (with("--election-min-ms 100"), "more than twice --heartbeat-ms"),
-        (with("--election-max-ms 150"), "must be more than --election-min-ms"),
+        (with("--election-min-ms 80"), "more than twice --heartbeat-ms"),
+        (with("--election-max-ms 120"), "must be more than --election-min-ms"),
         (with("--log-format xml"), "human, json"),
         (with("--log-level loud"), "error, warn, info"),
         (with("--colour blue"), "'--colour'"),

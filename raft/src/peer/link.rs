@@ -54,6 +54,9 @@ pub(crate) enum PeerError {
     /// The frame, or the answer, is not what this build understands.
     #[error("node {to} and this node do not understand each other: {source}")]
     Codec { to: NodeId, source: codec::CodecError },
+    /// The answer is larger than any that this build sends.
+    #[error("node {to} answered with more than {FRAME_BYTES_MAX} bytes: is it a flashnode?")]
+    TooLarge { to: NodeId },
     /// `--peers` does not name this node.
     #[error("node {to} is not among the configured peers")]
     Unknown { to: NodeId },
@@ -64,7 +67,7 @@ impl PeerError {
     pub(crate) fn surely_not_taken(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Refused { .. } | Self::Unknown { .. } => true,
-            Self::Broken { .. } | Self::Codec { .. } => false,
+            Self::Broken { .. } | Self::Codec { .. } | Self::TooLarge { .. } => false,
         }
     }
 }
@@ -163,17 +166,23 @@ impl Links {
                 PeerError::Broken { to, source }
             }
         };
-        self.http
+        let mut answer = self
+            .http
             .post(format!("http://{address}{}", call.path))
             .timeout(call.timeout)
             .body(body)
             .send()
             .await
             .and_then(reqwest::Response::error_for_status)
-            .map_err(failed)?
-            .bytes()
-            .await
-            .map_err(failed)
+            .map_err(failed)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if bytes.len() + chunk.len() > FRAME_BYTES_MAX as usize {
+                return Err(PeerError::TooLarge { to });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.into())
     }
 }
 
