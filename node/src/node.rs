@@ -71,9 +71,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             .await
     });
     tokio::select! {
-        served = &mut server => bail!("the public listener stopped: {served:?}"),
+        ended = &mut server => bail!("the public listener stopped: {ended:?}"),
         why = replica.failed() => bail!("{why}"),
-        signal = ended() => tracing::info!("{} received: handing over", signal?),
+        signal = asked_to_end() => tracing::info!("{} received: handing over", signal?),
     }
     draining.store(true, Ordering::Relaxed);
     let started = Instant::now();
@@ -126,7 +126,7 @@ async fn count_leader_changes(replica: Replica, metrics: Metrics) {
 }
 
 /// Waits for the signal that ends this node, and names it.
-async fn ended() -> anyhow::Result<&'static str> {
+async fn asked_to_end() -> anyhow::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::select! {

@@ -1,5 +1,7 @@
 //! Nodes that die at once: the leader, a follower, all, two of three.
 
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
 mod scene;
 
 use client::BuyAnswer;
@@ -101,7 +103,7 @@ async fn without_a_majority_buys_fail_clearly_and_stale_reads_go_on() {
     }
     scene.cluster.wait_ready(PATIENCE).await.expect("a majority is back");
     let storm = scene.storm(200, 8);
-    let tally = storm.play.await.expect("the storm ends");
+    let tally = storm.running.await.expect("the storm ends");
     let after = scene.client.product(&sku()).await.expect("a read");
     assert_eq!((after.available, after.sold), (0, 100));
     // The hopeful buyer's outcome was unknown: it took a unit, or it did not.

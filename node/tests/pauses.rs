@@ -1,5 +1,7 @@
 //! A leader that is paused past its lease, and one that is asked to go.
 
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
 mod scene;
 
 use client::BuyAnswer;

@@ -1,5 +1,7 @@
 //! Starts that must not go on, each with a message that says what to do; and starts that must.
 
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
 mod scene;
 
 use client::cluster::ProcessCluster;

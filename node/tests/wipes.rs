@@ -1,5 +1,7 @@
 //! Directories that are lost: one of three, and two of three.
 
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
 mod scene;
 
 use client::BuyAnswer;

@@ -58,9 +58,8 @@ impl Barrier {
             if self.waiters.try_send(waiter).is_err() {
                 return Err(ReadError::NoLeader);
             }
-            let passed = match tokio::time::timeout_at(deadline, round).await {
-                Ok(Ok(passed)) => passed,
-                Ok(Err(_)) | Err(_) => return Err(ReadError::NoLeader),
+            let Ok(Ok(passed)) = tokio::time::timeout_at(deadline, round).await else {
+                return Err(ReadError::NoLeader);
             };
             let Err(error) = passed else {
                 return Ok(());

@@ -89,16 +89,16 @@ async fn explain(shared: &Shared) -> String {
     let empty = ids(&|answer: &Result<crate::peer::Hello, _>| {
         answer.as_ref().is_ok_and(|hello| hello.fresh)
     });
-    let mut why = "no leader: selling has stopped until a majority agrees".to_string();
+    let mut why = vec!["no leader: selling has stopped until a majority agrees".to_string()];
     if !silent.is_empty() {
-        why += &format!("; no answer from node {}: start it", list(&silent));
+        why.push(format!("no answer from node {}: start it", list(&silent)));
     }
     if !empty.is_empty() {
-        why += &format!(
-            "; the directory of node {} is empty: bring back its data, for an empty directory \
+        why.push(format!(
+            "the directory of node {} is empty: bring back its data, for an empty directory \
              cannot vote on what was sold",
             list(&empty)
-        );
+        ));
     }
-    why
+    why.join("; ")
 }

@@ -90,7 +90,6 @@ pub(crate) fn check_identity(shared: &Shared, hellos: &Hellos) -> Result<(), Ide
                     return Err(IdentityError::OtherCluster { peer, theirs: *theirs, ours });
                 }
             }
-            Err(_) => {}
             Ok(hello) if hello.peers != our_peers => {
                 return Err(IdentityError::OtherPeers {
                     peer,
@@ -98,7 +97,7 @@ pub(crate) fn check_identity(shared: &Shared, hellos: &Hellos) -> Result<(), Ide
                     ours: list(&our_peers),
                 });
             }
-            Ok(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())

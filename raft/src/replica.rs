@@ -227,9 +227,8 @@ impl Replica {
                 Proposed::Decided(replies)
             }
             Ok(ForwardAnswer::NotProposed) => Proposed::NotProposed,
-            Ok(ForwardAnswer::Decided(_) | ForwardAnswer::Unknown) => Proposed::Unknown,
             Err(error) if error.surely_not_taken() => Proposed::NotProposed,
-            Err(_) => Proposed::Unknown,
+            Ok(ForwardAnswer::Decided(_) | ForwardAnswer::Unknown) | Err(_) => Proposed::Unknown,
         }
     }
 

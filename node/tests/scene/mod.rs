@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
 /// Long enough for a starved machine, short enough to end a test that hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 fn timeouts() -> Timeouts {
     Timeouts { give_up: PATIENCE, settle: PATIENCE, ..Timeouts::default() }
@@ -28,28 +28,28 @@ fn timeouts() -> Timeouts {
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-pub struct Scene {
-    pub cluster: ProcessCluster,
-    pub client: Arc<Client>,
-    pub before: ProductView,
+pub(crate) struct Scene {
+    pub(crate) cluster: ProcessCluster,
+    pub(crate) client: Arc<Client>,
+    pub(crate) before: ProductView,
     _turn: MutexGuard<'static, ()>,
 }
 
-pub struct Storm {
-    pub plan: Plan,
-    pub progress: Arc<Progress>,
-    pub play: JoinHandle<Tally>,
+pub(crate) struct Storm {
+    pub(crate) plan: Plan,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) running: JoinHandle<Tally>,
 }
 
-pub fn sku() -> Sku {
+pub(crate) fn sku() -> Sku {
     Sku::new("sneaker").expect("a valid id")
 }
 
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_flashnode"))
 }
 
-pub fn options(extra_args: &[&str]) -> Options {
+pub(crate) fn options(extra_args: &[&str]) -> Options {
     Options {
         nodes: 3,
         binary: Some(binary()),
@@ -59,7 +59,10 @@ pub fn options(extra_args: &[&str]) -> Options {
 }
 
 /// Waits for a condition; fails the test, saying which, when it does not come true.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(seen) = look().await {
@@ -72,7 +75,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 
 impl Scene {
     /// Three nodes that are ready, and a product with this stock.
-    pub async fn open(stock: u64, extra_args: &[&str]) -> Self {
+    pub(crate) async fn open(stock: u64, extra_args: &[&str]) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
         let mut cluster = ProcessCluster::start(options(extra_args)).expect("nodes start");
         cluster.wait_ready(PATIENCE).await.expect("the cluster forms");
@@ -84,18 +87,18 @@ impl Scene {
     }
 
     /// Lets buyers loose on all nodes.
-    pub fn storm(&self, buyers: u64, concurrency: usize) -> Storm {
+    pub(crate) fn storm(&self, buyers: u64, concurrency: usize) -> Storm {
         let plan = Plan::new(sku(), buyers, concurrency);
         let progress = Arc::new(Progress::default());
         let (client, planned, counts) =
             (Arc::clone(&self.client), plan.clone(), Arc::clone(&progress));
-        let play = tokio::spawn(async move { storm::run(&client, &planned, &counts).await });
-        Storm { plan, progress, play }
+        let running = tokio::spawn(async move { storm::run(&client, &planned, &counts).await });
+        Storm { plan, progress, running }
     }
 
     /// The storm's end: everyone is settled, and what they were told is what the cluster holds.
-    pub async fn audit(&self, storm: Storm) -> (Tally, Audit) {
-        let tally = storm.play.await.expect("the storm runs to its end");
+    pub(crate) async fn audit(&self, storm: Storm) -> (Tally, Audit) {
+        let tally = storm.running.await.expect("the storm runs to its end");
         let audit = audit::audit(&self.client, &storm.plan, &self.before, &tally)
             .await
             .expect("the cluster can be read");
@@ -104,36 +107,36 @@ impl Scene {
     }
 
     /// All running nodes at the same index, with the same state.
-    pub async fn assert_equal_states(&self) {
+    pub(crate) async fn assert_equal_states(&self) {
         let views = self.cluster.wait_level(PATIENCE).await.expect("the nodes become level");
         for pair in views.windows(2) {
             assert_eq!(pair[0].state_hash, pair[1].state_hash, "states differ: {views:?}");
         }
     }
 
-    pub async fn leader(&self) -> NodeId {
+    pub(crate) async fn leader(&self) -> NodeId {
         self.cluster.leader().await.expect("somebody leads")
     }
 
-    pub async fn follower(&self) -> NodeId {
+    pub(crate) async fn follower(&self) -> NodeId {
         let leader = self.leader().await;
         let mut ids = self.cluster.nodes().iter().map(|node| node.id);
         ids.find(|id| *id != leader).expect("more than one node")
     }
 
     /// One attempt by one buyer at one node.
-    pub async fn buy_at(&self, node: NodeId, user: &str) -> BuyAnswer {
+    pub(crate) async fn buy_at(&self, node: NodeId, user: &str) -> BuyAnswer {
         let position = usize::try_from(node.0 - 1).expect("a small id");
         let request = client::new_request_id();
         self.client.buy_once(position, &buy(user), &request, 1).await
     }
 
-    pub fn log(&self, node: NodeId) -> String {
+    pub(crate) fn log(&self, node: NodeId) -> String {
         std::fs::read_to_string(&self.cluster.node(node).log).unwrap_or_default()
     }
 
     /// Waits until a node's log says this.
-    pub async fn says(&self, node: NodeId, words: &str) {
+    pub(crate) async fn says(&self, node: NodeId, words: &str) {
         until(&format!("node {node} to say {words:?}"), || async {
             self.log(node).contains(words).then_some(())
         })
@@ -143,7 +146,7 @@ impl Scene {
 
 impl Storm {
     /// Waits until so many units are sold.
-    pub async fn sold(&self, units: u64) {
+    pub(crate) async fn sold(&self, units: u64) {
         until(&format!("{units} units to be sold"), || async {
             (self.progress.accepted_units() >= units).then_some(())
         })
@@ -151,7 +154,7 @@ impl Storm {
     }
 }
 
-pub fn buy(user: &str) -> PostBuy {
+pub(crate) fn buy(user: &str) -> PostBuy {
     let user_id = UserId::new(user).expect("a valid user id");
     PostBuy { product_id: sku(), user_id, quantity: Quantity::ONE }
 }

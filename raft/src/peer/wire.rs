@@ -62,7 +62,7 @@ pub(crate) struct Hello {
 }
 
 /// A node with an empty directory asks the leader to be let in again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct JoinRequest {
     pub(crate) id: NodeId,
     pub(crate) incarnation: Incarnation,

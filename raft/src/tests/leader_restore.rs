@@ -206,7 +206,7 @@ async fn judge(replicas: &[Replica], acknowledged: &BTreeSet<(u64, String)>) -> 
     let agree = || {
         let states: BTreeSet<(u64, u128)> = replicas
             .iter()
-            .map(|replica| replica.status())
+            .map(Replica::status)
             .map(|status| (status.applied, status.state_hash))
             .collect();
         states.len() == 1
