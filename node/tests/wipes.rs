@@ -101,6 +101,31 @@ async fn with_two_of_three_wiped_nobody_invents_a_state() {
     .await;
 }
 
+/// The survivor still believes that it leads: it must not promise the others their votes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_followers_are_both_wiped_is_no_majority() {
+    let mut scene = Scene::open(1_000, &["--deadline-ms", "1000"]).await;
+    let leader = scene.leader().await;
+    let others: Vec<NodeId> =
+        scene.cluster.nodes().iter().map(|node| node.id).filter(|id| *id != leader).collect();
+    for id in &others {
+        scene.cluster.kill(*id).expect("it runs");
+        scene.cluster.wipe(*id).expect("its directory goes");
+    }
+    for id in &others {
+        scene.cluster.start_node(*id).expect("it starts with nothing");
+    }
+    for id in &others {
+        scene.says(*id, "only 1 of 3 nodes still have their data").await;
+    }
+    scene.says(leader, "bring back its data").await;
+    let answer = scene.buy_at(leader, "hopeful").await;
+    assert!(
+        matches!(answer, BuyAnswer::NotProposed { .. } | BuyAnswer::Unknown { .. }),
+        "{answer:?}"
+    );
+}
+
 fn other_than(scene: &Scene, one: NodeId, two: NodeId) -> NodeId {
     let mut ids = scene.cluster.nodes().iter().map(|node| node.id);
     ids.find(|id| *id != one && *id != two).expect("three nodes")

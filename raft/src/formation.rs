@@ -123,9 +123,11 @@ pub(crate) async fn run(shared: Arc<Shared>) -> Result<(), IdentityError> {
         if hellos.values().flatten().any(|hello| hello.cluster.is_some() && !hello.fresh) {
             rejoining_rounds += 1;
             ask_to_join(&shared, &hellos, rejoining_rounds).await;
-        } else {
+        } else if shared.is_fresh() {
             form_or_wait(&shared, &hellos).await;
         }
+        // Else this node is in a membership that has yet to be committed; to found a cluster a
+        // second time would be to found another.
         tokio::time::sleep(ROUND_INTERVAL).await;
     }
     shared.set_standing(Standing::Member);

@@ -74,6 +74,7 @@ fn next_step(
     for (&id, &incarnation) in joins {
         match membership.get_node(&id) {
             None => return Some(Step::AddLearner(id, incarnation)),
+            // Its request is carried out; what is left is read off the membership.
             Some(node) if node.incarnation == incarnation => {}
             Some(_) if voters.contains(&id) => return Some(Step::RemoveVoter(id, incarnation)),
             Some(_) => return Some(Step::RemoveLearner(id, incarnation)),

@@ -6,7 +6,7 @@ use crate::peer::{ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
 use crate::snapshot::SnapshotStore;
 use crate::status::Standing;
 use crate::store::LogStore;
-use crate::types::{Incarnation, TypeConfig};
+use crate::types::{Incarnation, StoredMembership, TypeConfig};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Raft, RaftMetrics, ServerState};
@@ -169,17 +169,20 @@ impl Shared {
         if !self.is_leader() {
             return JoinAnswer::NotLeader(self.leader());
         }
-        let votes = self
-            .look(|metrics| {
-                let membership = metrics.committed_membership_config.membership();
-                let known = membership.get_node(&request.id);
-                known.is_some_and(|node| node.incarnation == request.incarnation)
-                    && membership.voter_ids().any(|id| id == request.id)
-            })
-            .unwrap_or(false);
-        if votes {
-            lock(&self.joins).remove(&request.id);
+        let named = |membership: &StoredMembership| {
+            let node = membership.membership().get_node(&request.id);
+            node.is_some_and(|node| node.incarnation == request.incarnation)
+        };
+        let votes = self.look(|metrics| {
+            let committed = &metrics.committed_membership_config;
+            named(committed) && committed.voter_ids().any(|id| id == request.id)
+        });
+        if votes == Some(true) {
             return JoinAnswer::Voter;
+        }
+        // A learner is promoted, and a founding member confirmed, without being asked for.
+        if self.look(|metrics| named(&metrics.membership_config)) == Some(true) {
+            return JoinAnswer::Noted;
         }
         let noted = lock(&self.joins).insert(request.id, request.incarnation);
         if noted != Some(request.incarnation) {

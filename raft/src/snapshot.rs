@@ -258,3 +258,48 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 }
 
 pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Arc<Manifest>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LogId;
+    use openraft::impls::leader_id_adv::LeaderId;
+    use stock::{
+        Attempt, Batch, Command, CreateProduct, Envelope, NodeId, RequestId, Requester, Sku,
+    };
+
+    fn log_id(index: u64) -> LogId {
+        LogId { leader_id: LeaderId { term: 1, node_id: NodeId(1) }, index }
+    }
+
+    fn create(sku: &str) -> Batch {
+        let sku = Sku::new(sku).unwrap();
+        let request_id = RequestId::new(sku.as_str()).unwrap();
+        let product = CreateProduct { sku, name: String::new(), stock: 1, per_user_limit: None };
+        let command = Command::CreateProduct(product);
+        let (requester, attempt) = (Requester::Operator, Attempt::First);
+        Batch { stamp_ms: 1, commands: vec![Envelope { requester, request_id, attempt, command }] }
+    }
+
+    /// openraft may build a snapshot while it installs a newer one and purges the log up to that:
+    /// the older must not take the newer one's place, on disk or in memory.
+    #[test]
+    fn a_snapshot_that_was_overtaken_takes_no_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = Arc::new(SegmentStore::open(dir.path()).unwrap());
+        let applied = Applied::new(Arc::clone(&segments));
+        let store = SnapshotStore::open(dir.path(), Arc::clone(&segments), &applied).unwrap();
+        applied.apply_batch(log_id(0), &create("first"));
+        let older = applied.copy();
+        applied.apply_batch(log_id(1), &create("second"));
+        let newer = store.save(applied.copy()).unwrap();
+        let answered = store.save(older).unwrap();
+        assert_eq!(answered.meta, newer.meta, "the builder hands out what is in place");
+        assert_eq!(store.current().unwrap().meta, newer.meta);
+
+        let reopened = Applied::new(Arc::clone(&segments));
+        SnapshotStore::open(dir.path(), segments, &reopened).unwrap();
+        assert_eq!(reopened.position().0, Some(log_id(1)));
+        assert_eq!(reopened.mark().state_hash, applied.mark().state_hash);
+    }
+}

@@ -124,6 +124,11 @@ type Answer = Result<Vec<u8>, (StatusCode, String)>;
 async fn append(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, _, request: AppendEntriesRequest<TypeConfig>| async move {
         shared.heard_from_leader();
+        // What does not fit must not reach the log: a store whose write failed is given up. The
+        // node goes on reading, and takes entries again once there is room.
+        if !request.entries.is_empty() && !shared.has_room() {
+            return Err(PeerRefusal::Unable("its disk is nearly full".into()));
+        }
         raft(&shared)?.append_entries(request).await.map_err(unable)
     })
     .await

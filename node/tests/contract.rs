@@ -1,0 +1,206 @@
+//! The HTTP contract through real HTTP against a real three-node cluster: each row that exists.
+
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
+mod scene;
+
+use client::cluster::ProcessCluster;
+use reqwest::{Method, StatusCode};
+use scene::Scene;
+use serde_json::{Value, json};
+
+/// One exchange, in the words of the contract.
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
+}
+
+struct Caller {
+    http: reqwest::Client,
+    nodes: Vec<String>,
+}
+
+impl Caller {
+    fn new(cluster: &ProcessCluster) -> Self {
+        Self { http: reqwest::Client::new(), nodes: cluster.addresses() }
+    }
+
+    async fn call(&self, node: usize, method: Method, path: &str, ask: Ask<'_>) -> Answer {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.nodes[node]));
+        for (name, value) in ask.headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = ask.body {
+            request = request.body(body.to_owned());
+        }
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await.expect("a body");
+        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
+    }
+
+    async fn buy(&self, node: usize, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        let body = body.to_string();
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.call(node, Method::POST, "/v1/buys", Ask { body: Some(&body), headers: &all }).await
+    }
+
+    async fn get(&self, node: usize, path: &str) -> Answer {
+        self.call(node, Method::GET, path, Ask::default()).await
+    }
+}
+
+#[derive(Default)]
+struct Ask<'a> {
+    body: Option<&'a str>,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+
+    fn kind(&self) -> &str {
+        self.body["type"].as_str().unwrap_or("")
+    }
+}
+
+fn wants(user: &str, quantity: u64) -> Value {
+    json!({"product_id": "sneaker", "user_id": user, "quantity": quantity})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buy_and_its_replays_at_every_node() {
+    let scene = Scene::open(10, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let key = [("idempotency-key", "\"k-1\"")];
+    let first = caller.buy(0, &wants("ann", 2), &key).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let order = first.body["order_id"].as_u64().expect("an order id");
+    assert_eq!(first.header("location"), format!("/v1/orders/{order}"));
+    assert_eq!(first.header("flashnode-node"), "1");
+    assert_eq!(first.header("flashnode-seq"), order.to_string());
+    assert_eq!(
+        (first.body["remaining"].as_u64(), first.header("idempotent-replayed")),
+        (Some(8), "")
+    );
+    for node in 0..3 {
+        let again = caller.buy(node, &wants("ann", 2), &[("idempotency-key", "k-1")]).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, "true"));
+        assert_eq!(again.body["order_id"].as_u64(), Some(order), "quoted and bare are one key");
+        let other = caller.buy(node, &wants("ann", 3), &key).await;
+        assert_eq!((other.status, other.kind()), (422, "/problems/key-reused"));
+        let view = caller.get(node, &format!("/v1/orders/{order}")).await;
+        assert_eq!((view.status, &view.body["request_id"]), (200, &json!("k-1")));
+        let found = caller.get(node, "/v1/orders?user_id=ann&request_id=k-1").await;
+        assert_eq!(found.body["orders"].as_array().map(Vec::len), Some(1));
+        let none = caller.get(node, "/v1/orders?user_id=bob&request_id=k-1").await;
+        assert_eq!(none.body["orders"].as_array().map(Vec::len), Some(0), "keys belong to users");
+        let product = caller.get(node, "/v1/products/sneaker").await;
+        assert_eq!(product.body["available"].as_u64(), Some(8), "linearizable at node {node}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_and_their_words() {
+    let scene = Scene::open(3, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let json_type = [("content-type", "application/json")];
+    let put = |path: &'static str, body: &'static str| {
+        let ask = Ask { body: Some(body), headers: &json_type };
+        caller.call(1, Method::PUT, path, ask)
+    };
+    assert_eq!(put("/v1/products/sneaker", r#"{"name":"Sneaker","stock":3}"#).await.status, 200);
+    let differs = put("/v1/products/sneaker", r#"{"name":"Sneaker","stock":4}"#).await;
+    assert_eq!((differs.status, differs.kind()), (409, "/problems/product-differs"));
+    let limited = put("/v1/products/tee", r#"{"name":"T","stock":9,"per_user_limit":1}"#).await;
+    assert_eq!(limited.status, 201);
+    let tee = |user: &str| json!({"product_id": "tee", "user_id": user});
+    assert_eq!(caller.buy(2, &tee("ann"), &[]).await.status, 201);
+    let limit = caller.buy(2, &tee("ann"), &[]).await;
+    assert_eq!((limit.status, limit.kind()), (409, "/problems/limit-reached"));
+
+    let unknown = caller.buy(0, &json!({"product_id": "none", "user_id": "ann"}), &[]).await;
+    assert_eq!((unknown.status, unknown.kind()), (404, "/problems/unknown-product"));
+    let many = caller.buy(1, &wants("ann", 4), &[]).await;
+    assert_eq!((many.status, many.kind()), (409, "/problems/insufficient"));
+    assert_eq!(many.body["remaining"].as_u64(), Some(3));
+    assert_eq!(caller.buy(1, &wants("ann", 3), &[]).await.status, 201);
+    for node in 0..3 {
+        let gone = caller.buy(node, &wants("bob", 1), &[]).await;
+        assert_eq!((gone.status, gone.kind()), (410, "/problems/sold-out"), "node {node}");
+        assert_eq!(gone.header("cache-control"), "no-store");
+        assert_eq!(gone.header("content-type"), "application/problem+json");
+        let page = caller.get(node, gone.kind()).await;
+        assert_eq!(page.status, 200, "a problem's type is a page of the node");
+    }
+    // A refusal on a first attempt is forgotten: after a restock the same key wins.
+    let key = [("idempotency-key", "again")];
+    assert_eq!(caller.buy(0, &wants("cy", 1), &key).await.status, 410);
+    let later = [("idempotency-key", "later"), ("flashnode-attempt", "2")];
+    assert_eq!(caller.buy(0, &wants("cy", 1), &later).await.status, 410);
+    let ask = Ask { body: Some(r#"{"quantity":5}"#), headers: &json_type };
+    let restock = caller.call(2, Method::POST, "/v1/products/sneaker/restock", ask).await;
+    assert_eq!(restock.status, 200);
+    assert_eq!(caller.buy(1, &wants("cy", 1), &key).await.status, 201);
+    // A later attempt's refusal is final.
+    assert_eq!(caller.buy(1, &wants("cy", 1), &later).await.status, 410);
+    let ask = Ask { body: Some(r#"{"quantity":-5}"#), headers: &json_type };
+    let back = caller.call(2, Method::POST, "/v1/products/sneaker/restock", ask).await;
+    assert_eq!(back.status, 409, "only what is available can be taken back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_requests_change_nothing() {
+    let scene = Scene::open(5, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let before = caller.get(0, "/v1/products/sneaker").await.body;
+    let long = "x".repeat(129);
+    for (body, status) in [
+        ("", 400),
+        ("{", 400),
+        ("[]", 400),
+        (r#"{"product_id":"sneaker"}"#, 400),
+        (r#"{"product_id":"sneaker","user_id":null}"#, 400),
+        (r#"{"product_id":"sneaker","user_id":7}"#, 400),
+        (r#"{"product_id":"sneaker","user_id":"a","extra":1}"#, 400),
+        (r#"{"product_id":"sneaker","user_id":"a","quantity":0}"#, 422),
+        (r#"{"product_id":"sneaker","user_id":"a","quantity":-1}"#, 422),
+        (r#"{"product_id":"sneaker","user_id":"a","quantity":1e30}"#, 422),
+        (r#"{"product_id":"sneaker","user_id":"a","quantity":1000001}"#, 422),
+        (r#"{"product_id":"sneaker","user_id":""}"#, 422),
+        (r#"{"product_id":"snea/ker","user_id":"a"}"#, 422),
+        (&format!(r#"{{"product_id":"sneaker","user_id":"{long}"}}"#), 422),
+        (&format!(r#"{{"product_id":"sneaker","user_id":"{}"}}"#, "y".repeat(70_000)), 413),
+    ] {
+        let ask = Ask { body: Some(body), headers: &[("content-type", "application/json")] };
+        let answer = caller.call(1, Method::POST, "/v1/buys", ask).await;
+        let shown: String = body.chars().take(80).collect();
+        assert_eq!(answer.status, status, "{shown}: {}", answer.body);
+        assert!(answer.body["detail"].is_string(), "{shown}: {}", answer.body);
+    }
+    let good = wants("a", 1);
+    for (headers, status) in [
+        ([("idempotency-key", "")], 400),
+        ([("idempotency-key", long.as_str())], 400),
+        ([("flashnode-attempt", "none")], 400),
+    ] {
+        let answer = caller.buy(2, &good, &headers).await;
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
+    }
+    let text = good.to_string();
+    let ask = Ask { body: Some(&text), headers: &[("content-type", "text/plain")] };
+    assert_eq!(caller.call(0, Method::POST, "/v1/buys", ask).await.status, 415);
+    let wrong_method = caller.call(0, Method::DELETE, "/v1/buys", Ask::default()).await;
+    assert_eq!(wrong_method.status, StatusCode::METHOD_NOT_ALLOWED.as_u16());
+    assert_eq!(caller.get(0, "/v1/nothing").await.status, 404);
+    assert_eq!(caller.get(0, "/v1/orders/999").await.status, 404);
+    assert_eq!(caller.get(0, "/v1/products/none").await.status, 404);
+    assert_eq!(caller.get(0, "/v1/products/sneaker").await.body, before, "nothing changed");
+    for path in ["/livez", "/readyz", "/readyz?verbose", "/metrics", "/v1/cluster"] {
+        assert_eq!(caller.get(2, path).await.status, 200, "{path}");
+    }
+}
