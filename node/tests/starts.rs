@@ -30,6 +30,7 @@ fn peers_of(cluster: &ProcessCluster) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_start_says_whom_it_waits_for() {
+    let _turn = scene::ONE_AT_A_TIME.lock().await;
     let mut cluster = ProcessCluster::prepare(options(&[])).expect("ports and directories");
     for id in [1, 2] {
         cluster.start_node(NodeId(id)).expect("it starts");

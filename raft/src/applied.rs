@@ -73,7 +73,7 @@ impl Applied {
         }
     }
 
-    // A poisoned lock means that apply panicked on a broken invariant. The release build aborts
+    // A poisoned lock means that apply panicked on a broken invariant. A node aborts
     // there; in a test build the next reader sees the state as apply left it.
     fn lock(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)

@@ -26,7 +26,8 @@ fn timeouts() -> Timeouts {
     Timeouts { give_up: PATIENCE, settle: PATIENCE, ..Timeouts::default() }
 }
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// Also because a process that is just being forked holds the ports of all scenes for a moment.
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 pub(crate) struct Scene {
     pub(crate) cluster: ProcessCluster,

@@ -1,10 +1,8 @@
 //! A guard around sled's recovery, which panics on some damaged files instead of failing.
 //!
-//! Where panics unwind (tests, debug builds) the panic is caught and becomes
-//! [`StoreError::Corrupt`]. Release builds abort on a panic, because an invariant that fails must
-//! stop the process; there nothing can be caught. So a panic hook, which runs before either,
-//! says which directory is damaged and what to do. The process then ends with SIGABRT instead of
-//! an exit code, but never without the explanation.
+//! The panic is caught and becomes [`StoreError::Corrupt`]. `flashnode` aborts on a panic only
+//! once its store is open. Where a build aborts at once (`panic = "abort"`) nothing can be caught,
+//! so a panic hook, which runs before either, says which directory is damaged and what to do.
 
 use super::error::StoreError;
 use std::cell::RefCell;

@@ -108,7 +108,7 @@ impl LogStore {
         let writer = Writer::new(disk, found, Arc::clone(&shared), receiver);
         let watched = Arc::clone(&shared);
         std::thread::Builder::new().name("log-io".to_owned()).spawn(move || {
-            // Only where panics unwind; a release build has aborted by now. What the writer leaves
+            // Only in tests; a node has aborted by now. What the writer leaves
             // behind is dropped, and the queue with it.
             if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                 watched.fail(&io::Error::other("the IO thread panicked"));
