@@ -222,9 +222,10 @@ async fn ask_to_join(shared: &Shared, hellos: &Hellos, rounds: u32) {
     let why = if minority {
         format!(
             "only {with_data} of {nodes} nodes still have their data, which is no majority, so \
-             nobody can say what was sold. Bring back the lost directories (from a backup, or the \
-             disk that was not mounted) and start those nodes again. Only to give up every sale: \
-             stop all nodes, remove all their directories, and start anew"
+             nobody can say what was sold. Bring back the lost directories exactly as they were \
+             when their nodes stopped (a disk that was not mounted, say) and start those nodes \
+             again; an older copy or a backup would silently lose orders. Only to give up every \
+             sale: stop all nodes, remove all their directories, and start anew"
         )
     } else if noted {
         "the cluster lives and this directory is empty: the leader replaces this node's vote"
