@@ -3,8 +3,9 @@
 //!
 //! Field names are the contract; every type here is `snake_case` JSON.
 
-use crate::{NodeId, Quantity, RequestId, Seq, Sku, UserId};
-use serde::{Deserialize, Serialize};
+pub use crate::timestamp::Timestamp;
+use crate::{Currency, Edit, HoldTtl, NodeId, Product, Quantity, RequestId, Seq, Sku, UserId};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Header with the id of the node that answered.
 pub const HEADER_NODE: &str = "flashnode-node";
@@ -20,16 +21,85 @@ pub const HEADER_IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const HEADER_REPLAYED: &str = "idempotent-replayed";
 
 /// Body of `PUT /v1/products/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutProduct {
     /// Its name, for people.
     pub name: String,
     /// Units on sale at first.
     pub stock: u64,
-    /// The most units that one user may buy.
+    /// What one unit costs, in minor units of `currency`, such as cents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<u64>,
+    /// The currency of `price`; both or neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// The most units that one user may have, bought and held together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_user_limit: Option<Quantity>,
+    /// When the sale opens; at once when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// When it is over: nothing is sold at this instant any more. Never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+    /// How long a hold lasts that does not say, in milliseconds; ten minutes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_ttl_ms: Option<HoldTtl>,
+}
+
+/// Body of `PATCH /v1/products/{id}`, a JSON merge patch (RFC 7396): a field that is absent stays,
+/// `null` takes it away. The rules for a running sale are those of [`crate::ProductUpdate`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PatchProduct {
+    /// Another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Another price, in minor units; its currency comes with it, and `null` goes with it.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    pub price: Edit<u64>,
+    /// The currency of that price.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    pub currency: Edit<Currency>,
+    /// Another limit for each user.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    pub per_user_limit: Edit<Quantity>,
+    /// Another opening.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    pub starts_at: Edit<Timestamp>,
+    /// Another end.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    pub ends_at: Edit<Timestamp>,
+    /// Another time for holds to come, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_ttl_ms: Option<HoldTtl>,
+}
+
+fn is_kept<T>(edit: &Edit<T>) -> bool {
+    matches!(edit, Edit::Keep)
+}
+
+/// An edit as a field of a merge patch: a value, or `null`; [`Edit::Keep`] is left out.
+mod edit {
+    use super::{Deserialize, Deserializer, Edit, Serialize};
+    use serde::Serializer;
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        edit: &Edit<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match edit {
+            Edit::Keep | Edit::Clear => serializer.serialize_none(),
+            Edit::Set(value) => serializer.serialize_some(value),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Edit<T>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Edit::Clear, Edit::Set))
+    }
 }
 
 /// A product, as every product route answers it.
@@ -47,11 +117,50 @@ pub struct ProductView {
     pub held: u64,
     /// Units sold.
     pub sold: u64,
-    /// The most units that one user may buy.
+    /// What one unit costs, in minor units of `currency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<u64>,
+    /// The currency of `price`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+    /// The most units that one user may have, bought and held together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_user_limit: Option<Quantity>,
+    /// When the sale opens; absent when it is open from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// When it is over; absent when never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+    /// How long a hold lasts that does not say, in milliseconds.
+    #[serde(default)]
+    pub hold_ttl_ms: HoldTtl,
     /// The state that these numbers are of.
     pub seq: Seq,
+}
+
+impl ProductView {
+    /// A product, as it stands in the state after `seq`.
+    pub fn new(product: Product, seq: Seq) -> Self {
+        let Product { terms, stocked, available, held, sold, seq: _ } = product;
+        // Later than the year 9999 is no instant that a front lets in.
+        let instant = |at_ms: u64| Timestamp::from_ms(at_ms).ok();
+        Self {
+            id: terms.sku,
+            name: terms.name,
+            stocked,
+            available,
+            held,
+            sold,
+            price: terms.price.map(|price| price.minor_units),
+            currency: terms.price.map(|price| price.currency),
+            per_user_limit: terms.per_user_limit,
+            starts_at: terms.starts_at_ms.and_then(instant),
+            ends_at: terms.ends_at_ms.and_then(instant),
+            hold_ttl_ms: terms.hold_ttl,
+            seq,
+        }
+    }
 }
 
 /// Answer of `GET /v1/products`.
@@ -167,12 +276,16 @@ pub struct NodeView {
     pub http: Option<String>,
     /// Whether it answered now.
     pub reachable: bool,
-    /// `leader`, `follower`, `learner`, `candidate`, `forming`, `rejoining`, or `unreachable`.
+    /// `leader`, `follower`, `learner`, `candidate`, `forming`, `rejoining`, `fenced`, or `unreachable`.
     pub role: String,
     /// Its Raft term.
     pub term: u64,
     /// Index of its last log entry.
     pub last_log: u64,
+    /// Index up to which its log is purged, behind a snapshot; absent while nothing is, and of any
+    /// node but the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<u64>,
     /// Index up to which it knows entries to be committed.
     pub committed: u64,
     /// Index up to which it has applied.
@@ -183,6 +296,10 @@ pub struct NodeView {
     pub seq: Seq,
     /// Hash of the machine's whole state after `applied`, in hex.
     pub state_hash: String,
+    /// By how many milliseconds its wall clock is ahead of the median of the nodes' clocks
+    /// (negative: behind); absent while the answering node knows too few of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_off_ms: Option<i64>,
 }
 
 /// An RFC 9457 problem: the body of every error.

@@ -3,7 +3,7 @@
 //! These types are the log format. Variants and fields are appended, never reordered; the
 //! golden-bytes test in `tests/golden.rs` guards logs that were written by older builds.
 
-use crate::{Quantity, RequestId, Sku, UserId};
+use crate::{HoldTtl, Items, ProductUpdate, Quantity, RequestId, Seq, Sku, Terms, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One log entry: the commands of one batch, and the leader's clock when it was proposed.
@@ -57,7 +57,7 @@ pub enum Attempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Put a product on sale.
-    CreateProduct(CreateProduct),
+    CreateProduct(Box<Terms>),
     /// Add units, or (negative) take back units that are still available.
     Restock {
         /// The product.
@@ -72,24 +72,49 @@ pub enum Command {
         /// Units; all of them or none.
         quantity: Quantity,
     },
+    /// Change the terms of a product.
+    UpdateProduct(Box<ProductUpdate>),
+    /// Set units aside for the requester, who must be a user.
+    Hold {
+        /// What; all of it or nothing.
+        items: Items,
+        /// For how long; by default the shortest of its products' times.
+        ttl: Option<HoldTtl>,
+    },
+    /// Make an open hold an order of the requester, for whom it must be.
+    Confirm {
+        /// The hold.
+        hold: Seq,
+    },
+    /// Give up an open hold: its user, or an operator.
+    Release {
+        /// The hold.
+        hold: Seq,
+    },
+    /// Buy units of several products for the requester, who must be a user.
+    BuyBasket {
+        /// What; all of it or nothing.
+        items: Items,
+    },
+    /// Take back an order: its user, or an operator.
+    Cancel(Box<Cancel>),
 }
 
-/// A product as it is put on sale.
+/// An order to take back, by its id and by what its event says.
+///
+/// The machine keeps of an order only that there is one for a request id, so whoever proposes this
+/// reads the event ([`crate::Change::order`]) and names the rest. What does not fit the order is
+/// refused as unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreateProduct {
-    /// Its id.
-    pub sku: Sku,
-    /// Its name, for people; at most [`CreateProduct::NAME_BYTES_MAX`].
-    pub name: String,
-    /// Units on sale at first; at most [`CreateProduct::STOCK_MAX`].
-    pub stock: u64,
-    /// The most units that one user may buy of it over all orders.
-    pub per_user_limit: Option<Quantity>,
-}
-
-impl CreateProduct {
-    /// The longest product name, in bytes of UTF-8.
-    pub const NAME_BYTES_MAX: usize = 256;
-    /// The most units a product may ever have been stocked with. Exact in a JSON number.
-    pub const STOCK_MAX: u64 = 1_000_000_000_000;
+pub struct Cancel {
+    /// The order's id.
+    pub order: Seq,
+    /// Whose it is.
+    pub user: UserId,
+    /// The request that became it.
+    pub request_id: RequestId,
+    /// What it is for.
+    pub items: Items,
+    /// The hold that it was made from, if it was.
+    pub hold: Option<Seq>,
 }

@@ -4,7 +4,7 @@
 //! segment files, and a restart folds them back into the request table. Their encoding is a disk
 //! format: variants and fields are appended, never reordered.
 
-use crate::{CreateProduct, Quantity, RequestId, Seq, Sku, UserId};
+use crate::{Item, Line, Quantity, RequestId, Seq, Sku, Terms, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One accepted change.
@@ -22,7 +22,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A product was put on sale.
-    ProductCreated(CreateProduct),
+    ProductCreated(Box<Terms>),
     /// Units were added or taken back.
     Restocked {
         /// The product.
@@ -34,6 +34,115 @@ pub enum Change {
     },
     /// A buy was accepted.
     Ordered(Order),
+    /// A product's terms changed, to these.
+    ProductUpdated(Box<Terms>),
+    /// Units were set aside; the hold's id is the event's `seq`.
+    Held {
+        /// For whom.
+        user: UserId,
+        /// The request that won them.
+        request_id: RequestId,
+        /// When the hold expires, in milliseconds of log time.
+        expires_at_ms: u64,
+        /// What.
+        lines: Vec<Line>,
+    },
+    /// A hold became an order.
+    Confirmed {
+        /// The hold.
+        hold: Seq,
+        /// Whose it was.
+        user: UserId,
+        /// The request that confirmed it; one order a request id.
+        request_id: RequestId,
+        /// What was sold.
+        lines: Vec<Line>,
+    },
+    /// A hold was given up.
+    Released {
+        /// The hold.
+        hold: Seq,
+        /// Whose it was.
+        user: UserId,
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+    /// A hold's deadline passed.
+    Expired {
+        /// The hold.
+        hold: Seq,
+        /// Whose it was.
+        user: UserId,
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+    /// A buy of several products was accepted.
+    BasketOrdered {
+        /// Who bought.
+        user: UserId,
+        /// The request that won; one order a request id.
+        request_id: RequestId,
+        /// What was sold.
+        lines: Vec<Line>,
+    },
+    /// An order was taken back. It stays an order.
+    Cancelled {
+        /// The order.
+        order: Seq,
+        /// Whose it is.
+        user: UserId,
+        /// The hold that it was made from, if it was.
+        hold: Option<Seq>,
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+}
+
+/// An order, whatever kind of change made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderContent<'a> {
+    /// Who bought.
+    pub user: &'a UserId,
+    /// The request that won; one order a request id.
+    pub request_id: &'a RequestId,
+    /// The hold that it was made from, if it was.
+    pub hold: Option<Seq>,
+    /// What was sold, by product id, with what that left.
+    pub lines: Vec<Line>,
+}
+
+impl OrderContent<'_> {
+    /// What was sold, by product id.
+    pub fn items(&self) -> Vec<Item> {
+        let item = |line: &Line| Item { sku: line.sku.clone(), quantity: line.quantity };
+        self.lines.iter().map(item).collect()
+    }
+}
+
+impl Change {
+    /// The order that this change made, if it made one.
+    pub fn order(&self) -> Option<OrderContent<'_>> {
+        match self {
+            Self::Ordered(Order { sku, user, request_id, quantity, remaining }) => {
+                let (sku, quantity, available) = (sku.clone(), *quantity, *remaining);
+                let lines = vec![Line { sku, quantity, available }];
+                Some(OrderContent { user, request_id, hold: None, lines })
+            }
+            Self::BasketOrdered { user, request_id, lines } => {
+                Some(OrderContent { user, request_id, hold: None, lines: lines.clone() })
+            }
+            Self::Confirmed { hold, user, request_id, lines } => {
+                Some(OrderContent { user, request_id, hold: Some(*hold), lines: lines.clone() })
+            }
+            Self::ProductCreated(_)
+            | Self::ProductUpdated(_)
+            | Self::Restocked { .. }
+            | Self::Held { .. }
+            | Self::Released { .. }
+            | Self::Expired { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
 }
 
 /// An accepted buy.

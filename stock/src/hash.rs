@@ -9,7 +9,9 @@
 //! that one change costs one subtraction and one addition however large the state is. It finds
 //! divergence by accident; it is no defence against somebody who chooses the state.
 
-use crate::{Command, Product, RequestId, Requester, Seq, Sku, UserId, codec};
+use crate::{
+    Command, Hold, Items, Product, RequestId, Requester, Seq, Settlement, Sku, UserId, codec,
+};
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -25,6 +27,12 @@ enum Domain {
     StoredElement = 6,
     QuotaElement = 7,
     State = 8,
+    LaterQuota = 9,
+    LimitedLaterElement = 10,
+    HoldElement = 11,
+    SettledElement = 12,
+    CancelledElement = 13,
+    SoldOutEarlierElement = 14,
 }
 
 /// Fixed-width fields of one element or id, in a buffer on the stack.
@@ -90,9 +98,15 @@ pub(crate) fn user_request_fingerprint(user: &UserId, request_id: &RequestId) ->
     preimage.fingerprint()
 }
 
-/// A user's account with one product, in 128 bits.
-pub(crate) fn quota_fingerprint(sku: &Sku, user: &UserId) -> u128 {
-    let mut preimage = Preimage::new(Domain::Quota);
+/// A user's account with one product under the limit that was set at `since`, in 128 bits.
+pub(crate) fn quota_fingerprint(sku: &Sku, since: Seq, user: &UserId) -> u128 {
+    let mut preimage = if since == Seq(0) {
+        Preimage::new(Domain::Quota)
+    } else {
+        let mut preimage = Preimage::new(Domain::LaterQuota);
+        preimage.push(&since.0.to_le_bytes());
+        preimage
+    };
     preimage.push_text(sku.as_str());
     preimage.push_text(user.as_str());
     preimage.fingerprint()
@@ -102,6 +116,12 @@ pub(crate) fn quota_fingerprint(sku: &Sku, user: &UserId) -> u128 {
 /// mistake, not an attack, for only the owner of a request id can reuse it.
 pub(crate) fn body_digest(command: &Command) -> u32 {
     (xxh3_64(&encoded(command)) >> 32) as u32
+}
+
+/// What tells whether a command that names an order's items names the right ones, where the body
+/// of the order's request does not say them. 32 bits, as for [`body_digest`].
+pub(crate) fn items_digest(items: &Items) -> u32 {
+    (xxh3_64(&encoded(items)) >> 32) as u32
 }
 
 /// The wrapping sum of the hashes of everything in the state.
@@ -134,6 +154,37 @@ pub(crate) struct Element(u128);
 impl Element {
     pub(crate) fn product(product: &Product) -> Self {
         Self(xxh3_128(&encoded(&(Domain::ProductElement as u8, product))))
+    }
+
+    pub(crate) fn product_limited_later(product: &Product, since: Seq) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::LimitedLaterElement as u8, product, since))))
+    }
+
+    pub(crate) fn product_sold_out_earlier(product: &Product, limit: Seq, sold_out: Seq) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::SoldOutEarlierElement as u8, product, limit, sold_out))))
+    }
+
+    pub(crate) fn hold(id: Seq, hold: &Hold) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::HoldElement as u8, id, hold))))
+    }
+
+    pub(crate) fn settled(hold: Seq, settlement: Settlement) -> Self {
+        let (how, seq) = match settlement {
+            Settlement::Confirmed { order } => (0, order),
+            Settlement::Released { seq } => (1, seq),
+            Settlement::Expired { seq } => (2, seq),
+        };
+        let mut preimage = Preimage::new(Domain::SettledElement);
+        preimage.push(&hold.0.to_le_bytes());
+        preimage.push(&[how]);
+        preimage.push(&seq.0.to_le_bytes());
+        Self(xxh3_128(preimage.bytes()))
+    }
+
+    pub(crate) fn cancelled(order: Seq) -> Self {
+        let mut preimage = Preimage::new(Domain::CancelledElement);
+        preimage.push(&order.0.to_le_bytes());
+        Self(xxh3_128(preimage.bytes()))
     }
 
     pub(crate) fn order(request: u128, order: Seq, body: u32) -> Self {

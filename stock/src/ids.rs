@@ -9,9 +9,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {problem}; {rule}")]
 pub struct InvalidId {
-    kind: &'static str,
-    problem: &'static str,
-    rule: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) problem: &'static str,
+    pub(crate) rule: &'static str,
 }
 
 macro_rules! text_id {

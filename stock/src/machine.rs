@@ -11,18 +11,28 @@
 //! batches. No orders: the caller keeps the events, the machine only their request ids.
 
 mod decide;
+#[cfg(feature = "mutants")]
+mod flipped_bit;
+mod perform;
 mod restore;
+mod slot;
+mod windows;
 
 pub use restore::{HotState, Restore, RestoreError};
 
 use crate::hash::{Element, StateSum};
+use crate::holds::HoldTable;
+use crate::items::items_of;
 use crate::quota::{Quota, QuotaTable};
 use crate::requests::{Identity, RequestTable};
 use crate::{
-    Attempt, Batch, Change, Command, CreateProduct, Envelope, Event, Order, Outcome, Product,
-    Quantity, Refusal, Reply, RequestId, Requester, Seq, Sku, UserId,
+    Attempt, Batch, Cancel, Change, Command, Envelope, Event, Hold, HoldState, HoldTtl, Item,
+    Items, OPEN_HOLDS_MAX, Outcome, Product, Quantity, Refusal, Reply, RequestId, Requester, Seq,
+    Sku, Terms, USER_HOLDS_MAX, UserId,
 };
-use std::collections::BTreeMap;
+use slot::Slot;
+use std::collections::{BTreeMap, BTreeSet};
+use windows::Windows;
 
 /// The most products that a machine holds.
 pub const MAX_PRODUCTS: usize = 1_000_000;
@@ -42,7 +52,7 @@ pub struct Applied {
 /// - of each product, `available + held + sold == stocked`;
 /// - `seq` counts the events, with no gap;
 /// - a request id has at most one order, or else at most one stored outcome;
-/// - no user has more of a product than its limit;
+/// - no buy takes a user past a product's limit;
 /// - log time never goes back.
 #[derive(Debug, Default)]
 pub struct Machine {
@@ -51,17 +61,13 @@ pub struct Machine {
     products: BTreeMap<Sku, Slot>,
     /// Products that changed since their hash in `sum` was taken; empty between batches.
     stale: Vec<Sku>,
+    windows: Windows,
     requests: RequestTable,
     quotas: QuotaTable,
+    holds: HoldTable,
+    /// Orders that were taken back.
+    cancelled: BTreeSet<Seq>,
     sum: StateSum,
-}
-
-/// A product and its hash as it stands in the sum; none before it was first added.
-#[derive(Debug)]
-struct Slot {
-    product: Product,
-    hashed: Option<Element>,
-    stale: bool,
 }
 
 /// What the state says to a command.
@@ -76,9 +82,24 @@ enum Decision<'a> {
 
 /// A change that the state allows.
 enum Effect<'a> {
-    Create(&'a CreateProduct),
+    Create(&'a Terms),
+    Update(Terms),
     Restock { sku: &'a Sku, quantity: i64 },
     Buy(Purchase<'a>),
+    Basket(Claim<'a>),
+    Hold { claim: Claim<'a>, expires_at_ms: u64 },
+    Confirm { hold: Seq, request_id: &'a RequestId },
+    Release { hold: Seq },
+    Cancel { order: Seq, user: UserId, items: Items, hold: Option<Seq> },
+}
+
+/// Units of one or several products that the state lets a user have.
+struct Claim<'a> {
+    user: &'a UserId,
+    request_id: &'a RequestId,
+    items: Items,
+    /// The account to charge for each item, when its product has a limit.
+    quotas: Vec<Option<Quota>>,
 }
 
 /// A buy that the state allows.
@@ -99,8 +120,9 @@ impl Machine {
 
     /// Applies one log entry; nothing else changes the machine.
     ///
-    /// Log time moves to the batch's stamp, but never back. The commands follow in order, each
-    /// seeing what those before it did.
+    /// Log time moves to the batch's stamp, but never back. Then every hold whose deadline it has
+    /// reached expires, by deadline and age, however many there are. The commands follow in order,
+    /// each seeing what those before it did.
     ///
     /// # Panics
     /// When an invariant of the machine is broken: the process must stop, for what it would answer
@@ -111,6 +133,7 @@ impl Machine {
         self.requests.evict(self.log_time_ms, &mut self.sum);
         // The caller proposes what it expects to change the state, so there is room for all.
         let mut events = Vec::with_capacity(batch.commands.len());
+        self.expire_due(&mut events);
         let replies =
             batch.commands.iter().map(|envelope| self.execute(envelope, &mut events)).collect();
         self.rehash_products();
@@ -158,10 +181,14 @@ impl Machine {
     pub fn recompute_hash(&self) -> u128 {
         let mut sum = StateSum::default();
         for slot in self.products.values() {
-            sum.add(Element::product(&slot.product));
+            sum.add(slot.element());
         }
         self.requests.hash_into(&mut sum);
         self.quotas.hash_into(&mut sum);
+        self.holds.hash_into(&mut sum);
+        for order in &self.cancelled {
+            sum.add(Element::cancelled(*order));
+        }
         sum.finish(self.seq, self.log_time_ms)
     }
 
@@ -173,6 +200,45 @@ impl Machine {
     /// All products, by id.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
         self.products.values().map(|slot| &slot.product)
+    }
+
+    /// The next instant, in log time after now, at which the state says something else although
+    /// nobody asked for anything: a hold expires, a sale opens or ends. In milliseconds since the
+    /// Unix epoch; a leader proposes a tick when its clock gets there.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        let deadline = self.holds.first_deadline().map(|(at_ms, _)| at_ms);
+        let window = self.windows.next_after(self.log_time_ms);
+        deadline.into_iter().chain(window).min()
+    }
+
+    /// A hold. Its id is the `seq` of the change that made it; ended ones are known for ever.
+    pub fn hold(&self, id: Seq) -> Option<HoldState<'_>> {
+        self.holds.get(id)
+    }
+
+    /// The open holds of a user, by id; at most [`crate::USER_HOLDS_MAX`].
+    pub fn open_holds_of(&self, user: &UserId) -> impl Iterator<Item = (Seq, &Hold)> {
+        let ids = self.holds.open_of(user).iter();
+        ids.filter_map(|id| match self.holds.get(*id) {
+            Some(HoldState::Open(hold)) => Some((*id, hold)),
+            Some(HoldState::Settled(_)) | None => None,
+        })
+    }
+
+    /// All open holds, by id; at most [`crate::OPEN_HOLDS_MAX`].
+    pub fn open_holds(&self) -> impl ExactSizeIterator<Item = (Seq, &Hold)> {
+        self.holds.open()
+    }
+
+    /// Whether the order was taken back.
+    pub fn is_cancelled(&self, order: Seq) -> bool {
+        self.cancelled.contains(&order)
+    }
+
+    /// The change since which nothing of the product has been available; `None` while something
+    /// is, or when there is no such product.
+    pub fn sold_out_since(&self, sku: &Sku) -> Option<Seq> {
+        self.products.get(sku)?.sold_out_since
     }
 
     /// The order that a user's request id became. `None` means *no order yet*.
@@ -199,22 +265,124 @@ impl Machine {
                     .map(|()| Effect::Restock { sku, quantity: *quantity })
                     .map_err(Outcome::Refused)
             }
+            (Command::UpdateProduct(update), _) => {
+                decide::update(self.product(&update.sku), update).map(Effect::Update)
+            }
             (Command::Buy { sku, quantity }, Requester::User(user)) => {
                 let (quantity, request_id) = (*quantity, &envelope.request_id);
-                decide::buy(self.product(sku), &self.quotas, user, quantity)
-                    .map(|quota| Purchase { sku, user, request_id, quantity, quota })
-                    .map(Effect::Buy)
+                decide::buy(
+                    self.products.get(sku),
+                    &self.quotas,
+                    (user, quantity),
+                    self.log_time_ms,
+                )
+                .map(|quota| Purchase { sku, user, request_id, quantity, quota })
+                .map(Effect::Buy)
+                .map_err(Outcome::Refused)
+            }
+            (Command::BuyBasket { items }, Requester::User(user)) => self
+                .claim(user, &envelope.request_id, items)
+                .map(Effect::Basket)
+                .map_err(Outcome::Refused),
+            (Command::Hold { items, ttl }, Requester::User(user)) => self
+                .claim(user, &envelope.request_id, items)
+                .and_then(|claim| self.decide_hold(claim, *ttl))
+                .map_err(Outcome::Refused),
+            (Command::Confirm { hold }, Requester::User(user)) => {
+                let request_id = &envelope.request_id;
+                decide::settle(self.holds.get(*hold), Some(user))
+                    .map(|()| Effect::Confirm { hold: *hold, request_id })
                     .map_err(Outcome::Refused)
             }
-            // No front sends this. Nothing is on sale to an operator, whose order would have no
+            (Command::Release { hold }, requester) => {
+                decide::settle(self.holds.get(*hold), user_of(requester))
+                    .map(|()| Effect::Release { hold: *hold })
+                    .map_err(Outcome::Refused)
+            }
+            (Command::Cancel(cancel), requester) => {
+                self.decide_cancel(cancel, user_of(requester)).map_err(Outcome::Refused)
+            }
+            // No front sends these. Nothing is on sale to an operator, whose order would have no
             // buyer; a panic here would stop every node at the same entry.
-            (Command::Buy { .. }, Requester::Operator) => {
-                Err(Outcome::Refused(Refusal::UnknownProduct))
+            (
+                Command::Buy { .. } | Command::BuyBasket { .. } | Command::Hold { .. },
+                Requester::Operator,
+            ) => Err(Outcome::Refused(Refusal::UnknownProduct)),
+            (Command::Confirm { .. }, Requester::Operator) => {
+                Err(Outcome::Refused(Refusal::UnknownHold))
             }
         };
         match effect {
             Ok(effect) => Decision::Change(effect),
             Err(outcome) => Decision::Unchanged(outcome),
+        }
+    }
+
+    /// Whether a user can have all of these items.
+    fn claim<'a>(
+        &self,
+        user: &'a UserId,
+        request_id: &'a RequestId,
+        items: &Items,
+    ) -> Result<Claim<'a>, Refusal> {
+        let several = items.as_slice().len() > 1;
+        let quota = |Item { sku, quantity }: &Item| {
+            let wanted = (user, *quantity);
+            decide::buy(self.products.get(sku), &self.quotas, wanted, self.log_time_ms).map_err(
+                |refusal| {
+                    if several {
+                        Refusal::OfItem { sku: sku.clone(), refusal: Box::new(refusal) }
+                    } else {
+                        refusal
+                    }
+                },
+            )
+        };
+        let quotas = items.as_slice().iter().map(quota).collect::<Result<_, _>>()?;
+        Ok(Claim { user, request_id, items: items.clone(), quotas })
+    }
+
+    fn decide_hold<'a>(
+        &self,
+        claim: Claim<'a>,
+        ttl: Option<HoldTtl>,
+    ) -> Result<Effect<'a>, Refusal> {
+        if self.holds.open_of(claim.user).len() >= USER_HOLDS_MAX {
+            return Err(Refusal::TooManyUserHolds);
+        }
+        if self.holds.open().len() >= OPEN_HOLDS_MAX {
+            return Err(Refusal::TooManyHolds);
+        }
+        let products = claim.items.as_slice().iter().filter_map(|item| self.product(&item.sku));
+        let shortest = products.map(|product| product.terms.hold_ttl).min();
+        let ttl = ttl.or(shortest).unwrap_or_default();
+        let expires_at_ms = self.log_time_ms.saturating_add(ttl.ms());
+        Ok(Effect::Hold { claim, expires_at_ms })
+    }
+
+    fn decide_cancel<'a>(
+        &self,
+        cancel: &Cancel,
+        by: Option<&UserId>,
+    ) -> Result<Effect<'a>, Refusal> {
+        let Cancel { order, user, items, hold, .. } = cancel;
+        if by.is_some_and(|by| by != user) || !self.requests.has_order(cancel) {
+            return Err(Refusal::UnknownOrder);
+        }
+        if self.cancelled.contains(order) {
+            return Err(Refusal::AlreadyCancelled);
+        }
+        let (user, items) = (user.clone(), items.clone());
+        Ok(Effect::Cancel { order: *order, user, items, hold: *hold })
+    }
+
+    /// Ends every hold whose deadline log time has reached.
+    fn expire_due(&mut self, events: &mut Vec<Event>) {
+        while let Some((at_ms, hold)) = self.holds.first_deadline()
+            && at_ms <= self.log_time_ms
+        {
+            let change = self.expire(hold);
+            events.push(Event { seq: self.seq, at_ms: self.log_time_ms, change });
         }
     }
 
@@ -233,142 +401,42 @@ impl Machine {
             Decision::Change(effect) => {
                 let (outcome, change) = self.perform(effect);
                 let reply = self.reply(outcome);
-                match &change {
-                    Change::Ordered(_) => self.requests.accept(identity, reply.seq, &mut self.sum),
-                    Change::ProductCreated(_) | Change::Restocked { .. } => {
-                        self.store(identity, &reply);
-                    }
-                }
+                self.record(identity, &reply, &change);
                 events.push(Event { seq: self.seq, at_ms: self.log_time_ms, change });
                 reply
             }
         }
     }
 
+    /// Remembers what a request became.
+    fn record(&mut self, identity: Identity, reply: &Reply, change: &Change) {
+        match change {
+            Change::Ordered(_) | Change::BasketOrdered { .. } => {
+                self.requests.accept(identity, reply.seq, None, &mut self.sum);
+            }
+            Change::Confirmed { lines, .. } => {
+                let items = items_of(lines).unwrap_or_else(|why| panic!("{change:?}: {why}"));
+                self.requests.accept(identity, reply.seq, Some(&items), &mut self.sum);
+            }
+            Change::ProductCreated(_)
+            | Change::Restocked { .. }
+            | Change::ProductUpdated(_)
+            | Change::Held { .. }
+            | Change::Released { .. }
+            | Change::Expired { .. }
+            | Change::Cancelled { .. } => self.store(identity, reply),
+        }
+    }
+
     fn store(&mut self, identity: Identity, reply: &Reply) {
         self.requests.store(identity, self.log_time_ms, reply, &mut self.sum);
     }
-
-    /// Carries out a change that `decide` allowed on this very state: the next `seq` is its. The
-    /// request table is the caller's: restore fills it with all orders at once.
-    fn perform(&mut self, effect: Effect<'_>) -> (Outcome, Change) {
-        let Some(seq) = self.seq.0.checked_add(1).map(Seq) else {
-            panic!("seq {} is the last there is", self.seq);
-        };
-        self.seq = seq;
-        match effect {
-            Effect::Create(terms) => {
-                let product = self.create(terms);
-                (Outcome::ProductCreated(product), Change::ProductCreated(terms.clone()))
-            }
-            Effect::Restock { sku, quantity } => {
-                let product = self.change_product(sku, |product| product.restock(quantity)).clone();
-                let available = product.available;
-                let change = Change::Restocked { sku: sku.clone(), quantity, available };
-                (Outcome::Restocked(product), change)
-            }
-            Effect::Buy(purchase) => {
-                let Purchase { sku, user, request_id, quantity, quota } = purchase;
-                if let Some(quota) = quota {
-                    self.quotas.raise(quota, quantity, &mut self.sum);
-                }
-                let remaining =
-                    self.change_product(sku, |product| product.sell(quantity)).available;
-                let order = Order {
-                    sku: sku.clone(),
-                    user: user.clone(),
-                    request_id: request_id.clone(),
-                    quantity,
-                    remaining,
-                };
-                (Outcome::Bought { remaining }, Change::Ordered(order))
-            }
-        }
-    }
-
-    fn create(&mut self, terms: &CreateProduct) -> Product {
-        let product = Product {
-            terms: terms.clone(),
-            stocked: terms.stock,
-            available: terms.stock,
-            held: 0,
-            sold: 0,
-            seq: self.seq,
-        };
-        product.assert_balanced();
-        let slot = Slot { product: product.clone(), hashed: None, stale: true };
-        let earlier = self.products.insert(terms.sku.clone(), slot);
-        assert!(earlier.is_none(), "change {} creates {earlier:?} again", self.seq);
-        self.stale.push(terms.sku.clone());
-        product
-    }
-
-    /// Changes the counts of a product, and marks its hash as stale.
-    fn change_product(&mut self, sku: &Sku, change: impl FnOnce(&mut Product)) -> &Product {
-        let Some(slot) = self.products.get_mut(sku) else {
-            panic!("change {} was allowed on the product {sku}, which is not there", self.seq);
-        };
-        change(&mut slot.product);
-        slot.product.seq = self.seq;
-        slot.product.assert_balanced();
-        if !slot.stale {
-            slot.stale = true;
-            self.stale.push(sku.clone());
-        }
-        &slot.product
-    }
-
-    /// Brings the sum up to date with the products: once a batch, however many buys it holds.
-    fn rehash_products(&mut self) {
-        for sku in self.stale.drain(..) {
-            let Some(slot) = self.products.get_mut(&sku) else {
-                panic!("the product {sku} changed, but is not there");
-            };
-            if let Some(before) = slot.hashed {
-                self.sum.remove(before);
-            }
-            let after = Element::product(&slot.product);
-            self.sum.add(after);
-            slot.hashed = Some(after);
-            slot.stale = false;
-        }
-    }
 }
 
-impl Product {
-    /// Adds units, or takes back as many as are available.
-    fn restock(&mut self, quantity: i64) {
-        let after = (
-            self.stocked.checked_add_signed(quantity),
-            self.available.checked_add_signed(quantity),
-        );
-        let (Some(stocked), Some(available)) = after else {
-            panic!("a restock by {quantity} was allowed on {self:?}");
-        };
-        (self.stocked, self.available) = (stocked, available);
-    }
-
-    /// Moves units from available to sold.
-    fn sell(&mut self, quantity: Quantity) {
-        let units = u64::from(quantity.get());
-        let after = (self.available.checked_sub(units), self.sold.checked_add(units));
-        let (Some(available), Some(sold)) = after else {
-            panic!("a sale of {quantity} was allowed on {self:?}");
-        };
-        (self.available, self.sold) = (available, sold);
-    }
-
-    fn assert_balanced(&self) {
-        let accounted =
-            self.available.checked_add(self.held).and_then(|units| units.checked_add(self.sold));
-        assert!(
-            accounted == Some(self.stocked) && self.stocked <= CreateProduct::STOCK_MAX,
-            "available {} + held {} + sold {} must be stocked {} <= {}: {self:?}",
-            self.available,
-            self.held,
-            self.sold,
-            self.stocked,
-            CreateProduct::STOCK_MAX,
-        );
+/// The user who asks; none for an operator, who may ask in anybody's name.
+fn user_of(requester: &Requester) -> Option<&UserId> {
+    match requester {
+        Requester::Operator => None,
+        Requester::User(user) => Some(user),
     }
 }

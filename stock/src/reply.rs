@@ -3,7 +3,7 @@
 //! Replies cross the wire between nodes (a follower forwards, the leader answers) and are stored
 //! for later attempts, so variants and fields are appended, never reordered.
 
-use crate::{CreateProduct, Quantity, Seq};
+use crate::{Line, Product, Quantity, Seq, Settlement, Sku};
 use serde::{Deserialize, Serialize};
 
 /// The answer to one command, and the version of the state that it speaks of.
@@ -21,11 +21,11 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The product is on sale.
-    ProductCreated(Product),
+    ProductCreated(Box<Product>),
     /// The product existed already with exactly these terms; nothing changed.
-    ProductUnchanged(Product),
+    ProductUnchanged(Box<Product>),
     /// Units were added or taken back.
-    Restocked(Product),
+    Restocked(Box<Product>),
     /// The buy is an order; its id is the reply's `seq`.
     Bought {
         /// Units still available right after this order.
@@ -38,6 +38,35 @@ pub enum Outcome {
     },
     /// Nothing changed.
     Refused(Refusal),
+    /// The product's terms changed.
+    ProductUpdated(Box<Product>),
+    /// Units are set aside; the hold's id is the reply's `seq`.
+    Held {
+        /// When the hold expires, in milliseconds of log time.
+        expires_at_ms: u64,
+        /// What, with what is still available right after.
+        lines: Vec<Line>,
+    },
+    /// The hold is an order; its id is the reply's `seq`.
+    Confirmed {
+        /// What was sold.
+        lines: Vec<Line>,
+    },
+    /// The hold is given up.
+    Released {
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+    /// The buy of several products is an order; its id is the reply's `seq`.
+    BasketBought {
+        /// What was sold, with what is still available right after.
+        lines: Vec<Line>,
+    },
+    /// The order is taken back.
+    Cancelled {
+        /// What is available again.
+        lines: Vec<Line>,
+    },
 }
 
 /// Why nothing changed.
@@ -54,11 +83,11 @@ pub enum Refusal {
         /// Units available.
         remaining: u64,
     },
-    /// The user has bought the most that the product allows, or would pass it.
+    /// The user has the most that the product allows, or would pass it.
     LimitReached {
         /// The product's limit for one user.
         limit: Quantity,
-        /// What the user has bought of it so far.
+        /// What the user has of it so far, bought or held.
         bought: u64,
     },
     /// The restock would take back more than is available, or pass the largest stock.
@@ -70,23 +99,53 @@ pub enum Refusal {
     KeyReused,
     /// The machine holds as many products as it can.
     TooManyProducts,
-}
-
-/// A product's terms and its counts at one `seq`.
-///
-/// Invariant: `available + held + sold == stocked`, asserted at each change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Product {
-    /// The terms it was created on; `terms.stock` is the first stock, not the current one.
-    pub terms: CreateProduct,
-    /// Units ever stocked, less those taken back.
-    pub stocked: u64,
-    /// Units that can be bought now.
-    pub available: u64,
-    /// Units reserved by holds.
-    pub held: u64,
-    /// Units sold.
-    pub sold: u64,
-    /// The last change of this product.
-    pub seq: Seq,
+    /// The product is not sold yet.
+    NotOpen {
+        /// Log time from which it is, in milliseconds since the Unix epoch.
+        starts_at_ms: u64,
+    },
+    /// The product is no longer sold.
+    SaleOver {
+        /// Log time since which it is not, in milliseconds since the Unix epoch.
+        ends_at_ms: u64,
+    },
+    /// The product has changed since the version that the update is for.
+    VersionDiffers {
+        /// The product's last change.
+        seq: Seq,
+    },
+    /// The terms would end the sale before it begins, or as it does.
+    EmptyWindow {
+        /// When it would begin, in milliseconds since the Unix epoch.
+        starts_at_ms: u64,
+        /// When it would end.
+        ends_at_ms: u64,
+    },
+    /// No hold has this id, or it is another user's.
+    UnknownHold,
+    /// The hold has become an order or was given up.
+    HoldSettled {
+        /// How it ended; never by expiry.
+        settlement: Settlement,
+    },
+    /// The hold's deadline has passed.
+    HoldExpired {
+        /// The change that ended it.
+        seq: Seq,
+    },
+    /// The user has as many open holds as one can: [`crate::USER_HOLDS_MAX`].
+    TooManyUserHolds,
+    /// As many holds are open as can be: [`crate::OPEN_HOLDS_MAX`].
+    TooManyHolds,
+    /// One of several products is refused, and so is everything.
+    OfItem {
+        /// The first such product.
+        sku: Sku,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// No order has this id, or it is another user's, or another than the command says.
+    UnknownOrder,
+    /// The order was taken back before.
+    AlreadyCancelled,
 }

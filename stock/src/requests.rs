@@ -8,7 +8,11 @@
 //! machine.
 
 use crate::hash::{self, Element, StateSum};
-use crate::{Command, Envelope, Order, Outcome, Refusal, Reply, RequestId, Seq, UserId};
+use crate::items::items_of;
+use crate::{
+    Cancel, Change, Command, Envelope, Item, Items, Order, Outcome, Refusal, Reply, RequestId, Seq,
+    UserId,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,10 +44,24 @@ impl Identity {
 pub(crate) struct PastOrders(Vec<(u128, Accepted)>);
 
 impl PastOrders {
-    pub(crate) fn push(&mut self, order: &Order, seq: Seq) {
-        let command = Command::Buy { sku: order.sku.clone(), quantity: order.quantity };
-        let request = hash::user_request_fingerprint(&order.user, &order.request_id);
-        let accepted = Accepted { order: seq, body: hash::body_digest(&command) };
+    pub(crate) fn push(&mut self, seq: Seq, change: &Change) {
+        let (user, request_id, command, content) = match change {
+            Change::Ordered(Order { sku, user, request_id, quantity, .. }) => {
+                let command = Command::Buy { sku: sku.clone(), quantity: *quantity };
+                (user, request_id, command, 0)
+            }
+            Change::BasketOrdered { user, request_id, lines } => {
+                let Ok(items) = items_of(lines) else { return };
+                (user, request_id, Command::BuyBasket { items }, 0)
+            }
+            Change::Confirmed { hold, user, request_id, lines } => {
+                let Ok(items) = items_of(lines) else { return };
+                (user, request_id, Command::Confirm { hold: *hold }, hash::items_digest(&items))
+            }
+            _ => return,
+        };
+        let request = hash::user_request_fingerprint(user, request_id);
+        let accepted = Accepted { order: seq, body: hash::body_digest(&command), content };
         self.0.push((request, accepted));
     }
 }
@@ -60,6 +78,8 @@ pub(crate) struct SecondOrder {
 struct Accepted {
     order: Seq,
     body: u32,
+    /// The digest of its items, where the body does not name them: for a hold's. Else 0.
+    content: u32,
 }
 
 /// A decided command that is no order. Its encoding is part of snapshots: frozen.
@@ -123,13 +143,42 @@ impl RequestTable {
         self.orders.get(&request).map(|accepted| accepted.order)
     }
 
-    /// Records that a request became an order.
+    /// Whether there is an order like the one that a command would take back.
+    pub(crate) fn has_order(&self, cancel: &Cancel) -> bool {
+        let request = hash::user_request_fingerprint(&cancel.user, &cancel.request_id);
+        let Some(Accepted { order, body, content }) = self.orders.get(&request) else {
+            return false;
+        };
+        let items = &cancel.items;
+        let same_body = |command: &Command| hash::body_digest(command) == *body;
+        let same_content = match (cancel.hold, items.as_slice()) {
+            (Some(hold), _) => {
+                same_body(&Command::Confirm { hold }) && hash::items_digest(items) == *content
+            }
+            (None, [Item { sku, quantity }])
+                if same_body(&Command::Buy { sku: sku.clone(), quantity: *quantity }) =>
+            {
+                true
+            }
+            (None, _) => same_body(&Command::BuyBasket { items: items.clone() }),
+        };
+        *order == cancel.order && same_content
+    }
+
+    /// Records that a request became an order; with its items if it was a hold.
     ///
     /// # Panics
     /// When the request id is decided already.
-    pub(crate) fn accept(&mut self, identity: Identity, order: Seq, sum: &mut StateSum) {
+    pub(crate) fn accept(
+        &mut self,
+        identity: Identity,
+        order: Seq,
+        hold_items: Option<&Items>,
+        sum: &mut StateSum,
+    ) {
         let Identity { request, body } = identity;
-        let earlier = self.orders.insert(request, Accepted { order, body });
+        let content = hold_items.map_or(0, hash::items_digest);
+        let earlier = self.orders.insert(request, Accepted { order, body, content });
         assert!(
             earlier.is_none(),
             "order {order} has the request id {request:032x} of the order {earlier:?}"

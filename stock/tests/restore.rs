@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use stock::{
-    Attempt, Batch, Change, Command, CreateProduct, Envelope, Event, HotState, Machine, Outcome,
-    Quantity, Refusal, Requester, Restore, RestoreError, Seq, codec,
+    Attempt, Batch, Change, Command, Envelope, Event, HotState, Machine, Outcome, Quantity,
+    Refusal, Requester, Restore, RestoreError, Seq, Terms, codec,
 };
 
 fn buy(user: &str, key: &str, quantity: u64, attempt: Attempt) -> Envelope {
@@ -26,19 +26,15 @@ fn sale() -> (HotState, Vec<Event>) {
         attempt: Attempt::First,
         command,
     };
-    let terms = CreateProduct {
-        sku: "tee".parse().unwrap(),
-        name: "Tee".into(),
-        stock: 3,
-        per_user_limit: Some(Quantity::new(2).unwrap()),
-    };
+    let per_user_limit = Some(Quantity::new(2).unwrap());
+    let terms = Terms { per_user_limit, ..Terms::plain("tee".parse().unwrap(), "Tee", 3) };
     let restock = Command::Restock { sku: terms.sku.clone(), quantity: 2 };
     let mut machine = Machine::new();
     let mut events = machine
         .apply(&Batch {
             stamp_ms: 1_000,
             commands: vec![
-                operator("c1", Command::CreateProduct(terms)),
+                operator("c1", Command::CreateProduct(Box::new(terms))),
                 buy("ann", "a1", 2, Attempt::First),
                 buy("ann", "a2", 1, Attempt::Later),
             ],

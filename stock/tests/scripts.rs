@@ -6,13 +6,20 @@
 //! `end`. `#` starts a comment, `>` an expectation. The commands:
 //!
 //! ```text
-//! create SKU stock=N [limit=N] [name=TEXT]    restock SKU QUANTITY
+//! create SKU stock=N [limit=N] [name=TEXT] [price=MINOR:CURRENCY] [starts=AT] [ends=AT] [ttl=FOR]
+//! update SKU [match=SEQ] and the same but stock; `none` takes away what a product may lack
+//! restock SKU QUANTITY
+//! basket USER SKU:QUANTITY,…                  hold USER SKU:QUANTITY,… [ttl=FOR]
+//! confirm USER HOLD      release USER HOLD      cancel USER ORDER [items=SKU:QUANTITY,…]
 //! buy USER SKU QUANTITY                       (the user `@operator` is no user)
 //! tick +DURATION | tick                       moves the clock, applies an empty batch
 //! clock +DURATION | -DURATION                 moves the clock only: 5ms, 10s, 24h
 //! peek COMMAND                                asks without applying
+//! due                                         the next instant that needs a tick
+//! holds                                       the open holds
 //! order USER KEY      state      restore      (restore: from hot state and events)
 //! ```
+//! AT and FOR are durations; AT counts from the epoch, where the clock begins.
 //! Commands take `key=REQUEST_ID`, else they make one, and `attempt=N`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -21,8 +28,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use stock::{
-    Attempt, Batch, Change, Command, CreateProduct, Envelope, Event, HotState, Machine, Outcome,
-    Product, Quantity, Refusal, Reply, Requester, codec,
+    Attempt, Batch, Cancel, Change, Command, Edit, Envelope, Event, Hold, HoldTtl, HotState, Item,
+    Items, Line, Machine, Outcome, Price, Product, ProductUpdate, Quantity, Refusal, Reply,
+    Requester, Seq, Terms, codec,
 };
 
 #[test]
@@ -107,7 +115,7 @@ impl Trace {
             ("clock", None) => self.move_clock(rest),
             ("tick", None) => {
                 self.move_clock(rest);
-                self.apply(Vec::new());
+                return self.apply(Vec::new());
             }
             ("peek", None) => {
                 let answer = self.machine.peek(&self.envelope(rest, place));
@@ -117,6 +125,13 @@ impl Trace {
                 let (user, key) = rest.split_once(' ').unwrap();
                 let order = self.machine.order_of(&user.parse().unwrap(), &key.parse().unwrap());
                 return vec![order.map_or("none".into(), |order| format!("order={order}"))];
+            }
+            ("holds", None) => {
+                return self.machine.open_holds().map(|(id, hold)| show_hold(id, hold)).collect();
+            }
+            ("due", None) => {
+                let due = self.machine.next_due_ms();
+                return vec![due.map_or("nothing".into(), |at_ms| format!("at={at_ms}ms"))];
             }
             ("state", None) => return self.state(),
             ("restore", None) => self.restore(),
@@ -165,49 +180,75 @@ impl Trace {
             Some('-') => (-1, &by[1..]),
             Some(_) => panic!("write +10s or -10s, not {by}"),
         };
-        let digits = rest.trim_end_matches(char::is_alphabetic);
-        let unit_ms = match &rest[digits.len()..] {
-            "ms" => 1,
-            "s" => 1000,
-            "h" => 3_600_000,
-            unit => panic!("unknown unit {unit}"),
-        };
-        let by_ms: i64 = digits.parse::<i64>().unwrap() * unit_ms * sign;
+        let by_ms = i64::try_from(duration_ms(rest)).unwrap() * sign;
         self.clock_ms = self.clock_ms.checked_add_signed(by_ms).unwrap();
+    }
+
+    /// Names the order as whoever proposes would, from its event; one that is none by heart.
+    fn cancel(&self, order: Seq) -> Cancel {
+        let event = self.events.iter().find(|event| event.seq == order);
+        match event.and_then(|event| event.change.order()) {
+            Some(content) => Cancel {
+                order,
+                user: content.user.clone(),
+                request_id: content.request_id.clone(),
+                items: Items::new(content.items()).unwrap(),
+                hold: content.hold,
+            },
+            None => Cancel {
+                order,
+                user: "nobody".parse().unwrap(),
+                request_id: "nothing".parse().unwrap(),
+                items: read_items("tee:1"),
+                hold: None,
+            },
+        }
     }
 
     fn envelope(&self, line: &str, place: &str) -> Envelope {
         let (named, words): (Vec<&str>, Vec<&str>) =
             line.split_whitespace().partition(|word| word.contains('='));
-        let named: Vec<(&str, &str)> =
-            named.into_iter().map(|word| word.split_once('=').unwrap()).collect();
-        let get = |name| named.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
-        for (name, _) in &named {
-            let known = ["key", "attempt", "stock", "limit", "name"];
-            assert!(known.contains(name), "{place}: unknown field {name}");
-        }
-        let quantity = |text: &str| Quantity::new(text.parse().unwrap()).unwrap();
+        let named = Named::of(&named, place);
+        let get = |name| named.get(name);
         let (requester, command) = match words[..] {
             ["create", sku] => {
-                let terms = CreateProduct {
-                    sku: sku.parse().unwrap(),
-                    name: get("name").unwrap_or("").into(),
-                    stock: get("stock").unwrap().parse().unwrap(),
-                    per_user_limit: get("limit").map(quantity),
-                };
-                (Requester::Operator, Command::CreateProduct(terms))
+                let stock = get("stock").unwrap().parse().unwrap();
+                let terms = Terms::plain(sku.parse().unwrap(), "", stock);
+                let terms = terms.updated(&named.update(sku));
+                (Requester::Operator, Command::CreateProduct(Box::new(terms)))
+            }
+            ["update", sku] => {
+                let update = Box::new(named.update(sku));
+                (Requester::Operator, Command::UpdateProduct(update))
             }
             ["restock", sku, units] => {
                 let (sku, quantity) = (sku.parse().unwrap(), units.parse().unwrap());
                 (Requester::Operator, Command::Restock { sku, quantity })
             }
             ["buy", user, sku, units] => {
-                let requester = match user {
-                    "@operator" => Requester::Operator,
-                    user => Requester::User(user.parse().unwrap()),
-                };
                 let (sku, quantity) = (sku.parse().unwrap(), quantity(units));
-                (requester, Command::Buy { sku, quantity })
+                (requester(user), Command::Buy { sku, quantity })
+            }
+            ["basket", user, items] => {
+                (requester(user), Command::BuyBasket { items: read_items(items) })
+            }
+            ["hold", user, items] => {
+                let ttl = get("ttl").map(|ttl| HoldTtl::from_ms(duration_ms(ttl)).unwrap());
+                (requester(user), Command::Hold { items: read_items(items), ttl })
+            }
+            ["confirm", user, hold] => {
+                (requester(user), Command::Confirm { hold: Seq(hold.parse().unwrap()) })
+            }
+            ["release", user, hold] => {
+                (requester(user), Command::Release { hold: Seq(hold.parse().unwrap()) })
+            }
+            ["cancel", user, order] => {
+                let order = Seq(order.parse().unwrap());
+                let mut cancel = self.cancel(order);
+                if let Some(items) = get("items") {
+                    cancel.items = read_items(items);
+                }
+                (requester(user), Command::Cancel(Box::new(cancel)))
             }
             _ => panic!("{place}: no such command: {line}"),
         };
@@ -220,14 +261,102 @@ impl Trace {
     }
 }
 
+fn requester(text: &str) -> Requester {
+    match text {
+        "@operator" => Requester::Operator,
+        user => Requester::User(user.parse().unwrap()),
+    }
+}
+
+fn read_items(text: &str) -> Items {
+    let item = |word: &str| {
+        let (sku, units) = word.split_once(':').unwrap();
+        Item { sku: sku.parse().unwrap(), quantity: quantity(units) }
+    };
+    Items::new(text.split(',').map(item).collect()).unwrap()
+}
+
+fn quantity(text: &str) -> Quantity {
+    Quantity::new(text.parse().unwrap()).unwrap()
+}
+
+fn price(text: &str) -> Price {
+    let (minor_units, currency) = text.split_once(':').unwrap();
+    Price { minor_units: minor_units.parse().unwrap(), currency: currency.parse().unwrap() }
+}
+
+fn duration_ms(text: &str) -> u64 {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let unit_ms = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1000,
+        "h" => 3_600_000,
+        unit => panic!("unknown unit {unit}"),
+    };
+    digits.parse::<u64>().unwrap() * unit_ms
+}
+
+/// The `name=value` words of a line.
+struct Named<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Named<'a> {
+    fn of(words: &[&'a str], place: &str) -> Self {
+        let known = [
+            "key", "attempt", "stock", "limit", "name", "price", "starts", "ends", "ttl", "match",
+            "items",
+        ];
+        let named = words.iter().map(|word| {
+            let (name, value) = word.split_once('=').unwrap();
+            assert!(known.contains(&name), "{place}: unknown field {name}");
+            (name, value)
+        });
+        Self(named.collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn edit<T>(&self, name: &str, read: impl FnOnce(&str) -> T) -> Edit<T> {
+        match self.get(name) {
+            None => Edit::Keep,
+            Some("none") => Edit::Clear,
+            Some(value) => Edit::Set(read(value)),
+        }
+    }
+
+    fn update(&self, sku: &str) -> ProductUpdate {
+        ProductUpdate {
+            if_match: self.get("match").map(|seq| Seq(seq.parse().unwrap())),
+            name: self.get("name").map(str::to_owned),
+            per_user_limit: self.edit("limit", quantity),
+            price: self.edit("price", price),
+            starts_at_ms: self.edit("starts", duration_ms),
+            ends_at_ms: self.edit("ends", duration_ms),
+            hold_ttl: self.get("ttl").map(|ttl| HoldTtl::from_ms(duration_ms(ttl)).unwrap()),
+            ..ProductUpdate::of(sku.parse().unwrap())
+        }
+    }
+}
+
 fn show_reply(reply: &Reply) -> String {
     let outcome = match &reply.outcome {
         Outcome::ProductCreated(product) => format!("created {}", show_product(product)),
         Outcome::ProductUnchanged(product) => format!("unchanged {}", show_product(product)),
+        Outcome::ProductUpdated(product) => {
+            format!("updated {} {}", show_terms(&product.terms), show_product(product))
+        }
         Outcome::Restocked(product) => format!("restocked {}", show_product(product)),
         Outcome::Bought { remaining } => format!("bought remaining={remaining}"),
         Outcome::BoughtBefore { order } => format!("bought-before order={order}"),
         Outcome::Refused(refusal) => format!("refused {}", show_refusal(refusal)),
+        Outcome::Held { expires_at_ms, lines } => {
+            format!("held until={expires_at_ms}ms {}", show_lines(lines))
+        }
+        Outcome::Confirmed { lines } => format!("confirmed {}", show_lines(lines)),
+        Outcome::Released { lines } => format!("released {}", show_lines(lines)),
+        Outcome::BasketBought { lines } => format!("bought {}", show_lines(lines)),
+        Outcome::Cancelled { lines } => format!("cancelled {}", show_lines(lines)),
     };
     let replayed = if reply.replayed { " replayed" } else { "" };
     format!("seq={}{replayed} {outcome}", reply.seq)
@@ -247,6 +376,20 @@ fn show_refusal(refusal: &Refusal) -> String {
         }
         Refusal::KeyReused => "key-reused".into(),
         Refusal::TooManyProducts => "too-many-products".into(),
+        Refusal::NotOpen { starts_at_ms } => format!("not-open starts={starts_at_ms}ms"),
+        Refusal::SaleOver { ends_at_ms } => format!("sale-over ends={ends_at_ms}ms"),
+        Refusal::VersionDiffers { seq } => format!("version-differs version={seq}"),
+        Refusal::UnknownHold => "unknown-hold".into(),
+        Refusal::HoldSettled { settlement } => format!("hold-settled {settlement:?}"),
+        Refusal::HoldExpired { seq } => format!("hold-expired at={seq}"),
+        Refusal::TooManyUserHolds => "too-many-user-holds".into(),
+        Refusal::TooManyHolds => "too-many-holds".into(),
+        Refusal::OfItem { sku, refusal } => format!("of {sku}: {}", show_refusal(refusal)),
+        Refusal::UnknownOrder => "unknown-order".into(),
+        Refusal::AlreadyCancelled => "already-cancelled".into(),
+        Refusal::EmptyWindow { starts_at_ms, ends_at_ms } => {
+            format!("empty-window starts={starts_at_ms}ms ends={ends_at_ms}ms")
+        }
     }
 }
 
@@ -255,11 +398,54 @@ fn show_product(product: &Product) -> String {
     format!("stocked={stocked} available={available} held={held} sold={sold} at={seq}")
 }
 
+fn show_lines(lines: &[Line]) -> String {
+    let line = |Line { sku, quantity, available }: &Line| format!("{sku}:{quantity}/{available}");
+    lines.iter().map(line).collect::<Vec<_>>().join(",")
+}
+
+fn show_hold(id: Seq, hold: &Hold) -> String {
+    let Hold { user, items, expires_at_ms } = hold;
+    let items = items.as_slice().iter().map(|item| format!("{}:{}", item.sku, item.quantity));
+    let items: Vec<String> = items.collect();
+    format!("hold {id} of {user} until={expires_at_ms}ms {}", items.join(","))
+}
+
+/// What the terms say beyond the id and the stock.
+fn show_terms(terms: &Terms) -> String {
+    let Terms { name, per_user_limit, price, starts_at_ms, ends_at_ms, hold_ttl, .. } = terms;
+    let mut words = vec![format!("name={name:?}")];
+    words.extend(per_user_limit.map(|limit| format!("limit={limit}")));
+    words.extend(price.map(|price| format!("price={}:{}", price.minor_units, price.currency)));
+    words.extend(starts_at_ms.map(|at_ms| format!("starts={at_ms}ms")));
+    words.extend(ends_at_ms.map(|at_ms| format!("ends={at_ms}ms")));
+    words.push(format!("ttl={}ms", hold_ttl.ms()));
+    words.join(" ")
+}
+
 fn show_event(event: &Event) -> String {
     let change = match &event.change {
         Change::ProductCreated(terms) => format!("created {} stock={}", terms.sku, terms.stock),
+        Change::ProductUpdated(terms) => format!("updated {} {}", terms.sku, show_terms(terms)),
         Change::Restocked { sku, quantity, available } => {
             format!("restocked {sku} by {quantity} available={available}")
+        }
+        Change::Held { user, request_id, expires_at_ms, lines } => {
+            format!("held {} by {user} key={request_id} until={expires_at_ms}ms", show_lines(lines))
+        }
+        Change::Confirmed { hold, user, request_id, lines } => {
+            format!("confirmed hold={hold} {} by {user} key={request_id}", show_lines(lines))
+        }
+        Change::Released { hold, user, lines } => {
+            format!("released hold={hold} {} by {user}", show_lines(lines))
+        }
+        Change::Expired { hold, user, lines } => {
+            format!("expired hold={hold} {} by {user}", show_lines(lines))
+        }
+        Change::BasketOrdered { user, request_id, lines } => {
+            format!("ordered {} by {user} key={request_id}", show_lines(lines))
+        }
+        Change::Cancelled { order, user, hold: _, lines } => {
+            format!("cancelled order={order} {} by {user}", show_lines(lines))
         }
         Change::Ordered(order) => format!(
             "ordered {} x{} by {} key={} remaining={}",

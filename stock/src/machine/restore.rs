@@ -7,8 +7,9 @@
 //! the events, segment by segment.
 
 use super::{Effect, Machine, Purchase, decide};
+use crate::items::items_of;
 use crate::requests::{PastOrders, SecondOrder, StoredOutcome};
-use crate::{Change, Event, Outcome, Product, Seq, Sku};
+use crate::{Change, Event, Line, Outcome, Product, Refusal, Seq, Sku, Terms};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,6 +52,22 @@ pub enum RestoreError {
         last_ms: u64,
         /// Log time after.
         found_ms: u64,
+    },
+    /// A hold was due to expire before an event, or before the hot state.
+    #[error("hold {hold} is due before event {seq}, but has not expired")]
+    Overdue {
+        /// The event, or the `seq` of the hot state.
+        seq: Seq,
+        /// The hold.
+        hold: Seq,
+    },
+    /// An event lets a hold expire that is not the next to.
+    #[error("event {seq} lets hold {hold} expire, which is not the first that is due")]
+    NotDue {
+        /// The event.
+        seq: Seq,
+        /// The hold.
+        hold: Seq,
     },
     /// An event is an order for a request id that has one.
     #[error("event {seq} has the request id of the order {order}")]
@@ -182,11 +199,13 @@ impl Restore {
             return Err(RestoreError::NotDense { last: machine.seq, found: seq });
         }
         machine.move_log_time(seq, event.at_ms)?;
-        let effect = machine.effect_of(event)?;
-        if let Change::Ordered(order) = &event.change {
-            self.orders.push(order, seq);
-        }
-        let (_, derived) = machine.perform(effect);
+        let derived = if let Some(hold) = machine.due_hold(event)? {
+            machine.expire(hold)
+        } else {
+            let effect = machine.effect_of(event)?;
+            self.orders.push(seq, &event.change);
+            machine.perform(effect).1
+        };
         if derived == event.change {
             return Ok(());
         }
@@ -205,6 +224,7 @@ impl Restore {
             return Err(RestoreError::EventCount { hot: hot.seq, events: machine.seq });
         }
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
+        machine.check_nothing_due(hot.seq)?;
         machine.compare_products(hot.products)?;
         machine.requests.accept_all(self.orders, &mut machine.sum).map_err(
             |SecondOrder { first, second }| RestoreError::SecondOrder { seq: second, order: first },
@@ -222,6 +242,15 @@ impl Restore {
         }
         Ok(machine)
     }
+
+    /// A seeded bug: the machine with an empty request table, its hash unchecked.
+    #[cfg(feature = "mutants")]
+    pub fn finish_without_requests(self, hot: &HotState) -> Machine {
+        let mut machine = self.machine;
+        machine.log_time_ms = hot.log_time_ms;
+        machine.rehash_products();
+        machine
+    }
 }
 
 impl Machine {
@@ -231,6 +260,28 @@ impl Machine {
         }
         self.log_time_ms = found_ms;
         Ok(())
+    }
+
+    fn check_nothing_due(&self, seq: Seq) -> Result<(), RestoreError> {
+        match self.holds.first_deadline() {
+            Some((at_ms, hold)) if at_ms <= self.log_time_ms => {
+                Err(RestoreError::Overdue { seq, hold })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The hold that the event ends by expiry. Holds expire as soon as they are due, in order, so
+    /// it is the first that is due, and before any other event none is.
+    fn due_hold(&self, event: &Event) -> Result<Option<Seq>, RestoreError> {
+        let Change::Expired { hold, .. } = event.change else {
+            self.check_nothing_due(event.seq)?;
+            return Ok(None);
+        };
+        match self.holds.first_deadline() {
+            Some((at_ms, due)) if due == hold && at_ms <= self.log_time_ms => Ok(Some(hold)),
+            _ => Err(RestoreError::NotDue { seq: event.seq, hold }),
+        }
     }
 
     /// The change that an event records, if this state allows it.
@@ -246,8 +297,12 @@ impl Machine {
                     .map(|()| Effect::Restock { sku, quantity: *quantity })
                     .map_err(Outcome::Refused)
             }
+            Change::ProductUpdated(terms) => decide::updated(self.product(&terms.sku), terms)
+                .map(|()| Effect::Update(Terms::clone(terms)))
+                .map_err(Outcome::Refused),
             Change::Ordered(order) => {
-                decide::buy(self.product(&order.sku), &self.quotas, &order.user, order.quantity)
+                let wanted = (&order.user, order.quantity);
+                decide::buy(self.products.get(&order.sku), &self.quotas, wanted, event.at_ms)
                     .map(|quota| Purchase {
                         sku: &order.sku,
                         user: &order.user,
@@ -258,8 +313,46 @@ impl Machine {
                     .map(Effect::Buy)
                     .map_err(Outcome::Refused)
             }
+            change => self.effect_on_lines(change).map_err(Outcome::Refused),
         };
         effect.map_err(|outcome| RestoreError::Refused { seq, outcome })
+    }
+
+    /// The same for what concerns holds, baskets and cancelled orders.
+    fn effect_on_lines<'a>(&self, change: &'a Change) -> Result<Effect<'a>, Refusal> {
+        // No command can have named such items.
+        let items = |lines: &[Line]| items_of(lines).map_err(|_| Refusal::UnknownProduct);
+        match change {
+            Change::Held { user, request_id, expires_at_ms, lines } => {
+                let claim = self.claim(user, request_id, &items(lines)?)?;
+                Ok(Effect::Hold { claim, expires_at_ms: *expires_at_ms })
+            }
+            Change::BasketOrdered { user, request_id, lines } => {
+                self.claim(user, request_id, &items(lines)?).map(Effect::Basket)
+            }
+            Change::Confirmed { hold, user, request_id, .. } => {
+                decide::settle(self.holds.get(*hold), Some(user))?;
+                Ok(Effect::Confirm { hold: *hold, request_id })
+            }
+            Change::Released { hold, user, .. } => {
+                decide::settle(self.holds.get(*hold), Some(user))?;
+                Ok(Effect::Release { hold: *hold })
+            }
+            Change::Cancelled { order, user, hold, lines } => {
+                let items = items(lines)?;
+                let taken = hold.unwrap_or(*order);
+                decide::cancelled(&self.products, &self.quotas, (user, &items), taken)?;
+                if self.cancelled.contains(order) {
+                    return Err(Refusal::AlreadyCancelled);
+                }
+                Ok(Effect::Cancel { order: *order, user: user.clone(), items, hold: *hold })
+            }
+            Change::ProductCreated(_)
+            | Change::Restocked { .. }
+            | Change::Ordered(_)
+            | Change::ProductUpdated(_)
+            | Change::Expired { .. } => panic!("{change:?} has no items, or no command"),
+        }
     }
 
     fn compare_products(&self, hot: Vec<Product>) -> Result<(), RestoreError> {
