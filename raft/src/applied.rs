@@ -3,8 +3,11 @@
 //! Written by openraft's state machine worker alone (through [`crate::apply`]); read by anyone
 //! under a short lock that is never held across an await.
 
+use crate::check::{HashAt, HashTrail};
+#[cfg(feature = "mutants")]
+use crate::mutant::{self, Mutant};
 use crate::segment::SegmentStore;
-use crate::tail::{EventTail, TailCopy};
+use crate::tail::{EventTail, TailCopy, TailSlice};
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -31,6 +34,7 @@ pub(crate) struct Applied {
 struct State {
     machine: Machine,
     tail: EventTail,
+    hashes: HashTrail,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -57,12 +61,23 @@ pub(crate) struct Mark {
     pub(crate) state_hash: u128,
 }
 
+/// Where the events after a place are.
+pub(crate) enum Found {
+    /// In memory; empty when the place is the newest event.
+    Here(TailSlice),
+    /// In segment files; log time tells how old they are.
+    Sealed { log_time_ms: u64 },
+    /// Nowhere yet.
+    Ahead { newest: Seq },
+}
+
 impl Applied {
     /// An empty machine.
     pub(crate) fn new(segments: Arc<SegmentStore>) -> Self {
         let state = State {
             machine: Machine::new(),
             tail: EventTail::default(),
+            hashes: HashTrail::default(),
             last_applied: None,
             membership: StoredMembership::default(),
         };
@@ -98,6 +113,11 @@ impl Applied {
         }
     }
 
+    /// The state hash after the entry of this index.
+    pub(crate) fn hash_at(&self, index: u64) -> HashAt {
+        self.lock().hashes.at(index)
+    }
+
     /// The last applied log id, and the last applied membership.
     pub(crate) fn position(&self) -> (Option<LogId>, StoredMembership) {
         let state = self.lock();
@@ -126,11 +146,30 @@ impl Applied {
         self.segments.event(seq)
     }
 
+    /// Where the events after `after` are, and at most `max` of them if in memory.
+    pub(crate) fn events_after(&self, after: Seq, max: usize) -> Found {
+        let state = self.lock();
+        let newest = state.machine.seq();
+        if after > newest {
+            return Found::Ahead { newest };
+        }
+        match state.tail.slice(after, max) {
+            Some(slice) => Found::Here(slice),
+            None if after == newest => Found::Here(TailSlice::default()),
+            None => Found::Sealed { log_time_ms: state.machine.log_time_ms() },
+        }
+    }
+
     /// Applies one batch. The caller announces progress.
     pub(crate) fn apply_batch(&self, log_id: LogId, batch: &Batch) -> Vec<Reply> {
         let mut state = self.lock_mut();
         state.advance(log_id);
+        #[cfg(feature = "mutants")]
+        if mutant::is(Mutant::FlippedBit) {
+            mutant::flipped_bit::flip(&mut state.machine);
+        }
         let applied = state.machine.apply(batch);
+        state.note_hash(log_id);
         for event in applied.events {
             state.tail.push(event);
         }
@@ -141,6 +180,7 @@ impl Applied {
     pub(crate) fn apply_other(&self, log_id: LogId, membership: Option<StoredMembership>) {
         let mut state = self.lock_mut();
         state.advance(log_id);
+        state.note_hash(log_id);
         if let Some(membership) = membership {
             state.membership = membership;
         }
@@ -169,7 +209,9 @@ impl Applied {
     pub(crate) fn replace(&self, replacement: Replacement) {
         {
             let mut state = self.lock_mut();
+            let index = replacement.meta.last_log_id.map_or(0, |log_id| log_id.index);
             *state = State {
+                hashes: HashTrail::from(index, replacement.machine.state_hash()),
                 machine: replacement.machine,
                 tail: EventTail::from_partial(replacement.partial),
                 last_applied: replacement.meta.last_log_id,
@@ -186,6 +228,10 @@ impl Applied {
 }
 
 impl State {
+    fn note_hash(&mut self, log_id: LogId) {
+        self.hashes.push(log_id.index, self.machine.state_hash());
+    }
+
     fn advance(&mut self, log_id: LogId) {
         let next = self.last_applied.map_or(0, |last| last.index + 1);
         assert_eq!(log_id.index, next, "entries are applied in order and without a gap");

@@ -5,6 +5,7 @@
 //! reads a state that holds everything acknowledged before the round. A follower asks the leader
 //! for the index. Never by lease: a restarted follower forgets the lease that it granted.
 
+use crate::mutant::{self, Mutant};
 use crate::peer::{Call, ReadIndexAnswer};
 use crate::shared::Shared;
 use openraft::ReadPolicy;
@@ -101,11 +102,23 @@ async fn round(shared: &Shared) -> Result<(), ReadError> {
     }
 }
 
+/// The commit index of this node, once a majority has confirmed that it led when it was asked;
+/// none when it does not lead.
+pub(crate) async fn confirmed_index(shared: &Shared) -> Option<u64> {
+    if shared.fence.is_closed() {
+        return None;
+    }
+    if mutant::is(Mutant::ReadWithoutReadIndex) {
+        return shared.is_leader().then(|| shared.applied.mark().index);
+    }
+    let linearizer = shared.raft()?.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+    Some(linearizer.read_log_id().index())
+}
+
 async fn read_index(shared: &Shared) -> Option<u64> {
     let leader = shared.leader()?;
     if leader == shared.links.id() {
-        let linearizer = shared.raft()?.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        return Some(linearizer.read_log_id().index());
+        return confirmed_index(shared).await;
     }
     let path = "/peer/read-index";
     let call = Call { to: leader, incarnation: None, path, timeout: ROUND_TIMEOUT };

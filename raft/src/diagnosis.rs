@@ -16,6 +16,8 @@ const LEADERLESS_GRACE: Duration = Duration::from_secs(3);
 pub(crate) async fn cluster(shared: &Shared) -> Vec<NodeView> {
     let mut hellos = formation::hellos(shared).await;
     hellos.insert(shared.links.id(), Ok(shared.hello()));
+    let off_ms = shared.clocks.off_ms();
+    let purged = crate::status::local(shared).purged;
     let committed = hellos.values().flatten().map(|hello| hello.committed).max().unwrap_or(0);
     hellos
         .into_iter()
@@ -27,11 +29,13 @@ pub(crate) async fn cluster(shared: &Shared) -> Vec<NodeView> {
                 role: hello.role,
                 term: hello.term,
                 last_log: hello.last_log,
+                purged: purged.filter(|_| id == shared.links.id()),
                 committed: hello.committed,
                 applied: hello.applied,
                 lag: committed.saturating_sub(hello.applied),
                 seq: hello.seq,
                 state_hash: format!("{:032x}", hello.state_hash),
+                clock_off_ms: off_ms.get(&id).copied(),
             },
             Err(_) => unreachable(id),
         })
@@ -46,11 +50,13 @@ fn unreachable(id: NodeId) -> NodeView {
         role: "unreachable".into(),
         term: 0,
         last_log: 0,
+        purged: None,
         committed: 0,
         applied: 0,
         lag: 0,
         seq: stock::Seq(0),
         state_hash: String::new(),
+        clock_off_ms: None,
     }
 }
 

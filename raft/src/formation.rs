@@ -7,6 +7,7 @@
 //! ([`crate::readmission`]). Never both: nothing is initialised next to a cluster that lives.
 
 use crate::peer::{Call, Hello, JoinAnswer, JoinRequest, PeerError, PeerRefusal};
+use crate::roster;
 use crate::shared::Shared;
 use crate::status::Standing;
 use crate::types::{ClusterId, Member};
@@ -129,6 +130,11 @@ pub(crate) async fn run(shared: Arc<Shared>) -> Result<(), IdentityError> {
         // Else this node is in a membership that has yet to be committed; to found a cluster a
         // second time would be to found another.
         tokio::time::sleep(ROUND_INTERVAL).await;
+    }
+    let nodes: Vec<NodeId> = shared.links.ids().collect();
+    if let Err(error) = roster::remember(&shared.data, &nodes) {
+        // The next start does it.
+        tracing::warn!("the directory could not note the cluster's nodes: {error}");
     }
     shared.set_standing(Standing::Member);
     Ok(())

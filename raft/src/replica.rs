@@ -4,14 +4,17 @@ use crate::applied::Applied;
 use crate::apply::StateMachine;
 use crate::barrier::{Barrier, ReadError};
 use crate::formation::{self, IdentityError};
-use crate::peer::{Call, ForwardAnswer, Links, Network, router, wall_clock_ms};
+use crate::mutant::{self, Mutant};
+use crate::peer::{Call, ForwardAnswer, Links, Network, router};
 use crate::propose::encode_batch;
+use crate::rollback::{self, RolledBack};
+use crate::roster::{self, RosterError};
 use crate::segment::SegmentStore;
 use crate::shared::{ForwardedFrame, Parts, Shared};
 use crate::snapshot::SnapshotStore;
 use crate::status::{self, LocalStatus, Standing};
 use crate::store::{LogStore, StoreError};
-use crate::{diagnosis, readmission, upkeep};
+use crate::{check, clock, diagnosis, fence, handover, readmission, tick, upkeep};
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
@@ -92,9 +95,26 @@ pub enum OpenError {
         /// Why not.
         source: io::Error,
     },
+    /// This directory belongs to a cluster of other nodes.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// This directory is an older copy of what it was.
+    #[error(transparent)]
+    RolledBack(#[from] RolledBack),
     /// This node must not join these peers.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// This directory's state was not the majority's.
+    #[error(
+        "the directory {dir} is fenced: {why}. Remove it and start again with an empty one: the \
+         other nodes send everything. Do so for one node at a time"
+    )]
+    Fenced {
+        /// The data directory.
+        dir: String,
+        /// What was found.
+        why: String,
+    },
     /// Timeouts that contradict each other.
     #[error("these timeouts cannot work: {0}")]
     Timeouts(String),
@@ -142,16 +162,21 @@ impl Replica {
         if !shared.is_fresh() {
             let hellos = formation::hellos(&shared).await;
             formation::check_identity(&shared, &hellos)?;
+            rollback::check(&shared).await?;
         }
         let machine = StateMachine::new(shared.applied.clone(), shared.snapshots.clone());
         let network = Network::new(shared.links.clone());
         let raft = Raft::new(config.id, raft_config, network, shared.store.clone(), machine)
             .await
-            .map_err(|error| OpenError::Raft(error.to_string()))?;
+            .map_err(|error| OpenError::Raft(upkeep::in_words(&config.data, &error.to_string())))?;
         shared.set_raft(raft);
         let failed = start_tasks(&shared, &mut tasks);
         let barrier = Barrier::start(Arc::clone(&shared), &mut tasks);
         Ok(Self { shared, barrier, failed, tasks: Arc::new(Mutex::new(tasks)) })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// This node.
@@ -177,10 +202,28 @@ impl Replica {
     /// # Panics
     /// When apply did not answer every command of the batch: replicas would diverge.
     pub async fn propose(&self, batch: &mut Batch, deadline: Instant) -> Proposed {
+        #[cfg(feature = "mutants")]
+        if mutant::is(Mutant::AnswerBeforeCommit) {
+            return mutant::early_answer::propose(self, batch, deadline).await;
+        }
+        self.propose_and_wait(batch, deadline).await
+    }
+
+    pub(crate) async fn propose_and_wait(&self, batch: &mut Batch, deadline: Instant) -> Proposed {
         let Some(raft) = self.shared.raft() else {
             return Proposed::NotProposed;
         };
-        batch.stamp_ms = wall_clock_ms();
+        if self.shared.fence.is_closed() {
+            return Proposed::NotProposed;
+        }
+        let Some(leads) = self.shared.leadership() else {
+            return Proposed::NotProposed;
+        };
+        let stamp = tokio::time::timeout_at(deadline, self.shared.clocks.stamp_ms(leads));
+        let Ok(stamp_ms) = stamp.await else {
+            return Proposed::NotProposed;
+        };
+        batch.stamp_ms = stamp_ms;
         let proposal = match encode_batch(batch) {
             Ok(proposal) => proposal,
             Err(error) => {
@@ -242,6 +285,12 @@ impl Replica {
     /// # Errors
     /// [`ReadError`] at the deadline.
     pub async fn read_barrier(&self, deadline: Instant) -> Result<(), ReadError> {
+        if mutant::is(Mutant::FollowerAnswersStale) && !self.shared.is_leader() {
+            return Ok(());
+        }
+        if self.shared.fence.is_fenced() {
+            return Err(ReadError::NoLeader);
+        }
         self.barrier.pass(deadline).await
     }
 
@@ -284,34 +333,13 @@ impl Replica {
     /// Hands leadership to another voter, if this node leads; returns when it has, or at the
     /// deadline.
     pub async fn step_down(&self, deadline: Instant) {
-        let me = self.id();
-        let Some(raft) = self.shared.raft() else {
-            return;
-        };
-        if !self.shared.is_leader() {
-            return;
-        }
-        let heir = self
-            .shared
-            .look(|metrics| {
-                let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
-                let replication = metrics.replication.as_ref()?;
-                replication
-                    .iter()
-                    .filter(|(id, _)| **id != me && voters.contains(id))
-                    .max_by_key(|(_, matched)| **matched)
-                    .map(|(id, _)| *id)
-            })
-            .flatten();
-        let Some(heir) = heir else {
-            return;
-        };
-        if raft.trigger().transfer_leader(heir).await.is_ok() {
-            let moved = self.shared.leader_differs_from(Some(me));
-            if tokio::time::timeout_at(deadline, moved).await.is_ok() {
-                tracing::info!("handed leadership to node {heir}");
-            }
-        }
+        handover::to_any(&self.shared, |_| true, deadline).await;
+    }
+
+    /// Why this node must not be asked, when its state turned out not to be the majority's. It
+    /// proposes and reads nothing linearizable any more; a stale read would be of a wrong state.
+    pub fn fenced(&self) -> Option<String> {
+        self.shared.fence.fenced()
     }
 
     /// Returns why, when this replica cannot go on: the process must exit.
@@ -352,7 +380,7 @@ fn raft_config(config: &ReplicaConfig) -> Result<Arc<Config>, OpenError> {
         enable_pre_vote: Some(true),
         // The default loses acknowledged entries: a leader may have answered on its followers'
         // disks alone, and would resume its term with a shorter log.
-        enable_leader_restore: Some(leader_restore()),
+        enable_leader_restore: Some(leader_restore() || mutant::is(Mutant::LeaderRestored)),
         allow_log_reversion: Some(false),
         ..Config::default()
     };
@@ -364,8 +392,15 @@ async fn open_stores(
     forwarded: mpsc::Sender<ForwardedFrame>,
 ) -> Result<Arc<Shared>, OpenError> {
     let (dir, id) = (config.data.clone(), config.id);
+    let nodes: Vec<NodeId> = config.peers.keys().copied().collect();
     let opened = tokio::task::spawn_blocking(move || {
         let store = LogStore::open(&dir, id)?;
+        if let Some(why) = fence::found(&dir).map_err(|e| StoreError::io("read", &dir, e))? {
+            return Err(OpenError::Fenced { dir: dir.display().to_string(), why });
+        }
+        if !store.is_fresh() {
+            roster::check(&dir, &nodes)?;
+        }
         let snapshot =
             |source: io::Error| OpenError::Snapshot { dir: dir.display().to_string(), source };
         let segments = Arc::new(SegmentStore::open(&dir).map_err(snapshot)?);
@@ -428,6 +463,9 @@ fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver
     }
     tasks.spawn(readmission::run(Arc::clone(shared)));
     tasks.spawn(diagnosis::run(Arc::clone(shared)));
+    tasks.spawn(clock::probe::run(Arc::clone(shared)));
+    tasks.spawn(check::run(Arc::clone(shared)));
+    tasks.spawn(tick::run(Arc::clone(shared)));
     tasks.spawn(upkeep::run(Arc::clone(shared), report));
     failed
 }

@@ -2,6 +2,8 @@
 
 use crate::applied::Applied;
 use crate::apply::StateMachine;
+use crate::clock::{Clocks, Leadership};
+use crate::fence::Fence;
 use crate::peer::{ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
 use crate::snapshot::SnapshotStore;
 use crate::status::Standing;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) store: LogStore,
     pub(crate) applied: Applied,
     pub(crate) snapshots: SnapshotStore,
+    pub(crate) clocks: Clocks,
+    pub(crate) fence: Fence,
     /// Frames from followers, for the stock actor.
     pub(crate) forwarded: mpsc::Sender<ForwardedFrame>,
     /// The address of the public listener, as others should tell clients.
@@ -73,6 +77,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
+            clocks: Clocks::new(parts.links.id(), parts.links.ids().count()),
+            fence: Fence::open(&parts.data),
             links: parts.links,
             store: parts.store,
             applied: parts.applied,
@@ -118,6 +124,14 @@ impl Shared {
         self.look(|metrics| metrics.state == ServerState::Leader).unwrap_or(false)
     }
 
+    /// Its term and where log time is, for a node that leads.
+    pub(crate) fn leadership(&self) -> Option<Leadership> {
+        let term = self
+            .look(|metrics| (metrics.state == ServerState::Leader).then_some(metrics.current_term));
+        let applied_ms = self.applied.read(stock::Machine::log_time_ms);
+        Some(Leadership { term: term.flatten()?, applied_ms })
+    }
+
     pub(crate) fn heard_from_leader(&self) {
         *lock(&self.heard) = Some(Instant::now());
     }
@@ -135,6 +149,27 @@ impl Shared {
     /// Notes whether it has; true when that changed.
     pub(crate) fn set_room(&self, room: bool) -> bool {
         self.room.swap(room, Ordering::Relaxed) != room
+    }
+
+    /// Takes this node out of the cluster for good: see [`Fence`]. Blocks.
+    pub(crate) fn fence_off(&self, why: &str) {
+        if let Some(raft) = self.raft() {
+            raft.runtime_config().elect(false);
+            raft.runtime_config().heartbeat(false);
+        }
+        match self.fence.raise(why) {
+            Ok(true) => tracing::error!(
+                "this node is fenced: {why}. It takes no part any more, and the others sell on. \
+                 Stop it, remove its directory {} and start it again: they send it everything",
+                self.data.display()
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                "this node is fenced ({why}), but cannot note so in {}: {error}. Stop it and \
+                 remove the directory",
+                self.data.display()
+            ),
+        }
     }
 
     /// How this node stands to the cluster.

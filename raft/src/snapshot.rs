@@ -6,6 +6,9 @@
 //! node, and a lagging node fetches only those that it lacks.
 
 use crate::applied::{Applied, Replacement, StateCopy};
+use crate::fsync;
+#[cfg(feature = "mutants")]
+use crate::mutant::{self, Mutant};
 use crate::segment::{SEGMENT_EVENTS, SegmentRef, SegmentStore};
 use crate::types::{SnapshotMeta, TypeConfig};
 use openraft::storage::RaftSnapshotBuilder;
@@ -87,6 +90,10 @@ impl Manifest {
         for event in &self.partial {
             restore.event(event).map_err(invalid)?;
         }
+        #[cfg(feature = "mutants")]
+        if mutant::is(Mutant::RequestTableMissingFromSnapshot) {
+            return Ok(restore.finish_without_requests(&self.hot));
+        }
         restore.finish(self.hot.clone()).map_err(invalid)
     }
 }
@@ -155,9 +162,9 @@ impl SnapshotStore {
         let aside = self.dir.join("snapshot.tmp");
         let mut file = File::create(&aside)?;
         file.write_all(&manifest.to_bytes()?)?;
-        file.sync_all()?;
+        fsync::all(&file)?;
         std::fs::rename(&aside, self.path())?;
-        File::open(&self.dir)?.sync_all()
+        fsync::names(&self.dir)
     }
 
     /// Seals what became full, and saves the manifest. Blocking; off the hot path.
@@ -264,9 +271,7 @@ mod tests {
     use super::*;
     use crate::types::LogId;
     use openraft::impls::leader_id_adv::LeaderId;
-    use stock::{
-        Attempt, Batch, Command, CreateProduct, Envelope, NodeId, RequestId, Requester, Sku,
-    };
+    use stock::{Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Sku, Terms};
 
     fn log_id(index: u64) -> LogId {
         LogId { leader_id: LeaderId { term: 1, node_id: NodeId(1) }, index }
@@ -275,8 +280,7 @@ mod tests {
     fn create(sku: &str) -> Batch {
         let sku = Sku::new(sku).unwrap();
         let request_id = RequestId::new(sku.as_str()).unwrap();
-        let product = CreateProduct { sku, name: String::new(), stock: 1, per_user_limit: None };
-        let command = Command::CreateProduct(product);
+        let command = Command::CreateProduct(Box::new(Terms::plain(sku, "", 1)));
         let (requester, attempt) = (Requester::Operator, Attempt::First);
         Batch { stamp_ms: 1, commands: vec![Envelope { requester, request_id, attempt, command }] }
     }

@@ -25,6 +25,8 @@ pub enum Role {
     Forming,
     /// Waits with an empty directory to be let in again.
     Rejoining,
+    /// Takes no part: its state is not the majority's.
+    Fenced,
 }
 
 impl fmt::Display for Role {
@@ -36,6 +38,7 @@ impl fmt::Display for Role {
             Self::Candidate => "candidate",
             Self::Forming => "forming",
             Self::Rejoining => "rejoining",
+            Self::Fenced => "fenced",
         })
     }
 }
@@ -53,6 +56,8 @@ pub struct LocalStatus {
     pub leader: Option<NodeId>,
     /// Index of its last log entry.
     pub last_log: u64,
+    /// Index up to which its log is purged, behind a snapshot.
+    pub purged: Option<u64>,
     /// Index up to which it knows entries to be committed.
     pub committed: u64,
     /// Index up to which it has applied.
@@ -63,6 +68,14 @@ pub struct LocalStatus {
     pub state_hash: u128,
     /// Its cluster, once it has one.
     pub cluster_id: Option<ClusterId>,
+    /// By how many milliseconds its wall clock is ahead of the median of the nodes' clocks
+    /// (negative: behind); none while it knows fewer than a majority of them. More than 500 either
+    /// way means that it is off, and has no say in log time.
+    pub clock_off_ms: Option<i64>,
+    /// Whether it takes no part any more, because its state is not the majority's.
+    pub fenced: bool,
+    /// Whether it leads and has stopped selling, because no majority has one state.
+    pub split: bool,
     /// Whether it can serve, or why not.
     pub ready: Result<(), String>,
 }
@@ -90,20 +103,26 @@ pub(crate) fn local(shared: &Shared) -> LocalStatus {
         term: 0,
         leader: None,
         last_log: 0,
+        purged: None,
         committed: 0,
         applied: mark.index,
         seq: mark.seq,
         state_hash: mark.state_hash,
         cluster_id: shared.links.cluster(),
+        fenced: shared.fence.is_fenced(),
+        split: shared.fence.is_split(),
+        clock_off_ms: shared.clocks.off_ms().get(&shared.links.id()).copied(),
         ready: Err("the node is starting".into()),
     };
     shared.look(|metrics| {
         status.term = metrics.current_term;
         status.leader = metrics.current_leader;
         status.last_log = metrics.last_log_index.unwrap_or(0);
+        status.purged = metrics.purged.as_ref().map(|log_id| log_id.index);
         let committed = metrics.cluster_committed.map_or(0, |log_id| log_id.index);
         status.committed = committed.max(mark.index);
         status.role = match (&standing, metrics.state) {
+            _ if status.fenced => Role::Fenced,
             (Standing::Forming(_), _) => Role::Forming,
             (Standing::Rejoining(_), _) => Role::Rejoining,
             (_, ServerState::Leader) => Role::Leader,
@@ -132,6 +151,9 @@ pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
 }
 
 fn ready(shared: &Shared, standing: &Standing, status: &LocalStatus) -> Result<(), String> {
+    if let Some(why) = shared.fence.closed() {
+        return Err(if status.fenced { format!("it is fenced: {why}") } else { why });
+    }
     match standing {
         Standing::Forming(why) | Standing::Rejoining(why) | Standing::Leaderless(why) => {
             return Err(why.clone());
@@ -141,7 +163,7 @@ fn ready(shared: &Shared, standing: &Standing, status: &LocalStatus) -> Result<(
     match status.role {
         Role::Leader | Role::Follower => {}
         Role::Learner => return Err("it catches up before it votes again".into()),
-        Role::Candidate | Role::Forming | Role::Rejoining => {
+        Role::Candidate | Role::Forming | Role::Rejoining | Role::Fenced => {
             return Err("it asks for votes: there is no leader".into());
         }
     }

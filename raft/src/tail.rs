@@ -6,6 +6,7 @@
 
 use crate::segment::SEGMENT_EVENTS;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use stock::{Event, Seq};
 
@@ -26,6 +27,29 @@ pub(crate) struct EventTail {
 pub(crate) struct TailCopy {
     pub(crate) full: Vec<Arc<Vec<Event>>>,
     pub(crate) partial: Vec<Event>,
+}
+
+/// Consecutive events of one chunk, taken without copying where the chunk is full.
+#[derive(Debug)]
+pub(crate) enum TailSlice {
+    Shared { chunk: Arc<Vec<Event>>, range: Range<usize> },
+    Copied(Vec<Event>),
+}
+
+impl Default for TailSlice {
+    fn default() -> Self {
+        Self::Copied(Vec::new())
+    }
+}
+
+impl TailSlice {
+    /// The events; copies them if they are shared.
+    pub(crate) fn into_events(self) -> Vec<Event> {
+        match self {
+            Self::Shared { chunk, range } => chunk[range].to_vec(),
+            Self::Copied(events) => events,
+        }
+    }
 }
 
 impl EventTail {
@@ -60,11 +84,33 @@ impl EventTail {
         }
     }
 
-    /// The event with this number, when it is still in memory.
-    pub(crate) fn get(&self, seq: Seq) -> Option<&Event> {
+    /// The events after this one, at most `max`, and of one chunk only; none when the next event
+    /// is not in memory.
+    pub(crate) fn slice(&self, after: Seq, max: usize) -> Option<TailSlice> {
+        let (chunk, at) = self.place(Seq(after.0.checked_add(1)?))?;
+        match self.full.get(chunk) {
+            Some(full) => {
+                let range = at..full.len().min(at.saturating_add(max));
+                Some(TailSlice::Shared { chunk: Arc::clone(full), range })
+            }
+            None if chunk == self.full.len() && at < self.partial.len() => {
+                let end = self.partial.len().min(at.saturating_add(max));
+                Some(TailSlice::Copied(self.partial[at..end].to_vec()))
+            }
+            None => None,
+        }
+    }
+
+    /// Chunk and place of an event, if it is in memory or yet to come.
+    fn place(&self, seq: Seq) -> Option<(usize, usize)> {
         let first = self.first_seq()?;
         let offset = usize::try_from(seq.0.checked_sub(first.0)?).ok()?;
-        let (chunk, at) = (offset / SEGMENT_EVENTS, offset % SEGMENT_EVENTS);
+        Some((offset / SEGMENT_EVENTS, offset % SEGMENT_EVENTS))
+    }
+
+    /// The event with this number, when it is still in memory.
+    pub(crate) fn get(&self, seq: Seq) -> Option<&Event> {
+        let (chunk, at) = self.place(seq)?;
         match self.full.get(chunk) {
             Some(full) => full.get(at),
             None if chunk == self.full.len() => self.partial.get(at),

@@ -1,6 +1,7 @@
 //! Watches the replica's vital signs, and takes snapshots early when the log grows fast in bytes.
 
 use crate::shared::Shared;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -11,6 +12,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const SNAPSHOT_LOG_BYTES: u64 = 64 * 1024 * 1024;
 /// Free bytes under which nothing new is proposed.
 const DISK_RESERVE_BYTES: u64 = 32 * 1024 * 1024;
+/// How an error of the system says that the disk is full.
+const NO_SPACE: &str = "(os error 28)";
 
 /// Runs for the life of the node; reports why when the replica cannot go on.
 pub(crate) async fn run(shared: Arc<Shared>, report: watch::Sender<Option<String>>) {
@@ -19,13 +22,13 @@ pub(crate) async fn run(shared: Arc<Shared>, report: watch::Sender<Option<String
     loop {
         tokio::select! {
             why = shared.store.failed() => {
-                report.send_replace(Some(why.to_string()));
+                report.send_replace(Some(in_words(&shared.data, &why.to_string())));
                 return;
             }
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
         if let Some(Err(fatal)) = shared.look(|metrics| metrics.running_state.clone()) {
-            report.send_replace(Some(fatal.to_string()));
+            report.send_replace(Some(in_words(&shared.data, &fatal.to_string())));
             return;
         }
         announce_leader(&shared, &mut leader);
@@ -36,11 +39,23 @@ pub(crate) async fn run(shared: Arc<Shared>, report: watch::Sender<Option<String
         {
             snapshot_at_bytes = appended + SNAPSHOT_LOG_BYTES;
             if let Err(fatal) = raft.trigger().snapshot().await {
-                report.send_replace(Some(fatal.to_string()));
+                report.send_replace(Some(in_words(&shared.data, &fatal.to_string())));
                 return;
             }
         }
     }
+}
+
+/// Why the replica stopped, and what to do. Raft passes on what a store said as a text.
+pub(crate) fn in_words(data: &Path, why: &str) -> String {
+    if why.contains(NO_SPACE) {
+        return format!(
+            "the disk of {} is full: free some space and start this node again. Nothing that was \
+             acknowledged is lost ({why})",
+            data.display()
+        );
+    }
+    format!("this node cannot go on: {why}")
 }
 
 /// Stops proposals while there is still room for what followers and snapshots must write.
@@ -79,5 +94,19 @@ fn announce_leader(shared: &Shared, known: &mut Option<(stock::NodeId, u64)>) {
         } else {
             tracing::info!(term, "node {leader} leads");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_ends() {
+        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let said = in_words(Path::new("/data"), &format!("when Write Logs: {full}"));
+        assert!(said.starts_with("the disk of /data is full: free some space"), "{said}");
+        let said = in_words(Path::new("/data"), "when Write Logs: a hole");
+        assert_eq!(said, "this node cannot go on: when Write Logs: a hole");
     }
 }

@@ -13,4 +13,6 @@ pub(crate) use link::{Call, Links, PeerError, wall_clock_ms};
 pub(crate) use network::Network;
 pub(crate) use server::router;
 pub use wire::ForwardAnswer;
-pub(crate) use wire::{Hello, JoinAnswer, JoinRequest, PeerRefusal, ReadIndexAnswer};
+pub(crate) use wire::{
+    ClockAnswer, FenceRequest, Hello, JoinAnswer, JoinRequest, PeerRefusal, ReadIndexAnswer,
+};

@@ -1,20 +1,20 @@
 //! The peer listener: takes frames from other nodes, checks whom they are for, and acts on them.
 
-use super::link::Call;
+use super::link::{Call, wall_clock_ms};
 use super::network::SNAPSHOT_TIMEOUT;
 use super::wire::{
-    Envelope, FORMAT, FRAME_BYTES_MAX, ForwardAnswer, Hello, JoinAnswer, JoinRequest, PeerRefusal,
-    ReadIndexAnswer,
+    ClockAnswer, Envelope, FORMAT, FRAME_BYTES_MAX, FenceRequest, ForwardAnswer, Hello, JoinAnswer,
+    JoinRequest, PeerRefusal, ReadIndexAnswer,
 };
 use crate::shared::{ForwardedFrame, RaftHandle, Shared};
 use crate::snapshot::{MANIFEST_BYTES_MAX, Manifest, Snapshot};
 use crate::types::{TypeConfig, Vote};
+use crate::{barrier, check, rollback};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use openraft::ReadPolicy;
 use openraft::raft::{AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use std::future::Future;
@@ -39,6 +39,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/raft/pre-vote", post(pre_vote))
         .route("/raft/transfer-leader", post(transfer_leader))
         .route("/peer/hello", post(hello))
+        .route("/peer/clock", post(clock))
+        .route("/peer/state-hash", post(state_hash))
+        .route("/peer/fence", post(fence))
+        .route("/peer/acknowledged", post(acknowledged))
         .route("/peer/join", post(join))
         .route("/peer/forward", post(forward))
         .route("/peer/read-index", post(read_index))
@@ -71,7 +75,10 @@ where
             codec::decode(frame, MANIFEST_BYTES_MAX + FRAME_BYTES_MAX)
                 .map_err(|error| bad(error.to_string()))?;
         match check(&shared, &envelope).await {
-            Ok(()) => act(shared, envelope, request).await,
+            Ok(()) => {
+                shared.clocks.heard(envelope.from, envelope.clock_ms);
+                act(shared, envelope, request).await
+            }
             Err(refusal) => Err(refusal),
         }
     } else {
@@ -111,8 +118,16 @@ async fn check(shared: &Shared, envelope: &Envelope) -> Result<(), PeerRefusal> 
     }
 }
 
+/// Raft, as long as its replica may take part: a fenced one counts as down.
 fn raft(shared: &Shared) -> Taken<&RaftHandle> {
-    shared.raft().ok_or_else(|| PeerRefusal::Unable("it is starting".into()))
+    if shared.fence.is_fenced() {
+        return Err(PeerRefusal::Unable("it is fenced".into()));
+    }
+    shared.raft().ok_or_else(starting)
+}
+
+fn starting() -> PeerRefusal {
+    PeerRefusal::Unable("it is starting".into())
 }
 
 fn unable(error: impl std::fmt::Display) -> PeerRefusal {
@@ -204,8 +219,35 @@ async fn segment(State(shared): Desk, body: Bytes) -> Answer {
 async fn hello(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, _, ()| async move {
         // A node that does not answer Raft yet must not be counted on for a formation.
-        raft(&shared)?;
+        shared.raft().ok_or_else(starting)?;
         Ok::<Hello, _>(shared.hello())
+    })
+    .await
+}
+
+async fn clock(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |_, _, ()| async move { Ok(ClockAnswer { wall_ms: wall_clock_ms() }) }).await
+}
+
+async fn state_hash(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, index: u64| async move { Ok(shared.applied.hash_at(index)) })
+        .await
+}
+
+async fn fence(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, request: FenceRequest| async move {
+        let FenceRequest { index, right } = request;
+        // Writes a file, once in the life of a directory.
+        tokio::task::spawn_blocking(move || check::fence_if_wrong(&shared, index, right))
+            .await
+            .map_err(unable)
+    })
+    .await
+}
+
+async fn acknowledged(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, envelope, ()| async move {
+        Ok(rollback::acknowledged(&shared, envelope.from, envelope.from_incarnation))
     })
     .await
 }
@@ -231,10 +273,11 @@ async fn forward(State(shared): Desk, body: Bytes) -> Answer {
 
 async fn read_index(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, _, ()| async move {
-        let round = raft(&shared)?.get_read_linearizer(ReadPolicy::ReadIndex);
+        raft(&shared)?;
+        let round = barrier::confirmed_index(&shared);
         Ok(match tokio::time::timeout(READ_INDEX_TIMEOUT, round).await {
-            Ok(Ok(linearizer)) => ReadIndexAnswer::Index(linearizer.read_log_id().index()),
-            Ok(Err(_)) | Err(_) => ReadIndexAnswer::NotLeader,
+            Ok(Some(index)) => ReadIndexAnswer::Index(index),
+            Ok(None) | Err(_) => ReadIndexAnswer::NotLeader,
         })
     })
     .await

@@ -61,6 +61,21 @@ pub(crate) struct Hello {
     pub(crate) state_hash: u128,
 }
 
+/// What a node's wall clock shows. Asked on a route of its own, which older nodes do not have.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ClockAnswer {
+    /// Milliseconds since the Unix epoch.
+    pub(crate) wall_ms: u64,
+}
+
+/// After the entry of this index a majority's state has this hash: fence yourself if yours has
+/// not.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct FenceRequest {
+    pub(crate) index: u64,
+    pub(crate) right: u128,
+}
+
 /// A node with an empty directory asks the leader to be let in again.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct JoinRequest {

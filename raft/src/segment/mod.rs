@@ -5,18 +5,19 @@
 //! on every replica: a snapshot names it, and a lagging node copies it. Owns `<dir>/segments/`,
 //! one file a segment. Never writes a file twice in place, and never shows one that is not whole
 //! and durable: written aside, synced, renamed, directory synced. All calls block. Called by
-//! `snapshot` (seal, read), `applied` (single events) and `peer` (shipping).
+//! `snapshot` (seal, read), `applied` (single events), `feed` (pages) and `peer` (shipping).
 
+mod cold;
 mod format;
 #[cfg(test)]
 mod tests;
 
+use crate::fsync;
 use format::{Flaw, HEADER_BYTES, SEGMENT_BYTES_MAX, TRAILER_BYTES};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -108,26 +109,6 @@ impl SegmentStore {
         Ok(sealed)
     }
 
-    /// One event; `None` when no segment holds it. Reads its record, not the file.
-    ///
-    /// # Errors
-    /// `InvalidData`, naming the file, when the record is damaged.
-    pub(crate) fn event(&self, seq: Seq) -> io::Result<Option<Event>> {
-        let Some(segment) = format::segment_of(seq).and_then(|first| self.find(first)) else {
-            return Ok(None);
-        };
-        let path = self.path(segment.first_seq);
-        let file = File::open(&path).map_err(|e| at(&path, &e))?;
-        let read = |range: Range<u64>| {
-            let mut bytes = vec![0; (range.end - range.start) as usize];
-            file.read_exact_at(&mut bytes, range.start).map_err(|e| at(&path, &e)).map(|()| bytes)
-        };
-        let table = read(format::table_range(&segment, seq))?;
-        let place = format::record_range(&segment, seq, &table).map_err(|f| damaged(&path, &f))?;
-        let record = read(place)?;
-        format::decode_record(seq, &record).map(Some).map_err(|flaw| damaged(&path, &flaw))
-    }
-
     /// All events of the segment that starts with `first_seq`.
     ///
     /// # Errors
@@ -171,24 +152,6 @@ impl SegmentStore {
         Ok(())
     }
 
-    /// Removes every segment that is not among `kept`; durable when it returns.
-    ///
-    /// # Errors
-    /// Whatever the disk says; some segments may be left then.
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention by bytes and age will call it"))]
-    pub(crate) fn remove_except(&self, kept: &[SegmentRef]) -> io::Result<()> {
-        let _turn = self.turn();
-        let surplus = self.list().into_iter().filter(|segment| !kept.contains(segment));
-        // From the newest on, so that what is left of an interrupted removal has no hole.
-        for segment in surplus.rev() {
-            // Nobody may find it in the list and then not on the disk.
-            self.segments().remove(&segment.first_seq);
-            let path = self.path(segment.first_seq);
-            std::fs::remove_file(&path).map_err(|e| at(&path, &e))?;
-        }
-        sync_dir(&self.dir)
-    }
-
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -230,7 +193,7 @@ impl SegmentStore {
         let write = || {
             let mut file = File::create(&tmp)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
+            fsync::all(&file)?;
             std::fs::rename(&tmp, path)
         };
         write().map_err(|e| at(path, &e))?;
@@ -264,7 +227,7 @@ fn inspect(path: &Path, wanted: Seq) -> io::Result<SegmentRef> {
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| at(dir, &e))
+    fsync::names(dir).map_err(|e| at(dir, &e))
 }
 
 /// An IO error with the file that it is about.

@@ -14,6 +14,7 @@ use super::error::{StoreError, io_error};
 use super::mark::{Durable, Mark};
 use super::record::{Damage, Partial, key, parse_key};
 use super::{Identity, guard, meta};
+use crate::fsync;
 use crate::types::{Entry, LogId, Vote};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
@@ -105,7 +106,7 @@ impl Disk {
     /// When either fails; nobody knows then what is durable, so the caller must stop.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.db.flush().map_err(io_error)?;
-        self.data_file.sync_data()
+        fsync::content(&self.data_file)
     }
 
     /// Reads what the store holds, creates the identity of an empty one, and judges both.
@@ -196,10 +197,10 @@ impl Disk {
     fn make_creation_durable(&self, dir: &Path, sled_dir: &Path) -> Result<(), StoreError> {
         let sync = |path: &Path| {
             File::open(path)
-                .and_then(|file| file.sync_all())
+                .and_then(|file| fsync::all(&file))
                 .map_err(|e| StoreError::io("sync", path, e))
         };
-        self.data_file.sync_all().map_err(|e| StoreError::io("sync", sled_dir, e))?;
+        fsync::all(&self.data_file).map_err(|e| StoreError::io("sync", sled_dir, e))?;
         sync(&sled_dir.join("conf"))?;
         sync(sled_dir)?;
         sync(dir)?;

@@ -95,7 +95,7 @@ pub(super) const AS_WIPED: &str = "This node must not take part with it: move th
      send it everything. Do so for one node at a time";
 
 impl StoreError {
-    pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
     }
 

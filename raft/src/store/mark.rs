@@ -10,6 +10,7 @@
 //! nobody; it is treated as absent. Before the store gives up an entry on purpose (truncation)
 //! the lowered mark is written *and* synced first, or a crash in between would raise a false alarm.
 
+use crate::fsync;
 use crate::types::{LogId, TypeConfig, Vote};
 use openraft::type_config::alias::{CommittedLeaderIdOf, LeaderIdOf};
 use openraft::vote::{RaftLeaderId, RaftVote};
@@ -166,7 +167,7 @@ impl Mark {
             let is_vote_kept = is_at_least(next.vote, self.says.vote);
             let vote = if is_vote_kept { self.says.vote } else { next.vote };
             self.raise(Durable { last: next.last.min(self.says.last), vote })?;
-            self.file.sync_data()?;
+            fsync::content(&self.file)?;
         }
         Ok(())
     }

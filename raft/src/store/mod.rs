@@ -33,6 +33,7 @@ pub use error::StoreError;
 pub(crate) use error::StoreFailure;
 pub use stats::{FLUSH_US_BOUNDS, StoreMetrics};
 
+use crate::mutant::{self, Mutant};
 use crate::types::{ClusterId, Entry, Incarnation, LogId, TypeConfig, Vote};
 use disk::{Disk, Found};
 use openraft::OptionalSend;
@@ -126,6 +127,11 @@ impl LogStore {
     pub(crate) fn is_fresh(&self) -> bool {
         let state = self.shared.state();
         state.last.is_none() && state.vote.is_none()
+    }
+
+    /// The last index that the log holds, or held before it was purged; none when there was none.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.shared.state().last.map(|last| last.index)
     }
 
     /// Saves which cluster the directory belongs to; durable when it returns.
@@ -272,10 +278,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let room = self.unsynced_permit(bytes).await?;
         let permit = self.permit().await?;
         let no = self.shared.state().append(&entries)?;
-        permit.send(Op {
-            write: Write::Append { entries, no, bytes },
-            done: Done::Appended(flushed),
-        });
+        let done = if mutant::is(Mutant::AckBeforeWrite) {
+            flushed.io_completed(Ok(()));
+            Done::Silent
+        } else {
+            Done::Appended(flushed)
+        };
+        permit.send(Op { write: Write::Append { entries, no, bytes }, done });
         // The IO thread gives it back when the entries are durable.
         room.forget();
         Ok(())

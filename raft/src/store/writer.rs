@@ -24,6 +24,7 @@ use super::record::{self, Record, key};
 use super::removal::{Purge, purge_steps, remove_after};
 use super::state::{AppendNo, TAIL_BYTES_MAX};
 use super::{Shared, meta};
+use crate::mutant::{self, Mutant};
 use crate::types::{ClusterId, Entry, LogId, TypeConfig, Vote};
 use openraft::storage::IOFlushed;
 use std::io;
@@ -229,6 +230,7 @@ impl Writer {
         pending.give_to(&self.disk.log)?;
         match write {
             Write::Append { .. } | Write::Close => {}
+            Write::Vote(_) if mutant::is(Mutant::VoteNotPersisted) => {}
             Write::Vote(vote) => {
                 let next = Durable { vote: Some(*vote), ..self.written };
                 self.disk.mark.lower(&next)?;

@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stock::{
-    Attempt, Batch, Command, CreateProduct, Envelope, NodeId, Outcome, Quantity, RequestId,
-    Requester, Sku, UserId,
+    Attempt, Batch, Command, Envelope, NodeId, Outcome, Quantity, RequestId, Requester, Sku, Terms,
+    UserId,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -170,9 +170,8 @@ fn sku() -> Sku {
 }
 
 fn create() -> Envelope {
-    let product =
-        CreateProduct { sku: sku(), name: "Tee".into(), stock: 1_000, per_user_limit: None };
-    envelope(Requester::Operator, Command::CreateProduct(product))
+    let product = Terms::plain(sku(), "Tee", 1_000);
+    envelope(Requester::Operator, Command::CreateProduct(Box::new(product)))
 }
 
 fn buy(user: &str) -> Envelope {
