@@ -110,11 +110,31 @@ impl fmt::Display for RefusedKind {
 
 /// What one attempt at any command came to; `T` is the body of its yes.
 #[derive(Debug)]
-pub(crate) enum Answer<T> {
-    Done { body: T, replayed: bool },
-    Refused { problem: Problem },
-    NotProposed { retry_after: Option<Duration>, why: String },
-    Unknown { why: String },
+pub enum Answer<T> {
+    /// Yes.
+    Done {
+        /// What was answered.
+        body: T,
+        /// True when an earlier attempt had been accepted.
+        replayed: bool,
+    },
+    /// No.
+    Refused {
+        /// The node's own words.
+        problem: Problem,
+    },
+    /// It surely did not enter the log: try again with the same attempt number.
+    NotProposed {
+        /// How long the node asked to wait.
+        retry_after: Option<Duration>,
+        /// What happened, for people.
+        why: String,
+    },
+    /// It may be in the log, or on its way into it: try again with the next attempt number.
+    Unknown {
+        /// What happened, for people.
+        why: String,
+    },
 }
 
 impl From<Answer<BuyAccepted>> for BuyAnswer {

@@ -58,9 +58,9 @@ impl Default for Timeouts {
 /// A client of one cluster. Nodes are named by their position in the list it was made with.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    nodes: Nodes,
-    timeouts: Timeouts,
+    pub(crate) http: reqwest::Client,
+    pub(crate) nodes: Nodes,
+    pub(crate) timeouts: Timeouts,
 }
 
 impl Client {
@@ -270,7 +270,7 @@ impl Client {
         matches!(exchange.await, Exchange::Answered(answered) if answered.status == 200)
     }
 
-    fn settler(&self) -> Settler<'_> {
+    pub(crate) fn settler(&self) -> Settler<'_> {
         Settler { http: &self.http, nodes: &self.nodes, timeouts: self.timeouts }
     }
 
@@ -296,7 +296,7 @@ impl Client {
         unreachable!("the deadline ends the loop")
     }
 
-    async fn ask_one<T: DeserializeOwned>(
+    pub(crate) async fn ask_one<T: DeserializeOwned>(
         &self,
         node: usize,
         method: Method,
@@ -315,7 +315,7 @@ impl Client {
         }
     }
 
-    async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         node: usize,
         method: Method,
@@ -343,7 +343,7 @@ fn new_key() -> HeaderValue {
 }
 
 /// A key goes bare, but for one that would read as a quoted string (RFC 9651) and so is quoted.
-fn key_of(request: &RequestId) -> HeaderValue {
+pub(crate) fn key_of(request: &RequestId) -> HeaderValue {
     let bare = request.as_str();
     let text: Cow<'_, str> = if bare.starts_with('"') {
         format!("\"{}\"", bare.replace('\\', "\\\\").replace('"', "\\\"")).into()
@@ -354,7 +354,7 @@ fn key_of(request: &RequestId) -> HeaderValue {
         .unwrap_or_else(|error| unreachable!("visible ASCII is a header value: {error}"))
 }
 
-fn json<T: serde::Serialize>(body: &T) -> String {
+pub(crate) fn json<T: serde::Serialize>(body: &T) -> String {
     serde_json::to_string(body)
         .unwrap_or_else(|error| unreachable!("contract types are always JSON: {error}"))
 }

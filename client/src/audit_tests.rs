@@ -20,7 +20,12 @@ fn product(stocked: u64, sold: u64, seq: u64) -> ProductView {
         available: stocked - sold,
         held: 0,
         sold,
+        price: None,
+        currency: None,
         per_user_limit: None,
+        starts_at: None,
+        ends_at: None,
+        hold_ttl_ms: stock::HoldTtl::DEFAULT,
         seq: Seq(seq),
     }
 }

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`answer`] | what one attempt came to |
 //! | [`api`] | [`Client`]: one method a call of the contract |
+//! | [`once`] | one attempt at one node, for recorders that number attempts themselves |
 //! | [`settle`] | numbered attempts under one request id, until the buy is settled |
 //! | [`storm`] | many buyers at once, and the report |
 //! | [`audit`] | what the buyers were told against what the cluster holds |
@@ -23,10 +24,11 @@ mod call;
 pub mod cluster;
 mod error;
 mod nodes;
+pub mod once;
 pub mod settle;
 pub mod storm;
 
-pub use answer::{BuyAnswer, RefusedKind};
+pub use answer::{Answer, BuyAnswer, RefusedKind};
 pub use api::{Client, Timeouts, new_request_id};
 pub use error::ClientError;
 pub use settle::BuyOutcome;

@@ -7,26 +7,25 @@
 //!
 //! When the harness is dropped by a panicking test, the directory stays, and its path is printed.
 
+mod binary;
 mod error;
 mod ports;
 mod process;
+mod watch;
 
 pub use error::ClusterError;
 pub use process::NodeProcess;
 
 use crate::{Client, Timeouts};
+use binary::find_binary;
 use ports::Lease;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stock::NodeId;
-use stock::api::{ClusterView, NodeView};
 use tempfile::TempDir;
 
-/// How often a condition is looked at while it is waited for.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// How long [`ProcessCluster::leader`] looks for one.
-const LEADER_DEADLINE: Duration = Duration::from_secs(15);
 /// Deadlines of the harness's own questions: a paused node must not hold it up.
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_millis(500),
@@ -56,12 +55,23 @@ impl Default for Options {
     }
 }
 
+/// What one start of one node adds to what every start has.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    /// More arguments, after those of the harness and of [`Options::extra_args`].
+    pub args: Vec<String>,
+    /// More environment variables.
+    pub env: Vec<(String, OsString)>,
+}
+
 /// Real node processes.
 #[derive(Debug)]
 pub struct ProcessCluster {
     nodes: Vec<NodeProcess>,
     binary: PathBuf,
     extra_args: Vec<String>,
+    /// Where a node finds another's peer listener, when not at its own address.
+    detours: BTreeMap<(NodeId, NodeId), String>,
     root: Root,
     client: Client,
     /// `Some` while this harness owns the processes.
@@ -128,7 +138,8 @@ impl ProcessCluster {
             .collect();
         let addresses = nodes.iter().map(|node| node.http.clone()).collect();
         let client = Client::with_timeouts(addresses, TIMEOUTS)?;
-        Ok(Self { nodes, binary, extra_args, root, client, lease: Some(lease) })
+        let detours = BTreeMap::new();
+        Ok(Self { nodes, binary, extra_args, detours, root, client, lease: Some(lease) })
     }
 
     /// All nodes, by id.
@@ -170,25 +181,60 @@ impl ProcessCluster {
     /// # Panics
     /// When there is no such node, or it runs.
     pub fn start_node(&mut self, id: NodeId) -> Result<(), ClusterError> {
-        self.start_node_with(id, &[])
+        self.launch(id, &Launch::default())
     }
 
-    /// As [`ProcessCluster::start_node`], with more arguments for this run.
+    /// From its next start on, `from` finds the peer listener of `to` at this `host:port`: a proxy
+    /// that stands between them.
+    ///
+    /// # Panics
+    /// When there is no such node, or they are one.
+    pub fn detour(&mut self, from: NodeId, to: NodeId, address: String) {
+        assert_ne!(from, to, "a node does not reach itself over the network");
+        let (_, _) = (self.position(from), self.position(to));
+        self.detours.insert((from, to), address);
+    }
+
+    /// From its next start on, the node keeps its data in this directory, which the harness does
+    /// not remove.
+    ///
+    /// # Panics
+    /// When there is no such node, or it runs.
+    pub fn place(&mut self, id: NodeId, dir: PathBuf) {
+        assert!(!self.alive(id), "node {id} runs; its directory cannot be moved");
+        let position = self.position(id);
+        self.nodes[position].dir = dir;
+    }
+
+    /// The program that the nodes run.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Lets the nodes run another program from their next start on.
+    pub fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
+    /// As [`ProcessCluster::start_node`], with more arguments and variables for this run.
     ///
     /// # Errors
     /// As [`ProcessCluster::start_node`].
     ///
     /// # Panics
     /// As [`ProcessCluster::start_node`].
-    pub fn start_node_with(&mut self, id: NodeId, args: &[String]) -> Result<(), ClusterError> {
-        let peers: Vec<String> =
-            self.nodes.iter().map(|node| format!("{}={}", node.id, node.peer)).collect();
+    pub fn launch(&mut self, id: NodeId, launch: &Launch) -> Result<(), ClusterError> {
+        let reached = |node: &NodeProcess| {
+            let address = self.detours.get(&(id, node.id)).unwrap_or(&node.peer);
+            format!("{}={address}", node.id)
+        };
+        let peers: Vec<String> = self.nodes.iter().map(reached).collect();
         let position = self.position(id);
-        if let Some(lease) = &mut self.lease {
-            lease.release(&self.nodes[position].ports());
-        }
-        let args: Vec<String> = self.extra_args.iter().chain(args).cloned().collect();
-        self.nodes[position].start(&self.binary, &peers.join(","), &args)
+        let launch = Launch {
+            args: self.extra_args.iter().chain(&launch.args).cloned().collect(),
+            env: launch.env.clone(),
+        };
+        self.nodes[position].start(&self.binary, &peers.join(","), &launch)
     }
 
     /// SIGKILL, and waits until the process is gone: all it had open is closed by then.
@@ -213,30 +259,6 @@ impl ProcessCluster {
     pub fn terminate(&mut self, id: NodeId) -> Result<(), ClusterError> {
         let position = self.position(id);
         self.nodes[position].signal(rustix::process::Signal::TERM)
-    }
-
-    /// Waits until the process has ended by itself.
-    ///
-    /// # Errors
-    /// [`ClusterError::Deadline`] when it has not.
-    ///
-    /// # Panics
-    /// When there is no such node, or it was not started.
-    pub async fn wait_exit(
-        &mut self,
-        id: NodeId,
-        deadline: Duration,
-    ) -> Result<ExitStatus, ClusterError> {
-        let (position, started) = (self.position(id), Instant::now());
-        loop {
-            if let Some(status) = self.nodes[position].try_wait()? {
-                return Ok(status);
-            }
-            if started.elapsed() > deadline {
-                return Err(ClusterError::deadline(format!("node {id} to exit"), deadline));
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
     }
 
     /// SIGSTOP, and waits until every thread of it has stopped.
@@ -290,107 +312,6 @@ impl ProcessCluster {
         self.nodes[position].pid().is_some() && matches!(self.nodes[position].try_wait(), Ok(None))
     }
 
-    /// Waits until every node that was started, and is not paused, is ready.
-    ///
-    /// # Errors
-    /// [`ClusterError::Exited`] with the end of its log as soon as one of them has ended,
-    /// [`ClusterError::Deadline`] with whom it waited for.
-    pub async fn wait_ready(&mut self, deadline: Duration) -> Result<(), ClusterError> {
-        let started = Instant::now();
-        let mut waiting: Vec<usize> =
-            (0..self.nodes.len()).filter(|position| self.nodes[*position].answers()).collect();
-        loop {
-            let mut unready = Vec::new();
-            for position in waiting {
-                if let Some(status) = self.nodes[position].try_wait()? {
-                    return Err(self.nodes[position].exited(status));
-                }
-                if !self.client.ready(position).await {
-                    unready.push(position);
-                }
-            }
-            if unready.is_empty() {
-                return Ok(());
-            }
-            if started.elapsed() > deadline {
-                let names: Vec<String> =
-                    unready.iter().map(|position| self.nodes[*position].in_words()).collect();
-                let what = format!("{} to be ready", names.join(" and "));
-                return Err(ClusterError::deadline(what, deadline));
-            }
-            waiting = unready;
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-
-    /// The leader: of the nodes that run and are not paused, the one that says so of itself, in
-    /// the highest term.
-    ///
-    /// # Errors
-    /// [`ClusterError::Deadline`] when none does for 15 s.
-    pub async fn leader(&self) -> Result<NodeId, ClusterError> {
-        let started = Instant::now();
-        loop {
-            let mut leader: Option<(u64, NodeId)> = None;
-            for position in 0..self.nodes.len() {
-                let view = self.own_view(position).await;
-                if let Some(view) = view.filter(|view| view.role == "leader") {
-                    leader = leader.max(Some((view.term, view.id)));
-                }
-            }
-            if let Some((_, id)) = leader {
-                return Ok(id);
-            }
-            if started.elapsed() > LEADER_DEADLINE {
-                return Err(ClusterError::deadline("a leader".to_owned(), LEADER_DEADLINE));
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-
-    /// The cluster as this node sees it; `None` when it does not answer.
-    ///
-    /// # Panics
-    /// When there is no such node.
-    pub async fn view(&self, id: NodeId) -> Option<ClusterView> {
-        let position = self.position(id);
-        if !self.nodes[position].answers() {
-            return None;
-        }
-        self.client.cluster(position).await.ok()
-    }
-
-    /// What each node says of itself, by id; `None` of one that does not answer.
-    pub async fn own_views(&self) -> Vec<Option<NodeView>> {
-        futures_util::future::join_all((0..self.nodes.len()).map(|at| self.own_view(at))).await
-    }
-
-    /// Waits until all running nodes have applied the same index; returns what they say of
-    /// themselves then, so that their state hashes can be compared.
-    ///
-    /// # Errors
-    /// [`ClusterError::Deadline`] with the indexes they are at.
-    pub async fn wait_level(&self, deadline: Duration) -> Result<Vec<NodeView>, ClusterError> {
-        let started = Instant::now();
-        let expected = self.nodes.iter().filter(|node| node.answers()).count();
-        loop {
-            let views: Vec<NodeView> = self.own_views().await.into_iter().flatten().collect();
-            let level = views.windows(2).all(|pair| pair[0].applied == pair[1].applied);
-            if level && views.len() == expected && views.iter().all(|view| view.lag == 0) {
-                return Ok(views);
-            }
-            if started.elapsed() > deadline {
-                let applied: Vec<String> = views
-                    .iter()
-                    .map(|view| format!("node {} at {}", view.id, view.applied))
-                    .collect();
-                let what = format!("all nodes to be level (now {})", applied.join(", "));
-                return Err(ClusterError::deadline(what, deadline));
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
-
     /// Lets go of the processes and the directory: they outlive this harness. Returns where they
     /// keep their files.
     pub fn keep(mut self) -> PathBuf {
@@ -403,11 +324,6 @@ impl ProcessCluster {
             let _: PathBuf = dir.keep();
         }
         path
-    }
-
-    async fn own_view(&self, position: usize) -> Option<NodeView> {
-        let id = self.nodes[position].id;
-        self.view(id).await?.nodes.into_iter().find(|view| view.id == id)
     }
 
     fn position(&self, id: NodeId) -> usize {
@@ -428,18 +344,5 @@ impl Drop for ProcessCluster {
             dir.disable_cleanup(true);
             eprintln!("the nodes' directories and logs are kept in {}", dir.path().display());
         }
-    }
-}
-
-/// The program beside this one, or where cargo builds it.
-fn find_binary() -> Result<PathBuf, ClusterError> {
-    let exe = std::env::current_exe().map_err(ClusterError::io("find", "this program"))?;
-    // target/release/flashctl, or target/debug/deps/some_test-0123.
-    let beside = exe.ancestors().skip(1).take(2).map(|dir| dir.join("flashnode"));
-    let built = ["target/release/flashnode", "target/debug/flashnode"].map(PathBuf::from);
-    let looked_at: Vec<PathBuf> = beside.chain(built).collect();
-    match looked_at.iter().find(|path| path.is_file()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(ClusterError::NoBinary { looked_at }),
     }
 }

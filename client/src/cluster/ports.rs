@@ -5,14 +5,20 @@
 //! node is down an outgoing connection of anyone may take its port as its own end (or connect to
 //! itself). A second harness may take it likewise. And a port must be the same after a restart.
 //! So: blocks below the ephemeral range, a lock file a block (the system lets go of it when the
-//! process ends, however it ends), and each port bound until just before its node starts.
+//! process ends, however it ends), and each port bound all the time.
+//!
+//! Bound, but never listened on: Linux lets sockets with `SO_REUSEADDR` share a port for as long
+//! as none of them listens (see socket(7)), so a node binds and listens on its own while the
+//! lease keeps the port from everyone else. To listen, and to stop just before the node starts,
+//! is not enough: a child that another thread has forked and not yet exec'd still listens.
 //! Called by `cluster` only.
 
 use super::ClusterError;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::net::TcpSocket;
 use uuid::Uuid;
 
 /// The first port of the first block.
@@ -26,7 +32,8 @@ const BLOCK: u16 = 20;
 #[derive(Debug)]
 pub(super) struct Lease {
     ports: Vec<u16>,
-    bound: Vec<TcpListener>,
+    /// Held open for their ports.
+    _bound: Vec<TcpSocket>,
     /// Held open for its lock.
     _lock: File,
 }
@@ -61,29 +68,30 @@ impl Lease {
             return Ok(None);
         }
         let ports: Vec<u16> = (first..first + BLOCK).take(count).collect();
-        let bind = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
         // A port in use by a program that knows nothing of the locks.
-        let Ok(bound) = ports.iter().map(bind).collect() else {
+        let Ok(bound) = ports.iter().map(|port| reserve(*port)).collect() else {
             return Ok(None);
         };
-        Ok(Some(Self { ports, bound, _lock: lock }))
+        Ok(Some(Self { ports, _bound: bound, _lock: lock }))
     }
 
     pub(super) fn ports(&self) -> &[u16] {
         &self.ports
     }
+}
 
-    /// Unbinds these, for the node that is about to bind them itself.
-    pub(super) fn release(&mut self, ports: &[u16]) {
-        self.bound.retain(|listener| {
-            listener.local_addr().is_ok_and(|address| !ports.contains(&address.port()))
-        });
-    }
+/// Binds the port without listening on it.
+fn reserve(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn two_leases_never_meet() {
@@ -94,12 +102,21 @@ mod tests {
     }
 
     #[test]
-    fn released_ports_can_be_bound() {
-        let mut lease = Lease::take(2).unwrap();
-        let ports = lease.ports().to_vec();
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, ports[0]));
-        assert!(bind().is_err());
-        lease.release(&ports);
-        assert!(bind().is_ok());
+    fn a_node_listens_on_a_leased_port_and_nobody_else_then() {
+        let lease = Lease::take(2).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, lease.ports()[0]);
+        let node = TcpListener::bind(address).unwrap();
+        assert!(TcpListener::bind(address).is_err());
+        drop(node);
+        TcpListener::bind(address).expect("the node starts again");
+    }
+
+    #[test]
+    fn a_port_that_another_program_listens_on_is_not_leased() {
+        let lease = Lease::take(1).unwrap();
+        let port = lease.ports()[0];
+        drop(lease);
+        let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(reserve(port).is_err());
     }
 }

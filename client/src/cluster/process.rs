@@ -2,7 +2,7 @@
 //!
 //! Owns: the child process, and that it is reaped. Never does: HTTP. Called by `cluster`.
 
-use super::ClusterError;
+use super::{ClusterError, Launch};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -30,7 +30,6 @@ pub struct NodeProcess {
     pub dir: PathBuf,
     /// What it printed, over all its runs.
     pub log: PathBuf,
-    ports: [u16; 2],
     child: Option<Child>,
     paused: bool,
 }
@@ -43,7 +42,6 @@ impl NodeProcess {
             peer: format!("127.0.0.1:{}", ports[1]),
             dir: root.join(format!("node-{id}")),
             log: root.join(format!("node-{id}.log")),
-            ports,
             child: None,
             paused: false,
         }
@@ -59,8 +57,15 @@ impl NodeProcess {
         self.child.is_some() && !self.paused
     }
 
-    pub(super) fn ports(&self) -> [u16; 2] {
-        self.ports
+    /// Whether every thread of its process is stopped; none when it has no process, or the system
+    /// does not tell.
+    pub fn stopped(&self) -> Option<bool> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()?)).ok()?;
+        Some(tasks.flatten().all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // "pid (name) S …": the name may hold anything, so look behind its last bracket.
+            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('T'))
+        }))
     }
 
     pub(super) fn in_words(&self) -> String {
@@ -71,7 +76,7 @@ impl NodeProcess {
         &mut self,
         binary: &Path,
         peers: &str,
-        args: &[String],
+        launch: &Launch,
     ) -> Result<(), ClusterError> {
         let running = self.child.is_some() && self.try_wait()?.is_none();
         assert!(!running, "node {} runs already as process {:?}", self.id, self.pid());
@@ -82,7 +87,8 @@ impl NodeProcess {
             .args(["--id", &self.id.to_string(), "--peers", peers, "--http", &self.http])
             .arg("--data")
             .arg(&self.dir)
-            .args(args)
+            .args(&launch.args)
+            .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
@@ -130,7 +136,7 @@ impl NodeProcess {
         self.signal(Signal::STOP)?;
         self.paused = true;
         let deadline = Instant::now() + STOP_DEADLINE;
-        while !self.stopped() && Instant::now() < deadline {
+        while self.stopped() == Some(false) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
@@ -162,19 +168,6 @@ impl NodeProcess {
     /// The process goes on without this harness.
     pub(super) fn let_go(&mut self) {
         self.child = None;
-    }
-
-    /// Whether every thread is stopped; true where the system does not tell.
-    fn stopped(&self) -> bool {
-        let Some(pid) = self.pid() else { return true };
-        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-            return true;
-        };
-        tasks.flatten().all(|task| {
-            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-            // "pid (name) S …": the name may hold anything, so look behind its last bracket.
-            stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('T'))
-        })
     }
 }
 

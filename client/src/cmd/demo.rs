@@ -150,7 +150,7 @@ async fn open_sale(
     stage: &Stage,
 ) -> Result<(Plan, ProductView), Failure> {
     let sku = Sku::new("sneaker").map_err(|error| Failure::Failed(error.to_string()))?;
-    let terms = PutProduct { name: "Sneaker".into(), stock: args.stock, per_user_limit: None };
+    let terms = PutProduct { name: "Sneaker".into(), stock: args.stock, ..PutProduct::default() };
     let product = client.create_product(&sku, &terms).await?;
     let plan = Plan::new(sku, args.buyers, args.concurrency as usize);
     stage.milestone(&format!(

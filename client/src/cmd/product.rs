@@ -69,7 +69,8 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let product = match &args.command {
         Command::Create { id, stock, name, limit } => {
             let name = name.clone().unwrap_or_else(|| id.to_string());
-            let terms = PutProduct { name, stock: *stock, per_user_limit: *limit };
+            let terms =
+                PutProduct { name, stock: *stock, per_user_limit: *limit, ..PutProduct::default() };
             client.create_product(id, &terms).await?
         }
         Command::Show { id, stale: None } => client.product(id).await?,
@@ -90,7 +91,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn in_words(product: &ProductView) -> String {
-    let ProductView { id, name, stocked, available, held, sold, per_user_limit, seq } = product;
+    let ProductView { id, name, stocked, available, held, sold, per_user_limit, seq, .. } = product;
     let limit = per_user_limit.map_or(String::new(), |limit| format!(", at most {limit} a user"));
     format!(
         "{id} \"{name}\": {} available, {} held, {} sold of {} stocked{limit} (seq {seq})\n",

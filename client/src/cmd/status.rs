@@ -95,11 +95,13 @@ mod tests {
             role: role.into(),
             term,
             last_log: 9,
+            purged: None,
             committed: 1234,
             applied: 9,
             lag: 0,
             seq: Seq(7),
             state_hash: "00".into(),
+            clock_off_ms: None,
         };
         let view = ClusterView {
             cluster_id: Some("ab".into()),

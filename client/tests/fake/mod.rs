@@ -152,7 +152,12 @@ impl Shop {
             available: self.stock - sold,
             held: 0,
             sold,
+            price: None,
+            currency: None,
             per_user_limit: None,
+            starts_at: None,
+            ends_at: None,
+            hold_ttl_ms: stock::HoldTtl::DEFAULT,
             seq: Seq(self.sold),
         }
     }

@@ -1,0 +1,120 @@
+//! One attempt at one node, for callers that number attempts themselves.
+//!
+//! Owns: the calls that a recorder of histories makes, each sent exactly once, to exactly the node
+//! that was named. Never does: retry, choose a node, or wait. Called by testers; a shop uses the
+//! methods of `api`, which retry.
+
+use crate::answer::{self, Answer};
+use crate::api::{ORDERS_PAGE_MAX, json, key_of};
+use crate::call::{self, Attempt, Call, Exchange};
+use crate::{Client, ClientError};
+use reqwest::Method;
+use stock::api::{OrderList, PostRestock, ProductView, PutProduct};
+use stock::{RequestId, Seq, Sku};
+
+/// The identity of one attempt at a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbered<'a> {
+    /// The request id, the same for all attempts.
+    pub request: &'a RequestId,
+    /// From 1; each attempt after an unknown one has a higher number.
+    pub attempt: u32,
+}
+
+/// How current a read must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// At least as new as every answer given before it was asked.
+    Linearizable,
+    /// What the node has applied, at once, even without a quorum.
+    Stale,
+}
+
+impl Client {
+    /// Puts a product on sale, by one attempt at one node.
+    pub async fn create_product_once(
+        &self,
+        node: usize,
+        (sku, terms): (&Sku, &PutProduct),
+        numbered: Numbered<'_>,
+    ) -> Answer<ProductView> {
+        let path = format!("v1/products/{sku}");
+        let exchange = self.once(node, (Method::PUT, &path), &json(terms), numbered).await;
+        answer::read(exchange)
+    }
+
+    /// Adds units, or takes back available ones, by one attempt at one node.
+    pub async fn restock_once(
+        &self,
+        node: usize,
+        (sku, quantity): (&Sku, i64),
+        numbered: Numbered<'_>,
+    ) -> Answer<ProductView> {
+        let path = format!("v1/products/{sku}/restock");
+        let body = json(&PostRestock { quantity });
+        let exchange = self.once(node, (Method::POST, &path), &body, numbered).await;
+        answer::read(exchange)
+    }
+
+    /// The product, linearizable, as this node answers.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
+    pub async fn product_once(&self, node: usize, sku: &Sku) -> Result<ProductView, ClientError> {
+        self.ask_one(node, Method::GET, &format!("v1/products/{sku}"), None).await
+    }
+
+    /// A page of all orders after this one, by id, as this node holds them.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn orders_once(
+        &self,
+        node: usize,
+        after: Seq,
+        consistency: Consistency,
+    ) -> Result<OrderList, ClientError> {
+        let consistency = match consistency {
+            Consistency::Linearizable => "linearizable",
+            Consistency::Stale => "stale",
+        };
+        let path =
+            format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}&consistency={consistency}");
+        self.ask_one(node, Method::GET, &path, None).await
+    }
+
+    /// Whether this node serves holds: it is asked for one that cannot be.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when it does not answer.
+    pub async fn serves_holds(&self, node: usize) -> Result<bool, ClientError> {
+        let timeout = self.timeouts.attempt;
+        match self.exchange(node, Method::POST, "v1/holds", Some("{}"), timeout).await {
+            Exchange::Answered(answered) => Ok(!matches!(answered.status, 404 | 405)),
+            Exchange::NotSent { why } | Exchange::Lost { why } | Exchange::Silent { why } => {
+                let why = format!("{}: {why}", self.address(node));
+                Err(ClientError::Unavailable { why })
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        node: usize,
+        (method, path): (Method, &str),
+        body: &str,
+        numbered: Numbered<'_>,
+    ) -> Exchange {
+        let url = match self.nodes.at(node).url(path) {
+            Ok(url) => url,
+            Err(error) => return Exchange::NotSent { why: error.to_string() },
+        };
+        let key = key_of(numbered.request);
+        let attempt = Some(Attempt { key: &key, number: numbered.attempt });
+        let timeout = self.timeouts.attempt;
+        let exchange =
+            call::make(&self.http, Call { method, url, body: Some(body), attempt, timeout }).await;
+        self.settler().notice(node, &exchange);
+        exchange
+    }
+}
