@@ -9,6 +9,7 @@
 mod args;
 mod check;
 mod file;
+mod mutant;
 
 pub(crate) use crate::logging::LogFormat;
 
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// How long a request may wait for its answer.
     pub(crate) deadline: Duration,
+    /// The most connections of the public listener; further ones get a 503.
+    pub(crate) max_connections: usize,
     /// Time between a leader's heartbeats.
     pub(crate) heartbeat: Duration,
     /// The least silence after which a follower campaigns.
@@ -59,7 +62,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] for the first thing that is wrong; [`ConfigError::Usage`] also for `--help`.
     pub(crate) fn load(args: impl IntoIterator<Item = OsString>) -> Result<Self, ConfigError> {
-        Self::load_from(args, |name| std::env::var(name).ok())
+        let environment = |name: &str| std::env::var(name).ok();
+        let config = Self::load_from(args, environment)?;
+        mutant::plant(environment(raft::mutant::VARIABLE).as_deref().unwrap_or_default())?;
+        Ok(config)
     }
 
     /// The same with the environment as an argument.

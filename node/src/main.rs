@@ -3,8 +3,11 @@
 mod actor;
 mod config;
 mod front;
+mod listener;
 mod logging;
 mod metrics;
+#[cfg(feature = "mutants")]
+mod mutant;
 mod node;
 mod problem;
 

@@ -66,6 +66,10 @@ pub(crate) enum BuyOutcome {
     Insufficient,
     /// The user's limit was reached.
     Limit,
+    /// The sale has not begun.
+    NotOpen,
+    /// The sale has ended.
+    SaleOver,
     /// There is no such product.
     UnknownProduct,
     /// The key stands for another request.
@@ -77,12 +81,14 @@ pub(crate) enum BuyOutcome {
 }
 
 impl BuyOutcome {
-    const ALL: [(Self, &str); 9] = [
+    const ALL: [(Self, &str); 11] = [
         (Self::Accepted, "accepted"),
         (Self::Replayed, "replayed"),
         (Self::SoldOut, "sold_out"),
         (Self::Insufficient, "insufficient"),
         (Self::Limit, "limit"),
+        (Self::NotOpen, "not_open"),
+        (Self::SaleOver, "sale_over"),
         (Self::UnknownProduct, "unknown_product"),
         (Self::KeyReused, "key_reused"),
         (Self::NotProposed, "not_proposed"),
@@ -106,6 +112,8 @@ struct Families {
     batch_commands: Histogram,
     proposals_in_flight: IntGauge,
     leader_changes: IntCounter,
+    connections: IntGauge,
+    connections_refused: IntCounter,
 }
 
 struct RouteFamilies {
@@ -164,6 +172,14 @@ impl Metrics {
             "Times that this node learned of another leader",
         )?;
         registry.register(Box::new(leader_changes.clone()))?;
+        let connections =
+            IntGauge::new("flashnode_http_connections", "Open connections of the public listener")?;
+        registry.register(Box::new(connections.clone()))?;
+        let connections_refused = IntCounter::new(
+            "flashnode_http_connections_refused_total",
+            "Connections that were refused because too many were open",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -175,6 +191,8 @@ impl Metrics {
             batch_commands,
             proposals_in_flight,
             leader_changes,
+            connections,
+            connections_refused,
         })))
     }
 
@@ -213,6 +231,16 @@ impl Metrics {
         self.0.leader_changes.inc();
     }
 
+    /// Counts connections that came (`1`) or went (`-1`).
+    pub(crate) fn connections_add(&self, connections: i64) {
+        self.0.connections.add(connections);
+    }
+
+    /// Counts a connection that found no room.
+    pub(crate) fn connection_refused(&self) {
+        self.0.connections_refused.inc();
+    }
+
     /// Everything in the text format.
     ///
     /// # Errors
@@ -249,99 +277,4 @@ fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use raft::{FLUSH_US_BOUNDS, StoreMetrics};
-    use stock::{Seq, Sku};
-
-    fn scrape() -> Scrape {
-        let mut store = StoreMetrics {
-            flushes_total: 4,
-            flush_us_total: 1_500_000,
-            appended_bytes_total: 4096,
-            entries_total: 21,
-            ..StoreMetrics::default()
-        };
-        store.flush_us_buckets[0] = 1;
-        store.flush_us_buckets[2] = 2;
-        store.flush_us_buckets[FLUSH_US_BOUNDS.len()] = 1;
-        Scrape {
-            term: 3,
-            is_leader: true,
-            is_ready: true,
-            committed: 20,
-            applied: 19,
-            seq: Seq(17),
-            store,
-            products: vec![ProductGauges { sku: Sku::new("shoe").unwrap(), available: 2, sold: 8 }],
-        }
-    }
-
-    #[test]
-    fn positions_are_the_discriminants() {
-        for (position, route) in Route::ALL.iter().enumerate() {
-            assert_eq!(*route as usize, position);
-        }
-        for (position, (outcome, _)) in BuyOutcome::ALL.iter().enumerate() {
-            assert_eq!(*outcome as usize, position);
-        }
-    }
-
-    #[test]
-    fn everything_counted_is_scraped() {
-        let metrics = Metrics::new().unwrap();
-        metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_micros(700));
-        metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_secs(9));
-        metrics.clone().observe_request(Route::Livez, StatusCode::IM_A_TEAPOT, Duration::ZERO);
-        metrics.observe_buy(BuyOutcome::Accepted);
-        metrics.observe_buy(BuyOutcome::Replayed);
-        metrics.observe_buy(BuyOutcome::SoldOut);
-        metrics.observe_batch(3);
-        metrics.in_flight_add(2);
-        metrics.in_flight_add(-1);
-        metrics.leader_changed();
-        let text = metrics.render(&scrape()).unwrap();
-        for line in [
-            "flashnode_http_requests_total{code=\"201\",route=\"/v1/buys\"} 2",
-            "flashnode_http_requests_total{code=\"other\",route=\"/livez\"} 1",
-            "flashnode_http_request_duration_seconds_bucket{route=\"/v1/buys\",le=\"0.001\"} 1",
-            "flashnode_http_request_duration_seconds_count{route=\"/v1/buys\"} 2",
-            "flashnode_buys_total{outcome=\"accepted\"} 1",
-            "flashnode_buys_total{outcome=\"unknown\"} 0",
-            "flash_sale_requests_total{status=\"success\"} 2",
-            "flash_sale_requests_total{status=\"fail\"} 1",
-            "flashnode_batch_commands_bucket{le=\"2\"} 0",
-            "flashnode_batch_commands_bucket{le=\"4\"} 1",
-            "flashnode_proposals_in_flight 1",
-            "flashnode_raft_leader_changes_total 1",
-            "flashnode_raft_term 3",
-            "flashnode_raft_is_leader 1",
-            "flashnode_raft_commit_index 20",
-            "flashnode_raft_applied_index 19",
-            "flashnode_seq 17",
-            "flashnode_log_flush_seconds_bucket{le=\"0.00025\"} 1",
-            "flashnode_log_flush_seconds_bucket{le=\"0.0005\"} 1",
-            "flashnode_log_flush_seconds_bucket{le=\"1\"} 3",
-            "flashnode_log_flush_seconds_bucket{le=\"+Inf\"} 4",
-            "flashnode_log_flush_seconds_sum 1.5",
-            "flashnode_log_flush_seconds_count 4",
-            "flashnode_log_entries_total 21",
-            "flashnode_stock_available{product=\"shoe\"} 2",
-            "flashnode_stock_sold{product=\"shoe\"} 8",
-        ] {
-            assert!(text.lines().any(|have| have == line), "{line}\nis not in\n{text}");
-        }
-        assert!(text.contains("flashnode_build_info{"));
-        assert!(!text.contains("code=\"503\""), "no series for what never happened");
-    }
-
-    #[test]
-    fn each_family_is_described_once() {
-        let text = Metrics::new().unwrap().render(&scrape()).unwrap();
-        let mut types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
-        let count = types.len();
-        types.sort_unstable();
-        types.dedup();
-        assert_eq!(types.len(), count);
-    }
-}
+mod tests;

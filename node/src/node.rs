@@ -7,6 +7,7 @@
 use crate::actor;
 use crate::config::Config;
 use crate::front::{self, FrontState};
+use crate::listener;
 use crate::metrics::Metrics;
 use anyhow::{Context, bail};
 use raft::{Replica, ReplicaConfig};
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long requests are still taken after SIGTERM: load balancers and clients need to notice.
@@ -51,25 +53,17 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&draining),
     );
     let app = front::router(Arc::new(state));
-    tokio::spawn(count_leader_changes(replica.clone(), metrics));
+    tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
     tracing::info!(
         "node {} answers on http://{} and keeps its data in {}",
         config.id,
         config.advertise_http,
         config.data.display()
     );
-    let closing = Arc::new(tokio::sync::Notify::new());
-    let closed = Arc::clone(&closing);
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("a connection without TCP_NODELAY: {error}");
-        }
-    });
-    let mut server = tokio::spawn(async move {
-        axum::serve(listener, app)
-            .with_graceful_shutdown(async move { closed.notified().await })
-            .await
-    });
+    let (close, closing) = watch::channel(false);
+    let connections_max = listener::make_room(config.max_connections);
+    let mut server =
+        tokio::spawn(listener::serve(listener, app, connections_max, metrics, closing));
     tokio::select! {
         ended = &mut server => bail!("the public listener stopped: {ended:?}"),
         why = replica.failed() => bail!("{why}"),
@@ -79,7 +73,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let started = Instant::now();
     replica.step_down(started + STEP_DOWN_MAX).await;
     tokio::time::sleep_until(started + DRAIN_MIN).await;
-    closing.notify_one();
+    close.send_replace(true);
     if tokio::time::timeout_at(started + DRAIN_MAX, server).await.is_err() {
         tracing::warn!("some connections were still open after {DRAIN_MAX:?}; closing them");
     }

@@ -1,11 +1,16 @@
 //! The one place that turns refusals and failures into HTTP: RFC 9457 problems.
 //!
-//! Owns every problem's type, title, status and words. Never decides anything: it maps what the
-//! machine, the actor or the parser has already decided. Called by every file of `front`.
+//! Owns what each refusal and failure says; `kind.rs` holds the types, titles and statuses. Never
+//! decides anything: it maps what the machine, the actor or the parser has already decided. Called
+//! by every file of `front`.
 //!
 //! The statuses keep the three outcomes apart. A 4xx was decided or never asked; a 503 was surely
 //! not proposed, and is safe to send again; a 504 or a 500 of a write is unknown, and only another
 //! attempt under the same key settles it.
+
+mod kind;
+
+pub(crate) use kind::Kind;
 
 use crate::actor::NotProposed;
 use axum::body::Body;
@@ -14,111 +19,9 @@ use axum::response::{IntoResponse, Response};
 use raft::ReadError;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::time::Duration;
-use stock::{InvalidId, Refusal, Seq};
-
-macro_rules! kinds {
-    ($($variant:ident $status:literal $name:literal $title:literal $meaning:literal)*) => {
-        /// The kinds of problem. Each has a page, `/problems/{name}`, on every node.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Kind {
-            $(#[doc = $meaning] $variant,)*
-        }
-
-        impl Kind {
-            /// Every kind.
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The `type` of the problem: the path of its page.
-            pub(crate) fn path(self) -> &'static str {
-                match self { $(Self::$variant => concat!("/problems/", $name),)* }
-            }
-
-            /// The problem in a few words.
-            pub(crate) fn title(self) -> &'static str {
-                match self { $(Self::$variant => $title,)* }
-            }
-
-            /// The HTTP status.
-            pub(crate) fn status(self) -> StatusCode {
-                let code: u16 = match self { $(Self::$variant => $status,)* };
-                StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-
-            /// What it means in general, and what to do.
-            pub(crate) fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => $meaning,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    InvalidJson 400 "invalid-json" "The body is not JSON"
-        "The body is not well-formed JSON. The detail says where it breaks off."
-    InvalidField 400 "invalid-field" "A field is missing, unknown or of the wrong type"
-        "The body is JSON, but not of the shape that this route takes. The detail names the field."
-    InvalidQuery 400 "invalid-query" "The query is not understood"
-        "A query parameter is unknown, repeated, missing, or not of its type. The detail names it."
-    InvalidHeader 400 "invalid-header" "A header is not understood"
-        "Idempotency-Key takes 1 to 128 visible ASCII characters, quoted or bare; \
-         Flashnode-Attempt takes a whole number from 1, and above 1 only with a key."
-    UnknownProduct 404 "unknown-product" "No such product"
-        "No product has this id."
-    UnknownOrder 404 "unknown-order" "No such order"
-        "No order has this id in the state that answered."
-    NotFound 404 "not-found" "No such route"
-        "This node serves nothing at this path."
-    MethodNotAllowed 405 "method-not-allowed" "The route does not take this method"
-        "The Allow header says which methods it takes."
-    RequestTimeout 408 "request-timeout" "The body did not arrive in time"
-        "The request was dropped before anything was asked. Send it again."
-    ProductDiffers 409 "product-differs" "The product exists on other terms"
-        "A product with this id is on sale on other terms, and stays as it is."
-    Insufficient 409 "insufficient" "Fewer units are left than asked for"
-        "The buy takes all its units or none. `remaining` says how many were left."
-    LimitReached 409 "limit-reached" "The purchase limit is reached"
-        "The product has a limit for each user, and this buy would pass it."
-    RestockOutOfRange 409 "restock-out-of-range" "The restock is out of range"
-        "It would take back more units than are available, or pass the largest stock."
-    TooManyProducts 409 "too-many-products" "The cluster holds as many products as it can"
-        "No further product can be put on sale in this cluster."
-    SoldOut 410 "sold-out" "Sold out"
-        "Nothing was left at the state that `seq` names. A restock may change that."
-    TooLarge 413 "too-large" "The body is too large"
-        "A body may have at most 65536 bytes."
-    UnsupportedMediaType 415 "unsupported-media-type" "The body must be application/json"
-        "Send `Content-Type: application/json`, or no Content-Type."
-    InvalidValue 422 "invalid-value" "A value is out of range"
-        "The request is well formed, but a number or an id is not one that can be. \
-         The detail names it and its range."
-    KeyReused 422 "key-reused" "The Idempotency-Key was used for another request"
-        "A key stands for one request. Use a new key for a new request."
-    Internal 500 "internal" "The node failed"
-        "The node could not answer because of a fault of its own; its log says more. A write may \
-         or may not have happened: send it again under the same Idempotency-Key."
-    NoLeader 503 "no-leader" "No leader in time"
-        "The cluster had no leader within the deadline. Nothing was proposed: send it again."
-    Overloaded 503 "overloaded" "The node is overloaded"
-        "The node's mailbox is full. Nothing was proposed: send it again a little later."
-    StorageFull 503 "storage-full" "The disk is full"
-        "The leader has no room to write. Nothing was proposed; reads go on, and writes go on as \
-         soon as there is room."
-    ShuttingDown 503 "shutting-down" "The node is shutting down"
-        "Nothing was proposed: send it again to another node."
-    ReadTimeout 503 "read-timeout" "The read could not be confirmed in time"
-        "No majority confirmed within the deadline that this state is current. Send it again, or \
-         read with `?consistency=stale`."
-    Lagging 503 "lagging" "This node has not got that far"
-        "The node has not applied up to `min_seq` within the deadline. Send it again, or ask \
-         another node."
-    NotReady 503 "not-ready" "The node is not ready"
-        "Ask another node. `/readyz?verbose` says why."
-    OutcomeUnknown 504 "outcome-unknown" "The outcome is unknown"
-        "The request was proposed and not answered in time, so it may or may not have happened. \
-         Send it again under the same Idempotency-Key with `Flashnode-Attempt: 2` or more: that \
-         settles it, and never does it twice."
-}
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stock::api::Timestamp;
+use stock::{InvalidId, Refusal, Seq, Settlement};
 
 /// How soon it is worth to ask again when there was no leader: about one election.
 const RETRY_NO_LEADER: Duration = Duration::from_millis(500);
@@ -126,6 +29,27 @@ const RETRY_NO_LEADER: Duration = Duration::from_millis(500);
 const RETRY_OVERLOADED: Duration = Duration::from_millis(100);
 /// How soon it is worth to ask again when a disk was full: somebody has to make room.
 const RETRY_STORAGE_FULL: Duration = Duration::from_secs(5);
+
+/// An instant of log time as people read it.
+fn instant(at_ms: u64) -> String {
+    Timestamp::from_ms(at_ms).map_or_else(|_| format!("{at_ms} ms"), |instant| instant.to_string())
+}
+
+/// How long it is until an instant of log time by this node's clock, which is near enough for a
+/// hint to a client; at least a second, for the sale was not open when it was asked.
+fn until(at_ms: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(at_ms).saturating_sub(now).max(Duration::from_secs(1))
+}
+
+/// How a hold ended.
+fn ended(settlement: &Settlement) -> String {
+    match settlement {
+        Settlement::Confirmed { order } => format!("The hold has become the order {order}."),
+        Settlement::Released { seq } => format!("The hold was given up at {seq}."),
+        Settlement::Expired { seq } => format!("The hold expired at {seq}."),
+    }
+}
 
 /// One answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +64,7 @@ pub(crate) struct Problem {
 
 /// The body, serialised without copies. [`stock::api::Problem`] is the same for who reads it.
 #[derive(Serialize)]
-struct ProblemBody<'a> {
+pub(crate) struct ProblemBody<'a> {
     #[serde(rename = "type")]
     path: &'static str,
     title: &'static str,
@@ -170,6 +94,21 @@ impl Problem {
     /// A problem of which its kind says everything.
     pub(crate) fn plain(kind: Kind) -> Self {
         Self::new(kind, kind.meaning())
+    }
+
+    /// Its HTTP status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// Whether it is the stored outcome of an earlier attempt.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replayed
+    }
+
+    /// A node that has too much to do.
+    pub(crate) fn overloaded() -> Self {
+        Self::of_not_proposed(NotProposed::MailboxFull)
     }
 
     /// Which kind it is.
@@ -209,7 +148,7 @@ impl Problem {
             Refusal::LimitReached { limit, bought } => Self::new(
                 Kind::LimitReached,
                 format!(
-                    "A user may buy {limit}, this one has bought {bought}, and this buy would pass the limit."
+                    "A user may have {limit}, this one has {bought}, bought and held, and this would pass the limit."
                 ),
             ),
             Refusal::RestockOutOfRange { available } => Self::new(
@@ -219,6 +158,36 @@ impl Problem {
             .remaining(*available),
             Refusal::KeyReused => Self::plain(Kind::KeyReused),
             Refusal::TooManyProducts => Self::plain(Kind::TooManyProducts),
+            Refusal::NotOpen { starts_at_ms } => {
+                Self::new(Kind::NotOpen, format!("The sale opens at {}.", instant(*starts_at_ms)))
+                    .retry_after(until(*starts_at_ms))
+            }
+            Refusal::SaleOver { ends_at_ms } => {
+                Self::new(Kind::SaleOver, format!("The sale ended at {}.", instant(*ends_at_ms)))
+            }
+            Refusal::VersionDiffers { seq } => Self::new(
+                Kind::VersionDiffers,
+                format!("The product's version is \"{seq}\" now. Look at it again."),
+            ),
+            Refusal::EmptyWindow { starts_at_ms, ends_at_ms } => Self::new(
+                Kind::EmptyWindow,
+                format!(
+                    "The sale would open at {} and end at {}.",
+                    instant(*starts_at_ms),
+                    instant(*ends_at_ms),
+                ),
+            ),
+            Refusal::UnknownHold => Self::plain(Kind::UnknownHold),
+            Refusal::HoldSettled { settlement } => Self::new(Kind::HoldSettled, ended(settlement)),
+            Refusal::HoldExpired { .. } => Self::plain(Kind::HoldExpired),
+            Refusal::TooManyUserHolds => Self::plain(Kind::TooManyUserHolds),
+            Refusal::TooManyHolds => Self::plain(Kind::TooManyHolds),
+            Refusal::OfItem { sku, refusal } => {
+                let problem = Self::of_refusal(refusal, seq);
+                Self { detail: format!("`{sku}`: {}", problem.detail).into(), ..problem }
+            }
+            Refusal::UnknownOrder => Self::plain(Kind::UnknownOrder),
+            Refusal::AlreadyCancelled => Self::plain(Kind::AlreadyCancelled),
         };
         problem.at(seq)
     }
@@ -276,7 +245,8 @@ impl Problem {
         self
     }
 
-    fn body(&self) -> ProblemBody<'_> {
+    /// What the client reads.
+    pub(crate) fn body(&self) -> ProblemBody<'_> {
         ProblemBody {
             path: self.kind.path(),
             title: self.kind.title(),
@@ -318,85 +288,4 @@ impl IntoResponse for Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::body::to_bytes;
-    use stock::Quantity;
-
-    fn headers_and_body(problem: Problem) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
-        let (parts, body) = problem.into_response().into_parts();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let bytes = runtime.block_on(to_bytes(body, 4096)).unwrap();
-        (parts.status, parts.headers, bytes.to_vec())
-    }
-
-    #[test]
-    fn every_refusal_has_its_status_and_type() {
-        let limit = Quantity::new(2).unwrap();
-        let table = [
-            (Refusal::UnknownProduct, 404, "unknown-product", None),
-            (Refusal::ProductDiffers, 409, "product-differs", None),
-            (Refusal::SoldOut, 410, "sold-out", Some(0)),
-            (Refusal::Insufficient { remaining: 3 }, 409, "insufficient", Some(3)),
-            (Refusal::LimitReached { limit, bought: 2 }, 409, "limit-reached", None),
-            (Refusal::RestockOutOfRange { available: 4 }, 409, "restock-out-of-range", Some(4)),
-            (Refusal::KeyReused, 422, "key-reused", None),
-            (Refusal::TooManyProducts, 409, "too-many-products", None),
-        ];
-        for (refusal, status, name, remaining) in table {
-            let (got, headers, body) = headers_and_body(Problem::of_refusal(&refusal, Seq(7)));
-            let body: stock::api::Problem = serde_json::from_slice(&body).unwrap();
-            assert_eq!(got, status, "{refusal:?}");
-            assert_eq!(headers["content-type"], "application/problem+json");
-            assert_eq!(headers["cache-control"], "no-store");
-            assert_eq!(headers["flashnode-seq"], "7");
-            assert!(!headers.contains_key("retry-after"));
-            assert_eq!(body.kind, format!("/problems/{name}"));
-            assert_eq!((body.status, body.seq), (status, Some(Seq(7))));
-            assert_eq!(body.remaining, remaining, "{refusal:?}");
-        }
-    }
-
-    #[test]
-    fn the_three_outcomes_stay_apart() {
-        let table = [
-            (Problem::of_not_proposed(NotProposed::MailboxFull), 503, "overloaded", "1"),
-            (Problem::of_not_proposed(NotProposed::NoLeader), 503, "no-leader", "1"),
-            (Problem::of_not_proposed(NotProposed::DiskFull), 503, "storage-full", "5"),
-            (Problem::of_not_proposed(NotProposed::ShuttingDown), 503, "shutting-down", "1"),
-            (Problem::outcome_unknown(), 504, "outcome-unknown", "1"),
-            (Problem::of_read(ReadError::NoLeader), 503, "no-leader", "1"),
-            (Problem::of_read(ReadError::Timeout), 503, "read-timeout", "1"),
-            (Problem::lagging(), 503, "lagging", "1"),
-        ];
-        for (problem, status, name, retry_after) in table {
-            let (got, headers, body) = headers_and_body(problem);
-            let body: stock::api::Problem = serde_json::from_slice(&body).unwrap();
-            assert_eq!((got.as_u16(), body.kind), (status, format!("/problems/{name}")));
-            assert_eq!(headers["retry-after"], retry_after);
-            assert!(body.retry_after_ms.is_some());
-        }
-    }
-
-    #[test]
-    fn a_stored_refusal_says_so() {
-        let problem = Problem::of_refusal(&Refusal::SoldOut, Seq(9)).replayed();
-        assert_eq!(headers_and_body(problem).1["idempotent-replayed"], "true");
-    }
-
-    #[test]
-    fn names_are_unique_and_statuses_are_errors() {
-        let mut paths: Vec<_> = Kind::ALL.iter().map(|kind| kind.path()).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        assert_eq!(paths.len(), Kind::ALL.len());
-        for kind in Kind::ALL {
-            let status = kind.status();
-            assert!(status.is_client_error() || status.is_server_error(), "{kind:?}");
-            assert!(kind.meaning().ends_with('.'), "{kind:?}");
-        }
-        // 500 is what an invalid literal would fall back to.
-        let failed = Kind::ALL.iter().filter(|kind| kind.status() == 500).count();
-        assert_eq!(failed, 1);
-    }
-}
+mod tests;

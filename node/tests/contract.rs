@@ -4,69 +4,10 @@
 
 mod scene;
 
-use client::cluster::ProcessCluster;
 use reqwest::{Method, StatusCode};
 use scene::Scene;
+use scene::http::{Ask, Caller};
 use serde_json::{Value, json};
-
-/// One exchange, in the words of the contract.
-struct Answer {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: Value,
-}
-
-struct Caller {
-    http: reqwest::Client,
-    nodes: Vec<String>,
-}
-
-impl Caller {
-    fn new(cluster: &ProcessCluster) -> Self {
-        Self { http: reqwest::Client::new(), nodes: cluster.addresses() }
-    }
-
-    async fn call(&self, node: usize, method: Method, path: &str, ask: Ask<'_>) -> Answer {
-        let mut request = self.http.request(method, format!("http://{}{path}", self.nodes[node]));
-        for (name, value) in ask.headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = ask.body {
-            request = request.body(body.to_owned());
-        }
-        let answer = request.send().await.expect("an answer");
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await.expect("a body");
-        Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) }
-    }
-
-    async fn buy(&self, node: usize, body: &Value, headers: &[(&str, &str)]) -> Answer {
-        let body = body.to_string();
-        let mut all = vec![("content-type", "application/json")];
-        all.extend_from_slice(headers);
-        self.call(node, Method::POST, "/v1/buys", Ask { body: Some(&body), headers: &all }).await
-    }
-
-    async fn get(&self, node: usize, path: &str) -> Answer {
-        self.call(node, Method::GET, path, Ask::default()).await
-    }
-}
-
-#[derive(Default)]
-struct Ask<'a> {
-    body: Option<&'a str>,
-    headers: &'a [(&'a str, &'a str)],
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
-    }
-
-    fn kind(&self) -> &str {
-        self.body["type"].as_str().unwrap_or("")
-    }
-}
 
 fn wants(user: &str, quantity: u64) -> Value {
     json!({"product_id": "sneaker", "user_id": user, "quantity": quantity})

@@ -1,10 +1,10 @@
 //! What waits to be proposed, and how it is cut into batches that fit one log entry.
 
-use super::Ask;
+use super::{Ask, ReplyTo};
 use raft::ForwardedFrame;
 use std::collections::VecDeque;
 use std::time::Duration;
-use stock::{Batch, Command, Envelope, codec};
+use stock::{Batch, Command, Envelope, Items, codec};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -14,6 +14,10 @@ const COMMANDS_MAX: usize = 1_024;
 const BYTES_MAX: usize = codec::BATCH_BYTES_MAX as usize / 2;
 /// Bytes of one command besides its texts: tags, lengths, numbers.
 const COMMAND_BYTES: usize = 40;
+/// Bytes of an item besides its product's id.
+const ITEM_BYTES: usize = 8;
+/// Bytes of a product's terms or of their update besides the texts.
+const TERMS_BYTES: usize = 64;
 /// How long a frame may take; its sender keeps the buyers' own deadlines.
 const FRAME_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -54,7 +58,7 @@ impl Queue {
 /// Where the answer to one own command goes.
 pub(crate) struct Slot {
     pub(crate) deadline: Instant,
-    pub(crate) answer: oneshot::Sender<super::Answer>,
+    pub(crate) reply_to: ReplyTo,
 }
 
 /// Where the answers to one follower's frame go.
@@ -96,7 +100,7 @@ impl Group {
             }
             size.add(envelope);
             if let Some(ask) = queue.asks.pop_front() {
-                group.own.push(Slot { deadline: ask.deadline, answer: ask.answer });
+                group.own.push(Slot { deadline: ask.deadline, reply_to: ask.reply_to });
                 group.batch.commands.push(ask.envelope);
             }
         }
@@ -157,6 +161,10 @@ impl Size {
     }
 }
 
+fn bytes_of(items: &Items) -> usize {
+    items.as_slice().iter().map(|item| item.sku.as_str().len() + ITEM_BYTES).sum()
+}
+
 /// An upper bound, nearly, of the encoded size of a command.
 fn bytes(envelope: &Envelope) -> usize {
     let requester = match &envelope.requester {
@@ -164,8 +172,17 @@ fn bytes(envelope: &Envelope) -> usize {
         stock::Requester::User(user) => user.as_str().len(),
     };
     let command = match &envelope.command {
-        Command::CreateProduct(product) => product.sku.as_str().len() + product.name.len(),
+        Command::CreateProduct(terms) => terms.sku.as_str().len() + terms.name.len() + TERMS_BYTES,
+        Command::UpdateProduct(update) => {
+            update.sku.as_str().len() + update.name.as_ref().map_or(0, String::len) + TERMS_BYTES
+        }
         Command::Restock { sku, .. } | Command::Buy { sku, .. } => sku.as_str().len(),
+        Command::Hold { items, .. } | Command::BuyBasket { items } => bytes_of(items),
+        Command::Confirm { .. } | Command::Release { .. } => 0,
+        Command::Cancel(cancel) => {
+            let texts = cancel.user.as_str().len() + cancel.request_id.as_str().len();
+            texts + bytes_of(&cancel.items)
+        }
     };
     COMMAND_BYTES + requester + envelope.request_id.as_str().len() + command
 }

@@ -16,6 +16,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs until every command of the group is answered.
 pub(super) async fn deliver(replica: Replica, mut group: Group) {
+    #[cfg(feature = "mutants")]
+    let _counted = crate::mutant::InFlight::count(&group.batch);
     let mut uncertain = false;
     loop {
         let leader = replica.leader();
@@ -34,6 +36,8 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
             for command in &mut group.batch.commands {
                 command.attempt = Attempt::Later;
             }
+            #[cfg(feature = "mutants")]
+            crate::mutant::rename(&mut group.batch);
         }
         give_up(group.take_expired(), uncertain, NotProposed::NoLeader);
         if group.own.is_empty() {
@@ -79,8 +83,8 @@ async fn wait_to_retry(replica: &Replica, leader: Option<NodeId>, deadline: Inst
 
 fn answer(group: Group, replies: Vec<Reply>) {
     let mut replies = replies.into_iter();
-    for (Slot { answer, .. }, reply) in group.own.into_iter().zip(replies.by_ref()) {
-        let _gone = answer.send(Answer::Decided(reply));
+    for (Slot { reply_to, .. }, reply) in group.own.into_iter().zip(replies.by_ref()) {
+        reply_to.send(Answer::Decided(reply));
     }
     for FrameSlot { commands, reply } in group.frames {
         let part = replies.by_ref().take(commands).collect();
@@ -89,8 +93,7 @@ fn answer(group: Group, replies: Vec<Reply>) {
 }
 
 fn give_up(slots: Vec<Slot>, uncertain: bool, why: NotProposed) {
-    for Slot { answer, .. } in slots {
-        let outcome = if uncertain { Answer::Unknown } else { Answer::NotProposed(why) };
-        let _gone = answer.send(outcome);
+    for Slot { reply_to, .. } in slots {
+        reply_to.send(if uncertain { Answer::Unknown } else { Answer::NotProposed(why) });
     }
 }

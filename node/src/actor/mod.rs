@@ -11,10 +11,12 @@
 mod batch;
 mod checks;
 mod deliver;
+mod reply_to;
 
 use crate::metrics::Metrics;
 use batch::{Group, Queue};
 use raft::{ForwardedFrame, Replica};
+use reply_to::{Gathering, ReplyTo};
 use std::time::Duration;
 use stock::{Envelope, Reply};
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +27,8 @@ use tokio::time::Instant;
 const MAILBOX_MAX: usize = 16_384;
 /// Asks that the actor holds outside the mailbox before it stops draining it.
 const QUEUE_MAX: usize = 8_192;
+/// Commands of one caller that may be in the mailbox at once.
+const PORTION_MAX: usize = 2_048;
 /// Frames from followers that may wait.
 const FRAMES_MAX: usize = 256;
 /// Proposals in flight. One leaves the disk idle while replies fan out; more only make batches
@@ -64,13 +68,13 @@ pub(crate) enum NotProposed {
 pub(crate) struct Ask {
     pub(crate) envelope: Envelope,
     pub(crate) deadline: Instant,
-    pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) reply_to: ReplyTo,
 }
 
 impl Ask {
-    /// Answers; whoever asked may be gone, which is its own choice.
+    /// Answers it.
     pub(crate) fn answer(self, answer: Answer) {
-        let _gone = self.answer.send(answer);
+        self.reply_to.send(answer);
     }
 }
 
@@ -83,19 +87,40 @@ pub(crate) struct StockHandle {
 impl StockHandle {
     /// Asks the actor; answers by the deadline, or a little after.
     pub(crate) async fn ask(&self, envelope: Envelope, deadline: Instant) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        match self.mailbox.try_send(Ask { envelope, deadline, answer }) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                return Answer::NotProposed(NotProposed::MailboxFull);
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Answer::NotProposed(NotProposed::ShuttingDown);
-            }
-        }
+        let (asker, answered) = oneshot::channel();
+        self.post(Ask { envelope, deadline, reply_to: ReplyTo::Alone(asker) });
         match tokio::time::timeout_at(deadline + ANSWER_GRACE, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Answer::Unknown,
+        }
+    }
+
+    /// Asks for many commands at once; answers in their order, by the deadline or a little after.
+    ///
+    /// They go into the mailbox in portions, each when the one before is answered, so that one
+    /// caller's many commands leave room for those of others.
+    pub(crate) async fn ask_all(&self, commands: Vec<Envelope>, deadline: Instant) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(commands.len());
+        let mut commands = commands.into_iter();
+        while commands.len() > 0 && Instant::now() < deadline {
+            let portion: Vec<Envelope> = commands.by_ref().take(PORTION_MAX).collect();
+            let (gathering, places) = Gathering::new(portion.len());
+            for (envelope, reply_to) in portion.into_iter().zip(places) {
+                self.post(Ask { envelope, deadline, reply_to });
+            }
+            answers.extend(gathering.wait(deadline + ANSWER_GRACE).await);
+        }
+        answers.extend(commands.map(|_| Answer::NotProposed(NotProposed::NoLeader)));
+        answers
+    }
+
+    /// Puts an ask into the mailbox, or answers it when there is no room.
+    fn post(&self, ask: Ask) {
+        use mpsc::error::TrySendError::{Closed, Full};
+        match self.mailbox.try_send(ask) {
+            Ok(()) => {}
+            Err(Full(ask)) => ask.answer(Answer::NotProposed(NotProposed::MailboxFull)),
+            Err(Closed(ask)) => ask.answer(Answer::NotProposed(NotProposed::ShuttingDown)),
         }
     }
 }
@@ -173,6 +198,11 @@ impl Actor {
         let (to_propose, to_check) = (&mut self.to_propose, &mut self.to_check);
         self.replica.read(|machine| {
             for ask in inbox.drain(..) {
+                #[cfg(feature = "mutants")]
+                if let Some(reply) = crate::mutant::sold_in_flight(machine, &ask.envelope) {
+                    ask.answer(Answer::Decided(reply));
+                    continue;
+                }
                 if machine.peek(&ask.envelope).is_some() {
                     to_check.push(ask);
                 } else {

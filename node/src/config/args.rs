@@ -1,6 +1,6 @@
 //! The flags, and the `FLASHNODE_*` variables, which take the same values.
 
-use super::ConfigError;
+use super::{ConfigError, mutant};
 use crate::logging::LogFormat;
 use clap::Parser;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ Examples:
 ///
 /// Three or five of these hold the stock together; buyers may ask any of them.
 #[derive(Debug, Default, Parser)]
-#[command(name = "flashnode", version, after_help = EXAMPLE, after_long_help = EXAMPLE)]
+#[command(name = "flashnode", version = mutant::VERSION, after_help = EXAMPLE, after_long_help = EXAMPLE)]
 pub(super) struct Flags {
     /// Which node of the cluster this is: 1, 2, 3, … [env: FLASHNODE_ID]
     #[arg(long, value_name = "ID")]
@@ -55,6 +55,11 @@ pub(super) struct Flags {
     /// [env: FLASHNODE_DEADLINE_MS]
     #[arg(long, value_name = "MS")]
     pub(super) deadline_ms: Option<u64>,
+
+    /// The most connections of the public listener; further ones get a 503 [default: 20000]
+    /// [env: FLASHNODE_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N")]
+    pub(super) max_connections: Option<u64>,
 
     /// Time between a leader's heartbeats, in ms [default: 40] [env: FLASHNODE_HEARTBEAT_MS]
     #[arg(long, value_name = "MS")]
@@ -89,7 +94,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 14] = [
+pub(super) const VARIABLES: [(&str, &str); 15] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -97,6 +102,7 @@ pub(super) const VARIABLES: [(&str, &str); 14] = [
     ("FLASHNODE_ADVERTISE_HTTP", "--advertise-http"),
     ("FLASHNODE_DATA", "--data"),
     ("FLASHNODE_DEADLINE_MS", "--deadline-ms"),
+    ("FLASHNODE_MAX_CONNECTIONS", "--max-connections"),
     ("FLASHNODE_HEARTBEAT_MS", "--heartbeat-ms"),
     ("FLASHNODE_ELECTION_MIN_MS", "--election-min-ms"),
     ("FLASHNODE_ELECTION_MAX_MS", "--election-max-ms"),
@@ -152,6 +158,7 @@ impl Flags {
             advertise_http: self.advertise_http.or(other.advertise_http),
             data: self.data.or(other.data),
             deadline_ms: self.deadline_ms.or(other.deadline_ms),
+            max_connections: self.max_connections.or(other.max_connections),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
             election_min_ms: self.election_min_ms.or(other.election_min_ms),
             election_max_ms: self.election_max_ms.or(other.election_max_ms),

@@ -15,6 +15,8 @@ use stock::NodeId;
 const HTTP_PORT_BASE: u64 = 8100;
 const DEADLINE_MS_DEFAULT: u64 = 5000;
 const DEADLINE_MS: RangeInclusive<u64> = 100..=60_000;
+const MAX_CONNECTIONS_DEFAULT: u64 = 20_000;
+const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const HEARTBEAT_MS_DEFAULT: u64 = 40;
 const HEARTBEAT_MS: RangeInclusive<u64> = 5..=10_000;
 const ELECTION_MIN_MS_DEFAULT: u64 = 120;
@@ -65,6 +67,9 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let keep_entries = given.keep_entries.or(file.keep_entries).unwrap_or(KEEP_ENTRIES_DEFAULT);
     within("--snapshot-entries", snapshot_entries, SNAPSHOT_ENTRIES)?;
     within("--keep-entries", keep_entries, KEEP_ENTRIES)?;
+    let max_connections =
+        given.max_connections.or(file.max_connections).unwrap_or(MAX_CONNECTIONS_DEFAULT);
+    within("--max-connections", max_connections, MAX_CONNECTIONS)?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -77,6 +82,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         advertise_http,
         data: given.data.or(own_data).unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
         deadline: Duration::from_millis(times.deadline_ms),
+        max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
         heartbeat: Duration::from_millis(times.heartbeat_ms),
         election_min: Duration::from_millis(times.election_min_ms),
         election_max: Duration::from_millis(times.election_max_ms),

@@ -9,6 +9,7 @@
 use crate::problem::{Kind, Problem};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
+use bytes::BytesMut;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
@@ -30,26 +31,41 @@ pub(super) async fn read(
     deadline: Instant,
 ) -> Result<Bytes, Problem> {
     if let Some(content_type) = headers.get(header::CONTENT_TYPE)
-        && !is_json(content_type.as_bytes())
+        && !is_type(content_type.as_bytes(), b"application/json")
     {
         return Err(Problem::plain(Kind::UnsupportedMediaType));
     }
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(Problem::plain(Kind::TooLarge));
+    take(body, BODY_BYTES_MAX, deadline).await
+}
+
+/// Whether a content type is this one, whatever its parameters.
+pub(super) fn is_type(content_type: &[u8], wanted: &[u8]) -> bool {
+    let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
+    content_type[..end].trim_ascii().eq_ignore_ascii_case(wanted)
+}
+
+/// Takes a body of at most so many bytes, whatever it holds.
+///
+/// # Errors
+/// `too-large`; `request-timeout` when it is not here by the deadline; `invalid-json` when it
+/// breaks off.
+pub(super) async fn take(
+    body: Body,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max));
     }
-    timeout_at(deadline, collect(body))
+    timeout_at(deadline, collect(body, bytes_max))
         .await
         .unwrap_or_else(|_| Err(Problem::plain(Kind::RequestTimeout)))
 }
 
-fn is_json(content_type: &[u8]) -> bool {
-    let end = content_type.iter().position(|byte| *byte == b';').unwrap_or(content_type.len());
-    content_type[..end].trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
 /// Nearly every body is one frame, which is then taken as it is.
-async fn collect(mut body: Body) -> Result<Bytes, Problem> {
-    let mut whole = Bytes::new();
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| {
             Problem::new(Kind::InvalidJson, format!("The body broke off: {error}."))
@@ -58,16 +74,22 @@ async fn collect(mut body: Body) -> Result<Bytes, Problem> {
         let Ok(part) = frame.into_data() else {
             continue;
         };
-        whole = append(&whole, &part)?;
+        if first.len() + whole.len() + part.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = part;
+            continue;
+        }
+        // The first frame was not the last one: copied once, with what follows.
+        whole.extend_from_slice(&std::mem::take(&mut first));
+        whole.extend_from_slice(&part);
     }
-    Ok(whole)
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-fn append(whole: &Bytes, part: &Bytes) -> Result<Bytes, Problem> {
-    if whole.len() + part.len() > BODY_BYTES_MAX {
-        return Err(Problem::plain(Kind::TooLarge));
-    }
-    Ok(if whole.is_empty() { part.clone() } else { [whole.as_ref(), part].concat().into() })
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(Kind::TooLarge, format!("The body may have at most {bytes_max} bytes."))
 }
 
 /// Parses a body into its shape.
@@ -149,12 +171,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn parts_are_put_together_and_bounded() {
-        let half = Bytes::from(vec![b'x'; BODY_BYTES_MAX / 2]);
-        let whole = append(&half, &half).unwrap();
-        assert_eq!(whole.len(), BODY_BYTES_MAX);
-        let problem = append(&whole, &Bytes::from_static(b"x")).unwrap_err();
+    #[tokio::test]
+    async fn parts_are_put_together_and_bounded() {
+        let parts = |sizes: &[usize]| {
+            let parts: Vec<_> =
+                sizes.iter().map(|size| Ok::<_, std::io::Error>(vec![b'x'; *size])).collect();
+            Body::from_stream(futures_util::stream::iter(parts))
+        };
+        let half = BODY_BYTES_MAX / 2;
+        for sizes in [&[half, half][..], &[1, 0, half, 1], &[0, 5], &[]] {
+            let whole = read_as(None, parts(sizes)).await.unwrap();
+            assert_eq!(whole.len(), sizes.iter().sum::<usize>());
+            assert!(whole.iter().all(|byte| *byte == b'x'));
+        }
+        let problem = read_as(None, parts(&[half, half, 1])).await.unwrap_err();
         assert_eq!(problem.kind(), Kind::TooLarge);
     }
 }

@@ -4,14 +4,16 @@
 //! copies are the ids inside the command. A buy that was accepted before is answered with that
 //! order, once this node has applied it.
 
-use super::field::{self, Number};
-use super::key::{Answered, Key};
-use super::{FrontState, REPLAYED, body, json_at, orders, query};
+use super::answer::{json_at, located, mark_replayed};
+use super::field::{self, Number, units};
+use super::key::Key;
+use super::write::misplaced;
+use super::{FrontState, body, orders, query};
 use crate::actor::Answer;
 use crate::metrics::BuyOutcome;
 use crate::problem::Problem;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -52,40 +54,63 @@ fn one() -> Number {
 
 impl Shape<'_> {
     fn check(&self) -> Result<(Sku, UserId, Quantity), Problem> {
-        let sku = Sku::new(&*self.product_id)
-            .map_err(|why| Problem::invalid_value("product_id", &why))?;
-        let user =
-            UserId::new(&*self.user_id).map_err(|why| Problem::invalid_value("user_id", &why))?;
+        let sku = field::sku(&self.product_id, "product_id")?;
+        let user = field::user(&self.user_id, "user_id")?;
         Ok((sku, user, units(self.quantity, "quantity")?))
     }
 }
 
-/// A number of units from 1 to [`Quantity::MAX`].
-pub(super) fn units(number: Number, field: &'static str) -> Result<Quantity, Problem> {
-    let units = number.within(field, &(1..=i128::from(Quantity::MAX)))?;
-    let units = u64::try_from(units).unwrap_or(0);
-    Quantity::new(units).map_err(|why| Problem::invalid_value(field, &why))
-}
-
 /// [`stock::api::BuyAccepted`], written from what the request holds.
 #[derive(Serialize)]
-struct Accepted<'b> {
+pub(super) struct Accepted<'b> {
     order_id: Seq,
     product_id: &'b str,
     user_id: &'b str,
     quantity: Quantity,
-    remaining: u64,
+    pub(super) remaining: u64,
     seq: Seq,
     node: NodeId,
     #[serde(skip_serializing_if = "Option::is_none")]
     leader: Option<NodeId>,
 }
 
+impl<'b> Accepted<'b> {
+    fn new(state: &FrontState, asked: &Asked<'b>, order: Seq, remaining: u64) -> Self {
+        Self {
+            order_id: order,
+            product_id: asked.product_id,
+            user_id: asked.user_id,
+            quantity: asked.quantity,
+            remaining,
+            seq: order,
+            node: state.node,
+            leader: state.replica.leader(),
+        }
+    }
+}
+
 /// What was asked, as far as the answer repeats it.
-struct Asked<'b> {
-    shape: &'b Shape<'b>,
-    quantity: Quantity,
-    request_id: &'b str,
+pub(super) struct Asked<'b> {
+    pub(super) product_id: &'b str,
+    pub(super) user_id: &'b str,
+    pub(super) quantity: Quantity,
+    pub(super) request_id: &'b str,
+}
+
+/// An order that the buyer has.
+pub(super) struct Won<'b> {
+    pub(super) order: Accepted<'b>,
+    /// Whether an earlier attempt won it.
+    pub(super) replayed: bool,
+}
+
+impl Won<'_> {
+    fn answer(&self) -> Result<Response, Problem> {
+        let order = self.order.order_id;
+        let response = json_at(StatusCode::CREATED, order, &self.order)?;
+        let response = located(response, format!("/v1/orders/{order}"))?;
+        Ok(if self.replayed { mark_replayed(response) } else { response })
+    }
 }
 
 /// Asks for units, and says what was decided.
@@ -106,30 +131,28 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     };
     let deadline = state.deadline();
     let answer = state.stock.ask(envelope, deadline).await;
-    let asked = Asked { shape: &shape, quantity, request_id: key.text() };
-    let answer = answer_to(&state, &asked, answer, deadline).await;
-    Ok(respond(&state, answer, key))
-}
-
-/// Counts the outcome, and tells the key that was made here whatever the outcome is: after an
-/// unknown one, only that key settles it.
-fn respond(
-    state: &FrontState,
-    (outcome, answer): (BuyOutcome, Result<Response, Problem>),
-    key: Answered<'_>,
-) -> Response {
+    let asked = Asked {
+        product_id: &shape.product_id,
+        user_id: &shape.user_id,
+        quantity,
+        request_id: key.text(),
+    };
+    let (outcome, decided) = decide(&state, &asked, answer, deadline).await;
     state.metrics.observe_buy(outcome);
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response =
+        decided.and_then(|won| won.answer()).unwrap_or_else(IntoResponse::into_response);
+    // Whatever the outcome is: after an unknown one, only that key settles it.
     key.put(&mut response);
-    response
+    Ok(response)
 }
 
-async fn answer_to(
+/// What the actor's answer to a buy is, for the metrics and for the buyer.
+pub(super) async fn decide<'b>(
     state: &Arc<FrontState>,
-    asked: &Asked<'_>,
+    asked: &Asked<'b>,
     answer: Answer,
     deadline: Instant,
-) -> (BuyOutcome, Result<Response, Problem>) {
+) -> (BuyOutcome, Result<Won<'b>, Problem>) {
     let reply = match answer {
         Answer::Decided(reply) => reply,
         Answer::NotProposed(why) => {
@@ -139,11 +162,10 @@ async fn answer_to(
     };
     let Reply { seq, replayed, outcome } = reply;
     match outcome {
-        Outcome::Bought { remaining } if !replayed => {
-            (BuyOutcome::Accepted, accepted(state, asked, seq, remaining))
-        }
         Outcome::Bought { remaining } => {
-            (BuyOutcome::Replayed, accepted(state, asked, seq, remaining).map(mark_replayed))
+            let order = Accepted::new(state, asked, seq, remaining);
+            let outcome = if replayed { BuyOutcome::Replayed } else { BuyOutcome::Accepted };
+            (outcome, Ok(Won { order, replayed }))
         }
         Outcome::BoughtBefore { order } => bought_before(state, asked, order, deadline).await,
         Outcome::Refused(refusal) => {
@@ -151,24 +173,33 @@ async fn answer_to(
             let problem = if replayed { problem.replayed() } else { problem };
             (outcome_of(&refusal), Err(problem))
         }
-        Outcome::ProductCreated(_) | Outcome::ProductUnchanged(_) | Outcome::Restocked(_) => {
-            let problem =
-                Problem::internal("answer a buy", &"the reply is that of another command");
-            (BuyOutcome::Unknown, Err(problem))
-        }
+        _ => (BuyOutcome::Unknown, Err(misplaced("answer a buy"))),
     }
 }
 
 fn outcome_of(refusal: &Refusal) -> BuyOutcome {
     match refusal {
+        Refusal::OfItem { refusal, .. } => outcome_of(refusal),
         Refusal::SoldOut => BuyOutcome::SoldOut,
         Refusal::Insufficient { .. } => BuyOutcome::Insufficient,
         Refusal::LimitReached { .. } => BuyOutcome::Limit,
         Refusal::UnknownProduct => BuyOutcome::UnknownProduct,
+        Refusal::NotOpen { .. } => BuyOutcome::NotOpen,
+        Refusal::SaleOver { .. } => BuyOutcome::SaleOver,
         Refusal::KeyReused => BuyOutcome::KeyReused,
-        Refusal::ProductDiffers | Refusal::RestockOutOfRange { .. } | Refusal::TooManyProducts => {
-            BuyOutcome::Unknown
-        }
+        // No buy is refused for these.
+        Refusal::ProductDiffers
+        | Refusal::RestockOutOfRange { .. }
+        | Refusal::TooManyProducts
+        | Refusal::VersionDiffers { .. }
+        | Refusal::EmptyWindow { .. }
+        | Refusal::UnknownHold
+        | Refusal::HoldSettled { .. }
+        | Refusal::HoldExpired { .. }
+        | Refusal::TooManyUserHolds
+        | Refusal::TooManyHolds
+        | Refusal::UnknownOrder
+        | Refusal::AlreadyCancelled => BuyOutcome::Unknown,
     }
 }
 
@@ -176,12 +207,12 @@ fn outcome_of(refusal: &Refusal) -> BuyOutcome {
 ///
 /// The leader has applied it, this node may not have yet. That the order is this user's and this
 /// request's is checked against what is stored, not against the fingerprint that found it.
-async fn bought_before(
+async fn bought_before<'b>(
     state: &Arc<FrontState>,
-    asked: &Asked<'_>,
+    asked: &Asked<'b>,
     order: Seq,
     deadline: Instant,
-) -> (BuyOutcome, Result<Response, Problem>) {
+) -> (BuyOutcome, Result<Won<'b>, Problem>) {
     if !state.replica.wait_for_seq(order, deadline).await {
         // It is an order, but this node cannot show it: the same key again will.
         return (BuyOutcome::Unknown, Err(Problem::outcome_unknown()));
@@ -196,8 +227,8 @@ async fn bought_before(
     };
     match compare(asked, &stored) {
         Same::Request => {
-            let answer = accepted(state, asked, order, stored.remaining).map(mark_replayed);
-            (BuyOutcome::Replayed, answer)
+            let order = Accepted::new(state, asked, order, stored.remaining);
+            (BuyOutcome::Replayed, Ok(Won { order, replayed: true }))
         }
         Same::Key => (BuyOutcome::KeyReused, Err(Problem::of_refusal(&Refusal::KeyReused, order))),
         Same::Fingerprint => {
@@ -219,43 +250,14 @@ enum Same {
 }
 
 fn compare(asked: &Asked<'_>, stored: &Order) -> Same {
-    let key = stored.user.as_str() == asked.shape.user_id
-        && stored.request_id.as_str() == asked.request_id;
-    let units = stored.sku.as_str() == asked.shape.product_id && stored.quantity == asked.quantity;
+    let key =
+        stored.user.as_str() == asked.user_id && stored.request_id.as_str() == asked.request_id;
+    let units = stored.sku.as_str() == asked.product_id && stored.quantity == asked.quantity;
     match (key, units) {
         (true, true) => Same::Request,
         (true, false) => Same::Key,
         (false, _) => Same::Fingerprint,
     }
-}
-
-fn accepted(
-    state: &FrontState,
-    asked: &Asked<'_>,
-    order: Seq,
-    remaining: u64,
-) -> Result<Response, Problem> {
-    let accepted = Accepted {
-        order_id: order,
-        product_id: &asked.shape.product_id,
-        user_id: &asked.shape.user_id,
-        quantity: asked.quantity,
-        remaining,
-        seq: order,
-        node: state.node,
-        leader: state.replica.leader(),
-    };
-    let mut response = json_at(StatusCode::CREATED, order, &accepted)?;
-    let location = HeaderValue::try_from(format!("/v1/orders/{order}"))
-        .map_err(|why| Problem::internal("name an order", &why))?;
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
-}
-
-/// Says that this is the outcome of an earlier attempt.
-pub(super) fn mark_replayed(mut response: Response) -> Response {
-    response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
-    response
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `GET /v1/cluster`: the nodes as this one sees them.
 
+use super::FrontState;
+use super::answer::json_at;
 use super::query::Parameters;
-use super::{FrontState, json_at};
 use crate::problem::Problem;
 use axum::extract::Request;
 use axum::http::StatusCode;

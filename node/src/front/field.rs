@@ -7,6 +7,19 @@ use serde::de::{Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
+use stock::api::Timestamp;
+use stock::{Currency, Edit, HoldTtl, Price, Quantity, Sku, UserId};
+
+/// Readers of a shape's fields, for `deserialize_with`: each hands the field's name to the reader
+/// of its kind, so that an error can tell it.
+macro_rules! readers {
+    ($($name:ident as $kind:ident -> $value:ty;)*) => {
+        $(pub(super) fn $name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<$value, D::Error> {
+            $crate::front::field::$kind(from, stringify!($name))
+        })*
+    };
+}
+pub(super) use readers;
 
 /// A JSON number, however large or odd: whether it is in range is not a matter of its type.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,7 +84,120 @@ pub(super) fn number_or_null<'de, D: Deserializer<'de>>(
     deserializer: D,
     field: &'static str,
 ) -> Result<Option<Number>, D::Error> {
-    deserializer.deserialize_option(OrNull { field })
+    deserializer.deserialize_option(OrNull(Numeric { field }))
+}
+
+/// Deserialises a text that may be null, which is the same as absent.
+pub(super) fn text_or_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &'static str,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
+    deserializer.deserialize_option(OrNull(Text { field }))
+}
+
+/// Deserialises a number of a merge patch: null takes the field away, absence (serde's default)
+/// keeps it.
+pub(super) fn number_edit<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &'static str,
+) -> Result<Edit<Number>, D::Error> {
+    Ok(number_or_null(deserializer, field)?.map_or(Edit::Clear, Edit::Set))
+}
+
+/// Deserialises a text of a merge patch, as [`number_edit`] does a number.
+pub(super) fn text_edit<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &'static str,
+) -> Result<Edit<Cow<'de, str>>, D::Error> {
+    Ok(text_or_null(deserializer, field)?.map_or(Edit::Clear, Edit::Set))
+}
+
+/// Checks what an edit sets.
+///
+/// # Errors
+/// Those of the check.
+pub(super) fn checked<T, U>(
+    edit: Edit<T>,
+    check: impl FnOnce(T) -> Result<U, Problem>,
+) -> Result<Edit<U>, Problem> {
+    Ok(match edit {
+        Edit::Keep => Edit::Keep,
+        Edit::Clear => Edit::Clear,
+        Edit::Set(value) => Edit::Set(check(value)?),
+    })
+}
+
+/// A number of units from 1 to [`Quantity::MAX`].
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn units(number: Number, field: &'static str) -> Result<Quantity, Problem> {
+    let units = number.within(field, &(1..=i128::from(Quantity::MAX)))?;
+    let units = u64::try_from(units).unwrap_or(0);
+    Quantity::new(units).map_err(|why| Problem::invalid_value(field, &why))
+}
+
+/// An instant, as milliseconds since the Unix epoch.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn instant_ms(text: &str, field: &'static str) -> Result<u64, Problem> {
+    Timestamp::parse(text).map(Timestamp::ms).map_err(|why| Problem::invalid_value(field, &why))
+}
+
+/// How long a hold lasts.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn hold_ttl(number: Number, field: &'static str) -> Result<HoldTtl, Problem> {
+    let range = i128::from(HoldTtl::MIN_MS)..=i128::from(HoldTtl::MAX_MS);
+    let ms = u64::try_from(number.within(field, &range)?).unwrap_or(0);
+    HoldTtl::from_ms(ms).map_err(|why| Problem::invalid_value(field, &why))
+}
+
+/// A price and its currency.
+///
+/// # Errors
+/// `invalid-value` naming `price` or `currency`.
+pub(super) fn price(number: Number, currency: &str) -> Result<Price, Problem> {
+    let range = 0..=i128::from(Price::MINOR_UNITS_MAX);
+    let minor_units = u64::try_from(number.within("price", &range)?).unwrap_or(0);
+    let currency =
+        Currency::new(currency).map_err(|why| Problem::invalid_value("currency", &why))?;
+    Ok(Price { minor_units, currency })
+}
+
+/// What a person reads: bounded, and without control characters, for names end up on terminals
+/// and in logs.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn readable(
+    text: Cow<'_, str>,
+    bytes_max: usize,
+    field: &'static str,
+) -> Result<String, Problem> {
+    if text.len() > bytes_max || text.chars().any(char::is_control) {
+        let rule = format!("use at most {bytes_max} bytes without control characters");
+        return Err(Problem::new(Kind::InvalidValue, format!("`{field}`: {rule}.")));
+    }
+    Ok(text.into_owned())
+}
+
+/// A product's id.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn sku(text: &str, field: &'static str) -> Result<Sku, Problem> {
+    Sku::new(text).map_err(|why| Problem::invalid_value(field, &why))
+}
+
+/// A user's id.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn user(text: &str, field: &'static str) -> Result<UserId, Problem> {
+    UserId::new(text).map_err(|why| Problem::invalid_value(field, &why))
 }
 
 struct Text {
@@ -118,15 +244,32 @@ impl Visitor<'_> for Numeric {
     }
 }
 
-struct OrNull {
-    field: &'static str,
+/// A value that may be null.
+struct OrNull<V>(V);
+
+/// The readers of single values, so that [`OrNull`] can ask for the one it wraps.
+trait Value<'de>: Visitor<'de> {
+    fn read<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error>;
 }
 
-impl<'de> Visitor<'de> for OrNull {
-    type Value = Option<Number>;
+impl<'de> Value<'de> for Numeric {
+    fn read<D: Deserializer<'de>>(self, deserializer: D) -> Result<Number, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Value<'de> for Text {
+    fn read<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, V: Value<'de>> Visitor<'de> for OrNull<V> {
+    type Value = Option<V::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` to be a number or null", self.field)
+        self.0.expecting(f)?;
+        f.write_str(" or null")
     }
 
     fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
@@ -134,6 +277,6 @@ impl<'de> Visitor<'de> for OrNull {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        number(deserializer, self.field).map(Some)
+        self.0.read(deserializer).map(Some)
     }
 }

@@ -3,7 +3,8 @@
 //! Alive is whoever answers, whatever the quorum. Ready is who hears from a leader (or leads) and
 //! is not far behind; a node that drains is not ready. Probes may add queries of their own.
 
-use super::{FrontState, json};
+use super::FrontState;
+use super::answer::json;
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
@@ -26,6 +27,8 @@ struct Readiness {
     term: u64,
     leader: Option<NodeId>,
     last_log: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purged: Option<u64>,
     committed: u64,
     applied: u64,
     seq: Seq,
@@ -61,6 +64,7 @@ pub(super) async fn readyz(state: Arc<FrontState>, request: Request) -> Result<R
         term: status.term,
         leader: status.leader,
         last_log: status.last_log,
+        purged: status.purged,
         committed: status.committed,
         applied: status.applied,
         seq: status.seq,

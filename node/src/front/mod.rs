@@ -9,8 +9,10 @@
 //! unknown routes too, is finished with the `Flashnode-*` headers, the metrics, and
 //! `Connection: close` while the node drains.
 //!
-//! A further endpoint is a line in `route.rs`, a line in [`methods`], and a function in its file.
+//! A further endpoint is a line in `route.rs`, its `mod` line here, and a function in its file.
 
+mod answer;
+mod batch;
 mod body;
 mod buys;
 mod cluster;
@@ -23,6 +25,7 @@ mod products;
 mod query;
 mod route;
 mod scrape;
+mod write;
 
 pub(crate) use route::Route;
 
@@ -30,26 +33,23 @@ use crate::actor::StockHandle;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::handler::Handler;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
 use raft::Replica;
-use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stock::{NodeId, Seq, api};
+use stock::{NodeId, api};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 static NODE: HeaderName = HeaderName::from_static(api::HEADER_NODE);
 static LEADER: HeaderName = HeaderName::from_static(api::HEADER_LEADER);
 static SEQ: HeaderName = HeaderName::from_static(api::HEADER_SEQ);
-static REPLAYED: HeaderName = HeaderName::from_static(api::HEADER_REPLAYED);
 
 /// What the endpoints work with.
 pub(crate) struct FrontState {
@@ -60,6 +60,8 @@ pub(crate) struct FrontState {
     deadline: Duration,
     /// Set at SIGTERM: not ready, and every connection closes after its answer.
     draining: Arc<AtomicBool>,
+    /// One permit for each batch call that is worked on.
+    batches: Semaphore,
     node: NodeId,
     node_header: HeaderValue,
 }
@@ -75,7 +77,8 @@ impl FrontState {
     ) -> Self {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
-        Self { replica, stock, metrics, deadline, draining, node, node_header }
+        let batches = Semaphore::new(batch::CALLS_MAX);
+        Self { replica, stock, metrics, deadline, draining, batches, node, node_header }
     }
 
     fn deadline(&self) -> Instant {
@@ -84,6 +87,13 @@ impl FrontState {
 
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The answer to whatever would read or change the stock on a node whose state is wrong.
+    fn fenced(&self, route: Route) -> Option<Problem> {
+        let of_the_stock = route.path().starts_with("/v1/") && route != Route::Cluster;
+        let why = of_the_stock.then(|| self.replica.fenced()).flatten()?;
+        Some(Problem::new(Kind::NotReady, format!("This node is fenced: {why}.")))
     }
 
     /// What every answer carries. An answer that names no state of its own gets the applied one.
@@ -123,7 +133,10 @@ where
     fn call(self, request: Request, state: Arc<FrontState>) -> Self::Future {
         Box::pin(async move {
             let started = Instant::now();
-            let answer = (self.endpoint)(Arc::clone(&state), request).await;
+            let answer = match state.fenced(self.route) {
+                Some(problem) => Err(problem),
+                None => (self.endpoint)(Arc::clone(&state), request).await,
+            };
             let response = answer.unwrap_or_else(IntoResponse::into_response);
             state.finish(self.route, started, response)
         })
@@ -136,33 +149,9 @@ pub(crate) fn router(state: Arc<FrontState>) -> Router {
     Route::ALL
         .iter()
         .filter(|route| **route != Route::Unmatched)
-        .fold(Router::new(), |router, route| router.route(route.path(), methods(*route)))
+        .fold(Router::new(), |router, route| router.route(route.path(), route.methods()))
         .fallback(unmatched)
         .with_state(state)
-}
-
-/// The methods that a route takes. Another method is a 405 with an `Allow` header.
-fn methods(route: Route) -> MethodRouter<Arc<FrontState>> {
-    macro_rules! with {
-        ($endpoint:path) => {
-            Finished { route, endpoint: $endpoint }
-        };
-    }
-    let methods = match route {
-        Route::Buys => post(with!(buys::post)),
-        Route::Products => get(with!(products::list)),
-        Route::Product => get(with!(products::show)).put(with!(products::put)),
-        Route::Restock => post(with!(products::restock)),
-        Route::Orders => get(with!(orders::list)),
-        Route::Order => get(with!(orders::show)),
-        Route::Cluster => get(with!(cluster::show)),
-        Route::Livez => get(with!(health::livez)),
-        Route::Readyz => get(with!(health::readyz)),
-        Route::Metrics => get(with!(scrape::show)),
-        Route::Problem => get(with!(problems::show)),
-        Route::Unmatched => MethodRouter::new(),
-    };
-    methods.fallback(with!(method_not_allowed))
 }
 
 async fn not_found(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
@@ -182,24 +171,4 @@ async fn path_parameter(parts: &mut Parts) -> Result<String, Problem> {
         Ok(Path(text)) => Ok(text),
         Err(rejection) => Err(Problem::new(Kind::InvalidValue, rejection.body_text())),
     }
-}
-
-/// An answer in JSON that speaks of the state at `seq`.
-fn json_at(status: StatusCode, seq: Seq, body: &impl Serialize) -> Result<Response, Problem> {
-    let mut response = json(status, body)?;
-    response.headers_mut().insert(&SEQ, HeaderValue::from(seq.0));
-    Ok(response)
-}
-
-/// An answer in JSON.
-fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
-    let mut text = Vec::with_capacity(256);
-    serde_json::to_writer(&mut text, body)
-        .map_err(|error| Problem::internal("serialise an answer", &error))?;
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
 }

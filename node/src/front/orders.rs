@@ -3,8 +3,9 @@
 //! Orders are events of the applied history, read from memory or from a segment file; so they are
 //! fetched off the async threads. An empty answer for a request id means *no order yet*.
 
+use super::answer::json_at;
 use super::query::{self, Parameters};
-use super::{FrontState, json_at, path_parameter};
+use super::{FrontState, path_parameter};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -136,7 +137,7 @@ pub(super) async fn order(
     let event = blocking(state, move |replica| replica.event(id)).await?;
     Ok(event.and_then(|event| match event.change {
         Change::Ordered(order) => Some((event.at_ms, order)),
-        Change::ProductCreated(_) | Change::Restocked { .. } => None,
+        _ => None,
     }))
 }
 

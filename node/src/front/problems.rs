@@ -1,6 +1,7 @@
 //! `GET /problems/{name}`: the page behind each problem's `type`.
 
-use super::{FrontState, json, path_parameter};
+use super::answer::json;
+use super::{FrontState, path_parameter};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;

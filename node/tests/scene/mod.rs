@@ -6,6 +6,9 @@
 #![allow(dead_code, reason = "each test binary uses its part of the stage")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends at what it cannot do without")]
 
+pub(crate) mod http;
+pub(crate) mod raw;
+
 use client::audit::{self, Audit};
 use client::cluster::{Options, ProcessCluster};
 use client::storm::{self, Plan, Progress, Tally};
@@ -81,7 +84,7 @@ impl Scene {
         let mut cluster = ProcessCluster::start(options(extra_args)).expect("nodes start");
         cluster.wait_ready(PATIENCE).await.expect("the cluster forms");
         let client = Client::with_timeouts(cluster.addresses(), timeouts()).expect("addresses");
-        let put = PutProduct { name: "Sneaker".into(), stock, per_user_limit: None };
+        let put = PutProduct { name: "Sneaker".into(), stock, ..PutProduct::default() };
         client.create_product(&sku(), &put).await.expect("the sale opens");
         let before = client.product(&sku()).await.expect("the product is there");
         Self { cluster, client: Arc::new(client), before, _turn: turn }

@@ -1,0 +1,127 @@
+//! Where the answer to one command goes: to whoever asked for it alone, or to its place among the
+//! answers to many.
+//!
+//! Ten thousand buys of one request share one wake-up: whoever asked sleeps until the last place is
+//! filled, or given up.
+
+use super::Answer;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// See the module. Dropped unused, it leaves the outcome unknown.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    /// To the one who asked.
+    Alone(oneshot::Sender<Answer>),
+    /// Into a place of a [`Gathering`].
+    Among(Place),
+}
+
+impl ReplyTo {
+    /// Answers; whoever asked may be gone, which is its own choice.
+    pub(super) fn send(self, answer: Answer) {
+        match self {
+            Self::Alone(asker) => {
+                let _gone = asker.send(answer);
+            }
+            Self::Among(place) => place.gathering.put(place.position, answer),
+        }
+    }
+}
+
+/// The answers to many commands, in their order.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    /// Unknown until they are there.
+    answers: Mutex<Vec<Answer>>,
+    missing: AtomicUsize,
+    complete: Notify,
+}
+
+/// One command's place in a [`Gathering`]. Filled or not, it counts as settled when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    gathering: Arc<Gathering>,
+    position: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.gathering.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gathering.complete.notify_one();
+        }
+    }
+}
+
+impl Gathering {
+    /// Makes room for the answers to `commands`, and a place for each.
+    pub(super) fn new(commands: usize) -> (Arc<Self>, impl Iterator<Item = ReplyTo>) {
+        let gathering = Arc::new(Self {
+            answers: Mutex::new((0..commands).map(|_| Answer::Unknown).collect()),
+            missing: AtomicUsize::new(commands),
+            complete: Notify::new(),
+        });
+        let places = Arc::clone(&gathering);
+        let place = move |position| Place { gathering: Arc::clone(&places), position };
+        (gathering, (0..commands).map(place).map(ReplyTo::Among))
+    }
+
+    fn put(&self, position: usize, answer: Answer) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)[position] = answer;
+    }
+
+    /// Waits until every place is settled, or the deadline; returns the answers in order.
+    pub(super) async fn wait(&self, deadline: Instant) -> Vec<Answer> {
+        if self.missing.load(Ordering::Acquire) > 0 {
+            let _late_ones_stay_unknown = timeout_at(deadline, self.complete.notified()).await;
+        }
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Late answers still find their places.
+        let unknown = (0..answers.len()).map(|_| Answer::Unknown).collect();
+        std::mem::replace(&mut *answers, unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::NotProposed;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn answers_keep_their_places_and_dropped_ones_are_unknown() {
+        let (gathering, places) = Gathering::new(3);
+        let mut places: Vec<ReplyTo> = places.collect();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        places.pop().unwrap().send(Answer::NotProposed(NotProposed::NoLeader));
+        drop(places.pop());
+        let last = places.pop().unwrap();
+        let waiting = tokio::spawn({
+            let gathering = Arc::clone(&gathering);
+            async move { gathering.wait(deadline).await }
+        });
+        last.send(Answer::NotProposed(NotProposed::DiskFull));
+        let answers = waiting.await.unwrap();
+        assert!(matches!(
+            answers[..],
+            [
+                Answer::NotProposed(NotProposed::DiskFull),
+                Answer::Unknown,
+                Answer::NotProposed(NotProposed::NoLeader),
+            ]
+        ));
+    }
+
+    #[tokio::test]
+    async fn what_is_late_is_unknown() {
+        let (gathering, places) = Gathering::new(2);
+        let mut places: Vec<ReplyTo> = places.collect();
+        places.pop().unwrap().send(Answer::NotProposed(NotProposed::NoLeader));
+        let answers = gathering.wait(Instant::now()).await;
+        assert!(matches!(answers[..], [Answer::Unknown, Answer::NotProposed(_)]));
+        // Nobody listens any more, and nothing breaks.
+        places.pop().unwrap().send(Answer::Unknown);
+    }
+}

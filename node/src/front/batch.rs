@@ -1,0 +1,298 @@
+//! `POST /v1/buys/batch`: many buys in one call, each with its own key and its own outcome.
+//!
+//! A JSON array is answered with an array, NDJSON with NDJSON: one result an item, in the same
+//! order. Items are independent: one that is malformed or refused does not touch the others, and
+//! the call itself is a 200. What is no array, or too much, is a problem of the whole call.
+
+use super::buys::{Accepted, Asked, Won, decide};
+use super::field::{self, Number, units};
+use super::{FrontState, body, query};
+use crate::actor::Answer;
+use crate::problem::{Kind, Problem, ProblemBody};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use stock::{Attempt, Command, Envelope, Quantity, RequestId, Requester, Sku, UserId};
+use tokio::time::Instant;
+
+/// The most buys of one call.
+const ITEMS_MAX: usize = 10_000;
+/// The most bytes of one call: room for so many buys with the longest ids.
+const BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Calls that are worked on at once; a further one is told to come back. So their bodies and
+/// answers take a bounded room.
+pub(super) const CALLS_MAX: usize = 4;
+
+/// Asks for all of them, and says what became of each.
+pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let (parts, content) = request.into_parts();
+    query::none(&parts.uri)?;
+    let form = Form::of(&parts.headers)?;
+    let Ok(_permit) = state.batches.try_acquire() else {
+        return Err(Problem::overloaded());
+    };
+    let bytes = body::take(content, BYTES_MAX, state.deadline()).await?;
+    let texts = form.split(&bytes)?;
+    let items: Vec<Result<Item<'_>, Problem>> =
+        texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();
+    let deadline = state.deadline();
+    let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope())).collect();
+    let answers = state.stock.ask_all(commands, deadline).await;
+    write(&state, form, items, answers, deadline).await
+}
+
+/// How the items stand in the body, and their results in the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Array,
+    Lines,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let Some(content_type) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes)
+        else {
+            return Ok(Self::Array);
+        };
+        if body::is_type(content_type, b"application/json") {
+            return Ok(Self::Array);
+        }
+        let lines: [&[u8]; 3] =
+            [b"application/x-ndjson", b"application/ndjson", b"application/jsonl"];
+        if lines.iter().any(|name| body::is_type(content_type, name)) {
+            return Ok(Self::Lines);
+        }
+        let detail = "Send a JSON array as `application/json`, or a JSON object a line as \
+                      `application/x-ndjson`.";
+        Err(Problem::new(Kind::UnsupportedMediaType, detail))
+    }
+
+    const fn content_type(self) -> HeaderValue {
+        match self {
+            Self::Array => HeaderValue::from_static("application/json"),
+            Self::Lines => HeaderValue::from_static("application/x-ndjson"),
+        }
+    }
+
+    /// The text of each item.
+    fn split(self, bytes: &Bytes) -> Result<Vec<&[u8]>, Problem> {
+        match self {
+            Self::Array => match serde_json::from_slice(bytes) {
+                Ok(Items(Some(items))) => Ok(items),
+                Ok(Items(None)) => Err(too_many()),
+                Err(error) if error.is_data() => {
+                    Err(Problem::new(Kind::InvalidField, "The body is not a JSON array."))
+                }
+                Err(error) => Err(Problem::new(Kind::InvalidJson, error.to_string())),
+            },
+            Self::Lines => {
+                let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+                let items: Vec<&[u8]> =
+                    lines.filter(|line| !line.is_empty()).take(ITEMS_MAX + 1).collect();
+                if items.len() > ITEMS_MAX { Err(too_many()) } else { Ok(items) }
+            }
+        }
+    }
+}
+
+fn too_many() -> Problem {
+    Problem::new(Kind::TooLarge, format!("A call may have at most {ITEMS_MAX} buys."))
+}
+
+/// The texts of an array's items; none when there are more than [`ITEMS_MAX`].
+struct Items<'b>(Option<Vec<&'b [u8]>>);
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+        impl<'de> Visitor<'de> for Array {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of buys")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Items<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = array.next_element::<&RawValue>()? {
+                    if items.len() == ITEMS_MAX {
+                        // The rest is not looked at.
+                        while array.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(Items(None));
+                    }
+                    items.push(item.get().as_bytes());
+                }
+                Ok(Items(Some(items)))
+            }
+        }
+        deserializer.deserialize_seq(Array)
+    }
+}
+
+/// One buy before its values are checked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape<'b> {
+    #[serde(borrow, deserialize_with = "request_id")]
+    request_id: Cow<'b, str>,
+    #[serde(borrow, deserialize_with = "product_id")]
+    product_id: Cow<'b, str>,
+    #[serde(borrow, deserialize_with = "user_id")]
+    user_id: Cow<'b, str>,
+    #[serde(default = "one", deserialize_with = "quantity")]
+    quantity: Number,
+    #[serde(default = "one", deserialize_with = "attempt")]
+    attempt: Number,
+}
+
+fn request_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    field::text(deserializer, "request_id")
+}
+
+fn product_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    field::text(deserializer, "product_id")
+}
+
+fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    field::text(deserializer, "user_id")
+}
+
+fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+    field::number(deserializer, "quantity")
+}
+
+fn attempt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+    field::number(deserializer, "attempt")
+}
+
+fn one() -> Number {
+    Number::Whole(1)
+}
+
+impl<'b> Shape<'b> {
+    fn check(self) -> Result<Item<'b>, Problem> {
+        let request = RequestId::new(&*self.request_id)
+            .map_err(|why| Problem::invalid_value("request_id", &why))?;
+        let sku = field::sku(&self.product_id, "product_id")?;
+        let user = field::user(&self.user_id, "user_id")?;
+        let quantity = units(self.quantity, "quantity")?;
+        let attempt = match self.attempt.within("attempt", &(1..=i128::from(u32::MAX)))? {
+            1 => Attempt::First,
+            _ => Attempt::Later,
+        };
+        Ok(Item { shape: self, request, sku, user, quantity, attempt })
+    }
+}
+
+/// One buy that can be asked for.
+struct Item<'b> {
+    shape: Shape<'b>,
+    request: RequestId,
+    sku: Sku,
+    user: UserId,
+    quantity: Quantity,
+    attempt: Attempt,
+}
+
+impl Item<'_> {
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            requester: Requester::User(self.user.clone()),
+            request_id: self.request.clone(),
+            attempt: self.attempt,
+            command: Command::Buy { sku: self.sku.clone(), quantity: self.quantity },
+        }
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            product_id: &self.shape.product_id,
+            user_id: &self.shape.user_id,
+            quantity: self.quantity,
+            request_id: &self.shape.request_id,
+        }
+    }
+}
+
+/// What became of one item: an order or a problem, with the status that it has alone.
+#[derive(Serialize)]
+struct ItemResult<'a> {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    /// Whether it is the outcome of an earlier attempt.
+    replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'a Accepted<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody<'a>>,
+}
+
+async fn write(
+    state: &Arc<FrontState>,
+    form: Form,
+    items: Vec<Result<Item<'_>, Problem>>,
+    answers: Vec<Answer>,
+    deadline: Instant,
+) -> Result<Response, Problem> {
+    let mut answers = answers.into_iter();
+    let mut text = Vec::with_capacity(64 + items.len() * 256);
+    for (position, item) in items.iter().enumerate() {
+        if form == Form::Array {
+            text.push(if position == 0 { b'[' } else { b',' });
+        }
+        let written = match item {
+            Err(problem) => put(&mut text, None, Err(problem)),
+            Ok(item) => {
+                let answer = answers.next().unwrap_or(Answer::Unknown);
+                let (outcome, decided) = decide(state, &item.asked(), answer, deadline).await;
+                state.metrics.observe_buy(outcome);
+                put(&mut text, Some(&item.shape.request_id), decided.as_ref())
+            }
+        };
+        written.map_err(|error| Problem::internal("serialise a result", &error))?;
+        if form == Form::Lines {
+            text.push(b'\n');
+        }
+    }
+    if form == Form::Array {
+        text.extend_from_slice(if items.is_empty() { b"[]" } else { b"]" });
+    }
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, form.content_type());
+    Ok(response)
+}
+
+fn put(
+    text: &mut Vec<u8>,
+    request_id: Option<&str>,
+    decided: Result<&Won<'_>, &Problem>,
+) -> serde_json::Result<()> {
+    let result = match decided {
+        Ok(won) => ItemResult {
+            status: StatusCode::CREATED.as_u16(),
+            request_id,
+            replayed: won.replayed,
+            order: Some(&won.order),
+            problem: None,
+        },
+        Err(problem) => ItemResult {
+            status: problem.status().as_u16(),
+            request_id,
+            replayed: problem.is_replayed(),
+            order: None,
+            problem: Some(problem.body()),
+        },
+    };
+    serde_json::to_writer(text, &result)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+//! Hostile input through real connections to a real three-node cluster: each request gets its
+//! documented answer, and none changes anything.
+
+#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+
+mod connections;
+mod fields;
+mod heads;
+mod paths;
+#[path = "../scene/mod.rs"]
+mod scene;
+
+use scene::{PATIENCE, Scene};
+use stock::Seq;
+
+/// What must be the same before and after.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    seq: Seq,
+    hash: String,
+}
+
+/// The state that all nodes agree on.
+async fn state(scene: &Scene) -> State {
+    let views = scene.cluster.wait_level(PATIENCE).await.expect("the nodes become level");
+    for view in &views {
+        assert_eq!(view.state_hash, views[0].state_hash, "states differ: {views:?}");
+    }
+    State { seq: views[0].seq, hash: views[0].state_hash.clone() }
+}

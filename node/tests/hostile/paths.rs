@@ -1,0 +1,63 @@
+//! Odd ids in paths, and odd queries.
+
+use super::scene::{Scene, raw};
+use super::state;
+
+/// The deadline of these nodes: a read that waits for the impossible shall not wait long.
+const DEADLINE: [&str; 2] = ["--deadline-ms", "1000"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_ids_and_queries() {
+    let scene = Scene::open(5, &DEADLINE).await;
+    let before = state(&scene).await;
+    let long = "x".repeat(129);
+    let table: Vec<(&str, String, u16, &str)> = vec![
+        ("GET", "/v1/products/%F0%9F%91%9F".into(), 422, "invalid-value"),
+        ("GET", "/v1/products/%20".into(), 422, "invalid-value"),
+        ("GET", "/v1/products/a%2Fb".into(), 422, "invalid-value"),
+        ("GET", "/v1/products/%00".into(), 422, "invalid-value"),
+        ("GET", "/v1/products/%ff".into(), 422, "invalid-value"),
+        ("GET", "/v1/products/%zz".into(), 422, "invalid-value"),
+        ("GET", format!("/v1/products/{long}"), 422, "invalid-value"),
+        ("GET", "/v1/products/../products/sneaker".into(), 404, "not-found"),
+        ("GET", "/v1/products/".into(), 404, "not-found"),
+        ("GET", "/v1//products".into(), 404, "not-found"),
+        ("GET", "/V1/products".into(), 404, "not-found"),
+        ("GET", "/v1/products/none".into(), 404, "unknown-product"),
+        ("DELETE", "/v1/products/sneaker".into(), 405, "method-not-allowed"),
+        ("BREW", "/v1/products/sneaker".into(), 405, "method-not-allowed"),
+        ("PUT", "/v1/products/%F0%9F%91%9F".into(), 422, "invalid-value"),
+        ("PUT", "/v1/products/p?name=x".into(), 400, "invalid-query"),
+        ("POST", "/v1/products/none/restock?x".into(), 400, "invalid-query"),
+        ("POST", "/v1/buys?product_id=sneaker".into(), 400, "invalid-query"),
+        ("GET", "/v1/orders/0".into(), 404, "unknown-order"),
+        ("GET", "/v1/orders/18446744073709551615".into(), 404, "unknown-order"),
+        ("GET", "/v1/orders/18446744073709551616".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders/-1".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders/1.5".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders/first".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders?limit=0".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders?limit=-1".into(), 400, "invalid-query"),
+        ("GET", "/v1/orders?after=x".into(), 400, "invalid-query"),
+        ("GET", "/v1/orders?after=1&after=2".into(), 400, "invalid-query"),
+        ("GET", "/v1/orders?user_id=%F0%9F%91%9F&request_id=k".into(), 422, "invalid-value"),
+        ("GET", format!("/v1/orders?user_id=u&request_id={long}"), 422, "invalid-value"),
+        ("GET", "/v1/products?colour=red".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?consistency=eventual".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?consistency=".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?min_seq=NaN".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?min_seq=-1".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?min_seq=18446744073709551616".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?min_seq=18446744073709551615".into(), 503, "lagging"),
+        ("GET", "/v1/cluster?x=1".into(), 400, "invalid-query"),
+        ("GET", "/problems/none".into(), 404, "not-found"),
+        ("GET", "/problems/%F0%9F%91%9F".into(), 404, "not-found"),
+        ("GET", "/".into(), 404, "not-found"),
+    ];
+    let nodes = scene.cluster.addresses();
+    for (row, (method, path, status, kind)) in table.iter().enumerate() {
+        let answer = raw::exchange(&nodes[row % 3], &raw::request(method, path, b"")).await;
+        assert_eq!((answer.status, answer.kind()), (*status, *kind), "{method} {path}: {answer:?}");
+    }
+    assert_eq!(state(&scene).await, before, "nothing changed");
+}
