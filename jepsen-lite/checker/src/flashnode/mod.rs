@@ -1,0 +1,30 @@
+//! A flash sale, as its HTTP contract tells of it.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`op`] | what a buyer asks and is told |
+//! | [`codec`] | the same as a history's events, and back |
+//! | [`ledger`] | what the replicas hold at the end, and the rules on it |
+//! | [`model`] | one product, for the exact search |
+//! | [`witness`] | the whole run, ordered by `seq` |
+//! | [`exact`] | the search, product by product |
+//! | [`mod@judge`] | the verdict of all layers |
+//! | [`synthetic`] | correct histories, simulated |
+//! | [`bugs`] | the same with one bug planted |
+
+pub mod bugs;
+pub mod codec;
+mod density;
+pub mod exact;
+pub mod judge;
+pub mod ledger;
+pub mod model;
+pub mod op;
+mod persistent;
+mod settle;
+pub mod synthetic;
+pub mod witness;
+
+pub use judge::{Finding, Judgement, Layer, judge};
+pub use ledger::{FinalCounts, LedgerOrder, Ledgers, ReplicaLedger, Violation};
+pub use op::{Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor};

@@ -1,0 +1,368 @@
+//! One product of a flash sale as a sequential specification, from the HTTP contract.
+//!
+//! Owns: what an operation may do to a product and be told. Never does: relate products to each
+//! other (`seq` is the whole machine's; here it only rises). Called by the exact search.
+//!
+//! A change has a `seq` above all that were seen; a read or a refusal has at least the last.
+
+use super::persistent::Map;
+use super::{Answer, Input, Outcome, RefusedFor, codec};
+use crate::model::Reading;
+use crate::{Call, Ending, History, Model};
+use std::sync::Arc;
+
+/// The most units that a product can have.
+const STOCK_MAX: u64 = 1_000_000_000_000;
+
+/// An operation and, once it is decided, its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Op {
+    /// What was asked.
+    pub input: Input,
+    /// What was told; `None` of an unknown outcome.
+    pub answer: Option<Answer>,
+}
+
+/// What became of a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Hold {
+    Open { user: Arc<str>, quantity: u32 },
+    Settled,
+    Expired,
+}
+
+/// What a product was put on sale with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Terms {
+    stock: u64,
+    limit: Option<u32>,
+}
+
+/// A product. `available + held + sold == stocked` always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Product {
+    terms: Option<Terms>,
+    seq: u64,
+    stocked: u64,
+    available: u64,
+    held: u64,
+    sold: u64,
+    /// Units bought or held, by user; kept only where there is a limit.
+    units: Map<Arc<str>, u64>,
+    holds: Map<u64, Hold>,
+    /// Holds that an unknown operation took, whose id no client was told.
+    unnamed: Arc<Vec<(Arc<str>, u32)>>,
+}
+
+/// The model `flashnode`: partitions are products.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sale;
+
+impl Model for Sale {
+    type Op = Op;
+    type State = Product;
+    type Key = String;
+    type Shape = String;
+
+    fn name(&self) -> &'static str {
+        "flashnode"
+    }
+
+    fn init(&self, _key: &String) -> Product {
+        Product::default()
+    }
+
+    fn step(&self, state: &Product, op: &Op) -> Option<Product> {
+        state.after(&op.input, op.answer.as_ref())
+    }
+
+    fn partition(&self, op: &Op) -> String {
+        op.input.product().to_owned()
+    }
+
+    fn shape(&self, op: &Op) -> String {
+        // One whose answer is known without its time has no equals.
+        format!("{op:?}")
+    }
+
+    fn observes(&self, state: &Product, op: &Op) -> bool {
+        // A higher `seq` would show in the state; with this one, all that could follow is later.
+        op.answer.as_ref().is_some_and(|answer| {
+            let is_refusal = matches!(answer.outcome, Outcome::Refused { .. });
+            answer.seq == state.seq && (is_refusal || state.only_reads(&op.input))
+        })
+    }
+
+    const RANKED: bool = true;
+
+    /// The change at a `seq`, then what saw it.
+    fn rank(&self, op: &Op) -> u64 {
+        let Some(answer) = &op.answer else { return 0 };
+        let refused = matches!(answer.outcome, Outcome::Refused { .. });
+        // An accepted creation may be the change, or have met the product as it was.
+        let may_see = refused || matches!(op.input, Input::Read { .. } | Input::Create { .. });
+        answer.seq.saturating_mul(2).saturating_add(u64::from(may_see))
+    }
+
+    fn floor(&self, state: &Product) -> u64 {
+        state.seq.saturating_mul(2).saturating_add(1)
+    }
+
+    fn state_bytes(&self, state: &Product) -> usize {
+        // The search counts each state twice, as its two copies; those share their maps.
+        size_of_val(state) + usize::midpoint(state.units.path_bytes(), state.holds.path_bytes())
+    }
+
+    fn describe(&self, op: &Op) -> String {
+        match &op.answer {
+            Some(answer) => format!("{} → {answer}", op.input),
+            None => format!("{} → unknown", op.input),
+        }
+    }
+
+    fn describe_state(&self, state: &Product) -> String {
+        let Product { seq, stocked, available, held, sold, .. } = state;
+        format!("seq {seq}: {available} available, {held} held, {sold} sold of {stocked}")
+    }
+
+    fn read(&self, history: &History, call: &Call) -> Result<Reading<Op>, String> {
+        let input =
+            codec::input(&history.events[call.invoked]).map_err(|error| error.to_string())?;
+        let ended = match call.ending {
+            Ending::Open(_) if matches!(input, Input::Read { .. }) => return Ok(Reading::Nothing),
+            Ending::Open(_) => return Ok(Reading::Unknown(Op { input, answer: None })),
+            Ending::Ok(at) | Ending::Fail(at) => &history.events[at],
+        };
+        let answer = codec::answer(ended).map_err(|error| error.to_string())?;
+        Ok(match answer {
+            Some(answer) => Reading::Known(Op { input, answer: Some(answer) }),
+            None => Reading::Nothing,
+        })
+    }
+}
+
+impl Product {
+    /// The state after this operation with this answer; `None` when it gives no such answer, or,
+    /// without an answer, when nothing would change.
+    pub(super) fn after(&self, input: &Input, answer: Option<&Answer>) -> Option<Self> {
+        let Some(answer) = answer else {
+            return self.change(input, None);
+        };
+        let at_seq = || Self { seq: answer.seq, ..self.clone() };
+        if let Outcome::Refused { reason, remaining } = &answer.outcome {
+            let told = remaining.is_none_or(|told| self.terms.is_none() || told == self.available);
+            let true_now = answer.seq >= self.seq && told && self.refuses(input, *reason);
+            return true_now.then(at_seq);
+        }
+        if self.only_reads(input) {
+            let fits = answer.seq >= self.seq && self.told(&answer.outcome, input);
+            return fits.then(at_seq);
+        }
+        if answer.seq <= self.seq || !self.may_leave(input, &answer.outcome) {
+            return None;
+        }
+        let next = self.change(input, Some(answer))?;
+        next.told(&answer.outcome, input).then_some(next)
+    }
+
+    /// Whether this, accepted now, changes nothing: a read, or the same creation again.
+    fn only_reads(&self, input: &Input) -> bool {
+        match input {
+            Input::Read { .. } => true,
+            Input::Create { stock, limit, .. } => {
+                self.terms.is_some_and(|terms| terms == Terms { stock: *stock, limit: *limit })
+            }
+            _ => false,
+        }
+    }
+
+    /// False when a purchase cannot leave as many units as it says. A search asks mostly in vain:
+    /// this answers before a copy is made.
+    fn may_leave(&self, input: &Input, outcome: &Outcome) -> bool {
+        match (input, outcome) {
+            (
+                Input::Buy { quantity, .. } | Input::Hold { quantity, .. },
+                Outcome::Ordered { remaining } | Outcome::Hold { remaining, .. },
+            ) => self.available.checked_sub(u64::from(*quantity)) == Some(*remaining),
+            (Input::Confirm { .. }, Outcome::Ordered { remaining }) => self.available == *remaining,
+            _ => true,
+        }
+    }
+
+    /// Whether an answer tells of this state.
+    fn told(&self, outcome: &Outcome, input: &Input) -> bool {
+        self.terms.is_some()
+            && match (outcome, input) {
+                (
+                    Outcome::Counts { stocked, available, held, sold },
+                    Input::Create { .. } | Input::Restock { .. } | Input::Read { .. },
+                ) => {
+                    [*stocked, *available, *held, *sold]
+                        == [self.stocked, self.available, self.held, self.sold]
+                }
+                (Outcome::Ordered { remaining }, Input::Buy { .. } | Input::Confirm { .. }) => {
+                    *remaining == self.available
+                }
+                (Outcome::Hold { hold, remaining }, Input::Hold { .. }) => {
+                    *hold == self.seq && *remaining == self.available
+                }
+                (
+                    Outcome::Hold { hold, remaining },
+                    Input::Release { hold: asked, .. } | Input::Expire { hold: asked, .. },
+                ) => hold == asked && *remaining == self.available,
+                _ => false,
+            }
+    }
+
+    /// Whether this reason is true of this state. Which of several is told is not promised.
+    fn refuses(&self, input: &Input, reason: RefusedFor) -> bool {
+        let Some(terms) = self.terms else {
+            // A hold is asked for by its id alone: of no product, there is none either.
+            return match input {
+                Input::Create { .. } => false,
+                Input::Confirm { .. } | Input::Release { .. } => {
+                    matches!(reason, RefusedFor::UnknownProduct | RefusedFor::UnknownHold)
+                }
+                _ => reason == RefusedFor::UnknownProduct,
+            };
+        };
+        match (input, reason) {
+            (Input::Create { .. }, RefusedFor::Differs) => !self.only_reads(input),
+            (Input::Restock { quantity, .. }, RefusedFor::OutOfRange) => {
+                let units = quantity.unsigned_abs();
+                if *quantity < 0 {
+                    units > self.available
+                } else {
+                    self.stocked.saturating_add(units) > STOCK_MAX
+                }
+            }
+            (Input::Buy { .. } | Input::Hold { .. }, RefusedFor::SoldOut) => self.available == 0,
+            (
+                Input::Buy { quantity, .. } | Input::Hold { quantity, .. },
+                RefusedFor::Insufficient,
+            ) => self.available > 0 && self.available < u64::from(*quantity),
+            (
+                Input::Buy { user, quantity, .. } | Input::Hold { user, quantity, .. },
+                RefusedFor::LimitReached,
+            ) => !self.within_limit(terms, user, *quantity),
+            (Input::Confirm { hold, .. } | Input::Release { hold, .. }, reason) => {
+                match self.holds.get(hold) {
+                    None => reason == RefusedFor::UnknownHold,
+                    Some(Hold::Open { .. }) => false,
+                    Some(Hold::Settled) => reason == RefusedFor::HoldSettled,
+                    Some(Hold::Expired) => reason == RefusedFor::HoldExpired,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    fn within_limit(&self, terms: Terms, user: &str, quantity: u32) -> bool {
+        let has = self.units.get(user).copied().unwrap_or(0);
+        terms.limit.is_none_or(|limit| has.saturating_add(quantity.into()) <= limit.into())
+    }
+
+    /// The state after this change, `None` when it would be refused. Without an answer, `seq`
+    /// rises by the least that a change takes.
+    fn change(&self, input: &Input, answer: Option<&Answer>) -> Option<Self> {
+        let mut next = self.clone();
+        next.seq = answer.map_or(self.seq.saturating_add(1), |answer| answer.seq);
+        match input {
+            Input::Create { stock, limit, .. } => {
+                if self.terms.is_some() {
+                    return None;
+                }
+                next.terms = Some(Terms { stock: *stock, limit: *limit });
+                (next.stocked, next.available) = (*stock, *stock);
+            }
+            Input::Restock { quantity, .. } => {
+                self.terms?;
+                next.available = self.available.checked_add_signed(*quantity)?;
+                next.stocked = self.stocked.checked_add_signed(*quantity)?;
+                if next.stocked > STOCK_MAX {
+                    return None;
+                }
+            }
+            Input::Buy { user, quantity, .. } => {
+                next.take(user, *quantity)?;
+                next.sold += u64::from(*quantity);
+            }
+            Input::Hold { user, quantity, .. } => {
+                next.take(user, *quantity)?;
+                let user: Arc<str> = user.as_str().into();
+                next.held += u64::from(*quantity);
+                if answer.is_some() {
+                    let hold = Hold::Open { user, quantity: *quantity };
+                    next.holds.insert(next.seq, hold);
+                } else {
+                    let unnamed = Arc::make_mut(&mut next.unnamed);
+                    unnamed.push((user, *quantity));
+                    unnamed.sort();
+                }
+            }
+            Input::Confirm { hold, .. } => {
+                let (_, quantity) = next.settle(*hold, Hold::Settled)?;
+                next.held -= quantity;
+                next.sold += quantity;
+            }
+            Input::Release { hold, .. } => next.give_back(*hold, Hold::Settled)?,
+            Input::Expire { hold, .. } => {
+                if self.holds.get(hold).is_none() {
+                    next.name_hold(*hold, answer)?;
+                }
+                next.give_back(*hold, Hold::Expired)?;
+            }
+            Input::Read { .. } => return None,
+        }
+        assert_eq!(
+            next.available + next.held + next.sold,
+            next.stocked,
+            "units after {input:?} on {self:?}"
+        );
+        Some(next)
+    }
+
+    fn take(&mut self, user: &str, quantity: u32) -> Option<()> {
+        let terms = self.terms?;
+        if quantity == 0 || !self.within_limit(terms, user, quantity) {
+            return None;
+        }
+        self.available = self.available.checked_sub(quantity.into())?;
+        if terms.limit.is_some() {
+            let has = self.units.get(user).copied().unwrap_or(0);
+            self.units.insert(user.into(), has.saturating_add(quantity.into()));
+        }
+        Some(())
+    }
+
+    fn settle(&mut self, hold: u64, into: Hold) -> Option<(Arc<str>, u64)> {
+        let Some(Hold::Open { user, quantity }) = self.holds.get(&hold).cloned() else {
+            return None;
+        };
+        self.holds.insert(hold, into);
+        Some((user, quantity.into()))
+    }
+
+    fn give_back(&mut self, hold: u64, into: Hold) -> Option<()> {
+        let (user, quantity) = self.settle(hold, into)?;
+        self.held -= quantity;
+        self.available += quantity;
+        if let Some(has) = self.units.get(&user).copied() {
+            self.units.insert(user, has.saturating_sub(quantity));
+        }
+        Some(())
+    }
+
+    /// An expiry can be the first to name a hold whose taker never had an answer: it is one of as
+    /// many units as came back.
+    fn name_hold(&mut self, hold: u64, answer: Option<&Answer>) -> Option<()> {
+        let Some(Answer { outcome: Outcome::Hold { remaining, .. }, .. }) = answer else {
+            return None;
+        };
+        let back = remaining.checked_sub(self.available)?;
+        let at = self.unnamed.iter().position(|(_, quantity)| u64::from(*quantity) == back)?;
+        let (user, quantity) = Arc::make_mut(&mut self.unnamed).remove(at);
+        self.holds.insert(hold, Hold::Open { user, quantity });
+        Some(())
+    }
+}

@@ -1,0 +1,132 @@
+//! A register with read, write and compare-and-set.
+//!
+//! Owns: its meaning, as porcupine and Knossos have it. Never does: know how it was tested.
+//! Called through `Model`.
+
+use super::{Key, pair};
+use crate::{Call, Ending, History, Model, Reading, Value};
+
+/// The model. One register for each key of an `independent` history.
+#[derive(Debug, Clone)]
+pub struct CasRegister {
+    /// What it holds at first: `nil` in Jepsen's etcd test.
+    pub initial: Value,
+}
+
+impl Default for CasRegister {
+    fn default() -> Self {
+        Self { initial: Value::Nil }
+    }
+}
+
+/// What is asked, and answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// It held this.
+    Read(Value),
+    /// It was set to this.
+    Write(Value),
+    /// It held the first and was set to the second.
+    Cas(Value, Value),
+    /// It did not hold the first, and was not set to the second.
+    Mismatch(Value, Value),
+}
+
+/// An operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Op {
+    /// Which register.
+    pub key: Key,
+    /// What is done.
+    pub kind: Kind,
+}
+
+impl Model for CasRegister {
+    type Op = Op;
+    type State = Value;
+    type Key = Key;
+    type Shape = Kind;
+
+    fn name(&self) -> &'static str {
+        "cas-register"
+    }
+
+    fn init(&self, _key: &Key) -> Value {
+        self.initial.clone()
+    }
+
+    fn step(&self, state: &Value, op: &Op) -> Option<Value> {
+        match &op.kind {
+            Kind::Read(value) => (state == value).then(|| state.clone()),
+            Kind::Write(value) => Some(value.clone()),
+            Kind::Cas(old, new) => (state == old).then(|| new.clone()),
+            Kind::Mismatch(old, _) => (state != old).then(|| state.clone()),
+        }
+    }
+
+    fn observes(&self, _state: &Self::State, op: &Op) -> bool {
+        matches!(op.kind, Kind::Read(_) | Kind::Mismatch(..))
+    }
+
+    fn partition(&self, op: &Op) -> Key {
+        op.key.clone()
+    }
+
+    fn shape(&self, op: &Op) -> Kind {
+        op.kind.clone()
+    }
+
+    fn describe(&self, op: &Op) -> String {
+        match &op.kind {
+            Kind::Read(value) => format!("read → {value}"),
+            Kind::Write(value) => format!("write {value}"),
+            Kind::Cas(old, new) => format!("cas {old} → {new}"),
+            Kind::Mismatch(old, new) => format!("cas {old} → {new}, refused"),
+        }
+    }
+
+    fn describe_state(&self, state: &Value) -> String {
+        state.to_string()
+    }
+
+    /// A refused compare-and-set says that the register held something else, unless its
+    /// completion names another cause: an `:error`, or a value that is not its argument, such as
+    /// `:timed-out`.
+    fn read(&self, history: &History, call: &Call) -> Result<Reading<Op>, String> {
+        let event = &history.events[call.invoked];
+        let op = |kind| Op { key: Key::of(history, call), kind };
+        let cas = || {
+            let (old, new) = pair(&event.value)
+                .ok_or_else(|| format!("cas takes [old new], and this is {}", event.value))?;
+            Ok::<_, String>((old.clone(), new.clone()))
+        };
+        Ok(match (&*event.f, call.ending) {
+            ("read", Ending::Ok(at)) => {
+                Reading::Known(op(Kind::Read(history.events[at].value.clone())))
+            }
+            ("read", _) | ("write", Ending::Fail(_)) => Reading::Nothing,
+            ("write", Ending::Ok(_)) => Reading::Known(op(Kind::Write(event.value.clone()))),
+            ("write", Ending::Open(_)) => Reading::Unknown(op(Kind::Write(event.value.clone()))),
+            ("cas", ending) => {
+                let (old, new) = cas()?;
+                match ending {
+                    Ending::Ok(_) => Reading::Known(op(Kind::Cas(old, new))),
+                    Ending::Open(_) => Reading::Unknown(op(Kind::Cas(old, new))),
+                    Ending::Fail(at) => {
+                        let completion = &history.events[at];
+                        let is_refusal =
+                            completion.error.is_none() && completion.value == event.value;
+                        if is_refusal {
+                            Reading::Known(op(Kind::Mismatch(old, new)))
+                        } else {
+                            Reading::Nothing
+                        }
+                    }
+                }
+            }
+            (other, _) => {
+                return Err(format!("cas-register has read, write and cas, and this is {other}"));
+            }
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! The configurations visited.
+//!
+//! Owns: the memo, and its hash function. Never does: take two configurations for one: keys are
+//! exact. Called by `depth_first`.
+
+use super::states::StateId;
+use super::usage::{UsageId, Usages};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// What makes a configuration, but for the unknowns that it used.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key<S> {
+    /// The event that the search stands at: the completion of an operation not yet linearized.
+    /// All that completed before it are linearized.
+    pub(super) at: u32,
+    /// The state.
+    pub(super) state: StateId,
+    /// Which of those pending there are linearized.
+    pub(super) done: S,
+}
+
+/// The least usages with which a configuration was visited, none within another: nearly always
+/// one, which then lies here.
+#[derive(Debug)]
+enum Least {
+    One(UsageId),
+    Many(Vec<UsageId>),
+}
+
+/// What was visited.
+#[derive(Debug)]
+pub(super) struct Memo<S> {
+    visited: HashMap<Key<S>, Least, Hashing>,
+    /// Bytes in lists and wide sets.
+    heap_bytes: usize,
+    entries: usize,
+}
+
+impl<S: Eq + Hash> Memo<S> {
+    pub(super) fn new() -> Self {
+        Self { visited: HashMap::default(), heap_bytes: 0, entries: 0 }
+    }
+
+    /// Notes a visit. False when one that could do as much was here before: the same
+    /// configuration with as few unknowns used, or fewer.
+    ///
+    /// This prunes nothing that matters: suppose that a visited configuration has a solution, and
+    /// take the one with the shortest. Its next step leads to a configuration that was visited,
+    /// or cut for a visited one that can do as much in as many steps; either has a shorter
+    /// solution.
+    pub(super) fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
+        use std::collections::hash_map::Entry;
+        match self.visited.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Least::One(usage));
+                self.entries += 1;
+                true
+            }
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Least::One(one) if usages.within(*one, usage) => false,
+                Least::One(one) if usages.within(usage, *one) => {
+                    *one = usage;
+                    true
+                }
+                Least::One(one) => {
+                    let many = vec![*one, usage];
+                    self.heap_bytes += 2 * size_of::<UsageId>();
+                    self.entries += 1;
+                    *entry.get_mut() = Least::Many(many);
+                    true
+                }
+                Least::Many(many) => {
+                    if many.iter().any(|one| usages.within(*one, usage)) {
+                        return false;
+                    }
+                    many.retain(|one| !usages.within(usage, *one));
+                    many.push(usage);
+                    self.heap_bytes += size_of::<UsageId>();
+                    self.entries += 1;
+                    true
+                }
+            },
+        }
+    }
+
+    /// Configurations remembered.
+    pub(super) fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Bytes taken, about; `heap_bytes_each` is what one key holds elsewhere.
+    pub(super) fn bytes(&self, heap_bytes_each: usize) -> usize {
+        let entry = size_of::<(Key<S>, Least)>() + 1;
+        // The table grows by doubling, at 7/8 full.
+        self.visited.capacity() * entry * 8 / 7
+            + self.visited.len() * heap_bytes_each
+            + self.heap_bytes
+    }
+}
+
+/// The hash function of all tables here.
+pub(super) type Hashing = BuildHasherDefault<Mixer>;
+
+/// A fast hash of small keys: multiply and fold. Collisions cost time only, never a verdict.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Mixer(u64);
+
+/// 2^64 divided by the golden ratio, as in Fibonacci hashing (Knuth, TAOCP 6.4).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Mixer {
+    fn mix(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * u128::from(GOLDEN);
+        self.0 = (product as u64) ^ ((product >> 64) as u64) ^ word.rotate_left(32);
+    }
+}
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(GOLDEN) ^ (self.0 >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+        let rest = chunks.remainder();
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        self.mix(u64::from_le_bytes(word) ^ (rest.len() as u64) << 56);
+    }
+
+    fn write_u8(&mut self, it: u8) {
+        self.mix(u64::from(it));
+    }
+
+    fn write_u32(&mut self, it: u32) {
+        self.mix(u64::from(it));
+    }
+
+    fn write_u64(&mut self, it: u64) {
+        self.mix(it);
+    }
+
+    fn write_u128(&mut self, it: u128) {
+        self.mix(it as u64);
+        self.mix((it >> 64) as u64);
+    }
+
+    fn write_usize(&mut self, it: usize) {
+        self.mix(it as u64);
+    }
+}

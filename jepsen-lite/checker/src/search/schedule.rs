@@ -1,0 +1,179 @@
+//! One partition's operations as the search walks them.
+//!
+//! Owns: the order of events, the slots, and the queues of unknowns. Never does: search. Called
+//! by `depth_first`.
+//!
+//! A known operation holds a *slot* from its invocation to its completion, as a client's thread
+//! would; the lowest free one. So at every completion, the slots name what is pending, and a bit
+//! set over them is as wide as the most that ever were pending at once.
+
+use super::Operation;
+use crate::Model;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// An event of a known operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    /// Index into the operations.
+    pub(super) operation: u32,
+    /// Its slot.
+    pub(super) slot: u32,
+    /// Whether it begins or ends.
+    pub(super) edge: Edge,
+    /// Whether it must have taken place once it ends; else it may have, until then.
+    pub(super) required: bool,
+    /// Whether nothing of a higher rank may come before it; only of required ones.
+    pub(super) binding: bool,
+}
+
+/// What an operation is to a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It must have taken place once it ends, and what ranks above it comes after it.
+    Binding,
+    /// It must have taken place once it ends.
+    Required,
+    /// It may be left out.
+    Optional,
+}
+
+/// Which end of an operation. At one position, invocations come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Edge {
+    /// The invocation.
+    Invoked,
+    /// The completion.
+    Returned,
+}
+
+/// The unknowns of one shape, the earliest invoked first.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) unknowns: Vec<Unknown>,
+}
+
+/// An operation of unknown outcome.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unknown {
+    /// Index into the operations.
+    pub(super) operation: u32,
+    /// It may take effect once the search stands at this event, or a later one.
+    pub(super) from: u32,
+}
+
+/// One partition's operations.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// Invocations and completions of known operations, in the order observed.
+    pub(super) events: Vec<Event>,
+    /// The most known operations pending at once.
+    pub(super) slots: usize,
+    /// The unknowns, by shape; a shape seen earlier comes first.
+    pub(super) queues: Vec<Queue>,
+    /// At each event, the least rank of a binding operation that begins there or later; empty
+    /// where the model has no ranks.
+    least_later: Vec<u64>,
+}
+
+impl Schedule {
+    /// The schedule of these members of the operations.
+    ///
+    /// # Panics
+    /// As of [`super::check`].
+    pub(super) fn new<M: Model>(
+        model: &M,
+        operations: &[Operation<M::Op>],
+        members: &[usize],
+        due: impl Fn(usize) -> Due,
+    ) -> Self {
+        assert!(operations.len() < 1 << 31, "{} operations are too many", operations.len());
+        let mut edges: Vec<(usize, Edge, u32)> = Vec::with_capacity(2 * members.len());
+        for &member in members {
+            let Operation { invoked, returned, .. } = operations[member];
+            let Some(returned) = returned else { continue };
+            assert!(invoked <= returned, "operation {member}: {invoked}, returned {returned}");
+            edges.push((invoked, Edge::Invoked, member as u32));
+            edges.push((returned, Edge::Returned, member as u32));
+        }
+        edges.sort_unstable();
+        let queues = queues(model, operations, members, &edges);
+        let mut free: BinaryHeap<Reverse<u32>> = BinaryHeap::new();
+        let mut slots: u32 = 0;
+        let mut held: std::collections::HashMap<u32, u32> = std::collections::HashMap::new();
+        let mut events = Vec::with_capacity(edges.len());
+        for (at, edge, operation) in edges {
+            let slot = match edge {
+                Edge::Invoked => {
+                    let slot = free.pop().map_or(slots, |Reverse(slot)| slot);
+                    slots = slots.max(slot + 1);
+                    held.insert(operation, slot);
+                    slot
+                }
+                Edge::Returned => {
+                    // An invocation sorts before its completion, so it holds a slot.
+                    let Some(slot) = held.remove(&operation) else {
+                        panic!("operation {operation} returns at {at} and holds none of {slots}")
+                    };
+                    free.push(Reverse(slot));
+                    slot
+                }
+            };
+            let due = due(operation as usize);
+            let (required, binding) = (due != Due::Optional, due == Due::Binding);
+            events.push(Event { operation, slot, edge, required, binding });
+        }
+        let least_later = if M::RANKED {
+            let rank = |event: &Event| model.rank(&operations[event.operation as usize].op);
+            least_later(&events, rank)
+        } else {
+            Vec::new()
+        };
+        Self { events, slots: slots as usize, queues, least_later }
+    }
+
+    /// The least rank of a binding operation that begins at this event or later.
+    pub(super) fn least_later(&self, at: usize) -> u64 {
+        self.least_later.get(at).copied().unwrap_or(u64::MAX)
+    }
+}
+
+fn least_later(events: &[Event], rank: impl Fn(&Event) -> u64) -> Vec<u64> {
+    let mut least = u64::MAX;
+    let mut backwards: Vec<u64> = events
+        .iter()
+        .rev()
+        .map(|event| {
+            if event.binding && event.edge == Edge::Invoked {
+                least = least.min(rank(event));
+            }
+            least
+        })
+        .collect();
+    backwards.reverse();
+    backwards
+}
+
+fn queues<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Op>],
+    members: &[usize],
+    edges: &[(usize, Edge, u32)],
+) -> Vec<Queue> {
+    let mut by_shape: BTreeMap<M::Shape, Vec<Unknown>> = BTreeMap::new();
+    for &member in members {
+        let Operation { op, invoked, returned: None } = &operations[member] else { continue };
+        let from = edges.partition_point(|(at, edge, _)| (*at, *edge) < (*invoked, Edge::Returned));
+        let unknown = Unknown { operation: member as u32, from: from as u32 };
+        by_shape.entry(model.shape(op)).or_default().push(unknown);
+    }
+    let mut queues: Vec<Queue> = by_shape
+        .into_values()
+        .map(|mut unknowns| {
+            unknowns.sort_by_key(|it| (it.from, it.operation));
+            Queue { unknowns }
+        })
+        .collect();
+    queues.sort_by_key(|queue| (queue.unknowns[0].from, queue.unknowns[0].operation));
+    queues
+}

@@ -1,0 +1,245 @@
+//! The exact layer decides what the witness cannot, tells each lie, and keeps to its budget.
+
+mod records;
+
+use checker::flashnode::synthetic::{Doubt, Plan, generate};
+use checker::flashnode::{
+    Answer, Ended, Input, Layer, Ledgers, Outcome, Record, RefusedFor, exact, judge, witness,
+};
+use checker::search::{Budget, Verdict};
+use records::{STOCK, buy, create, ledgers, pairs, read, record, unknown};
+use std::time::Duration;
+
+fn exactly(records: &[Record], ledgers: &Ledgers) -> Verdict {
+    exact::check(records, ledgers, Budget::default()).verdict
+}
+
+fn judged(records: &[Record], ledgers: &Ledgers) -> Verdict {
+    judge(records, ledgers, Budget::default()).verdict
+}
+
+#[test]
+fn a_right_run_is_ok_and_each_lie_is_told() {
+    let records = pairs(50);
+    assert_eq!(exactly(&records, &Ledgers::default()), Verdict::Ok);
+    let lies = [
+        buy([6, 8], 5, STOCK - 3),
+        buy([6, 8], 3, STOCK - 4),
+        read([6, 8], 3, 1),
+        read([6, 8], 1, 0),
+        record(
+            [6, 8],
+            Input::Buy { product: "p".into(), user: "u".into(), quantity: 1 },
+            5,
+            Outcome::Refused { reason: RefusedFor::SoldOut, remaining: Some(0) },
+        ),
+    ];
+    for lie in lies {
+        let mut records = pairs(50);
+        records[3] = lie;
+        let found = exact::check(&records, &Ledgers::default(), Budget::default());
+        assert_eq!(found.verdict, Verdict::Illegal, "{:?}", records[3]);
+        assert_eq!(found.violations.len(), 1);
+    }
+}
+
+#[test]
+fn an_order_in_doubt_may_explain_a_read_and_may_be_left_out() {
+    let lost = unknown(buy([2, 3], 0, 0), "r");
+    let before = [create("p", [0, 1], 1), lost, read([4, 5], 1, 0), read([6, 7], 2, 1)];
+    assert_eq!(witness::check(&before, &Ledgers::default()).verdict, Verdict::Unknown);
+    assert_eq!(judged(&before, &Ledgers::default()), Verdict::Ok);
+    let never = &before[..3];
+    assert_eq!(judged(never, &Ledgers::default()), Verdict::Ok);
+    let mut twice = before.to_vec();
+    twice.push(read([8, 9], 3, 2));
+    assert_eq!(judged(&twice, &Ledgers::default()), Verdict::Illegal);
+}
+
+#[test]
+fn the_ledger_settles_what_is_in_doubt() {
+    let lost = unknown(buy([2, 3], 0, 0), "r");
+    let records = [create("p", [0, 1], 1), lost, read([4, 5], 2, 1)];
+    assert_eq!(judged(&records, &ledgers(&[(2, "r", STOCK - 1)])), Verdict::Ok);
+    assert_eq!(exactly(&records, &ledgers(&[])), Verdict::Illegal, "it was not made");
+    let lie = ledgers(&[(2, "r", STOCK - 2)]);
+    assert_eq!(exactly(&records, &lie), Verdict::Illegal, "it says what cannot be");
+    // An order that was made must be seen by what comes after it.
+    let blind = [records[0].clone(), records[1].clone(), read([4, 5], 3, 0)];
+    assert_eq!(exactly(&blind, &ledgers(&[(2, "r", STOCK - 1)])), Verdict::Illegal);
+}
+
+/// A request id belongs to its user: two orders under one id are told apart by who bought.
+#[test]
+fn an_order_under_another_users_request_id_settles_nothing() {
+    let lost = unknown(buy([2, 3], 0, 0), "r");
+    let records = [create("p", [0, 1], 1), lost, read([4, 5], 3, 2)];
+    let mut both = ledgers(&[(2, "r", STOCK - 1), (3, "r", STOCK - 2)]);
+    for own in [0, 1] {
+        both.replicas[0].orders[own].user = "u".to_owned();
+        both.replicas[0].orders[1 - own].user = "v".to_owned();
+        let mut theirs = unknown(buy([2, 3], 0, 0), "r");
+        theirs.input = Input::Buy { product: "p".into(), user: "v".into(), quantity: 1 };
+        let all = [&records[..], &[theirs]].concat();
+        assert_eq!(exactly(&all, &both), Verdict::Ok);
+        assert_eq!(exactly(&records, &both), Verdict::Illegal, "v's order was never asked for");
+    }
+}
+
+#[test]
+fn a_buy_without_a_request_id_stays_in_doubt() {
+    let mut lost = unknown(buy([2, 3], 0, 0), "r");
+    lost.request = None;
+    let mut with_order = ledgers(&[(2, "", STOCK - 1)]);
+    for sold in [0, 1] {
+        let records = [create("p", [0, 1], 1), lost.clone(), read([4, 5], 1 + sold, sold)];
+        assert_eq!(exactly(&records, &with_order), Verdict::Ok, "{sold} sold");
+        with_order.replicas[0].orders.clear();
+    }
+}
+
+#[test]
+fn many_settled_orders_keep_the_window_small() {
+    let orders = 2_000;
+    let names: Vec<String> = (0..orders).map(|order| format!("r{order}")).collect();
+    let mut records = vec![create("p", [0, 1], 1)];
+    let mut made = Vec::new();
+    for (order, name) in (0..orders).zip(&names) {
+        let at = 2 + 3 * order;
+        records.push(unknown(buy([at, 0], 0, 0), name));
+        records.push(read([at + 1, at + 2], 2 + order, 1 + order));
+        made.push((2 + order, &**name, STOCK - 1 - order));
+    }
+    let found = exact::check(&records, &ledgers(&made), Budget::default());
+    assert_eq!(found.verdict, Verdict::Ok);
+    assert!(found.statistics[0].concurrency <= 2, "{:?}", found.statistics);
+}
+
+#[test]
+fn an_expiry_may_be_told_late() {
+    let user = || "u".to_owned();
+    let hold = Input::Hold { product: "p".into(), user: user(), quantity: 1 };
+    let expire = Input::Expire { product: "p".into(), hold: 2 };
+    let records = [
+        create("p", [0, 1], 1),
+        record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1 }),
+        read([4, 5], 3, 0),
+        record([6, 7], expire, 3, Outcome::Hold { hold: 2, remaining: STOCK }),
+    ];
+    assert_eq!(witness::check(&records, &Ledgers::default()).verdict, Verdict::Ok);
+    assert_eq!(judged(&records, &Ledgers::default()), Verdict::Ok);
+    let mut early = records.to_vec();
+    early[2] = read([4, 5], 2, 0);
+    assert_eq!(judged(&early, &Ledgers::default()), Verdict::Illegal);
+}
+
+/// One product, 64 clients, hundreds of operations in doubt and no ledger to settle them: the
+/// steps grow with the operations, legal or not, not with the ways to order them.
+#[test]
+fn a_hot_product_is_decided_in_few_steps() {
+    let plan = Plan { operations: 20_000, clients: 64, products: 1, ..Plan::small(1) };
+    let mut records = generate(Plan { doubt: Doubt::Anything, ..plan }).records;
+    for (bent, expected) in [(false, Verdict::Ok), (true, Verdict::Illegal)] {
+        if bent {
+            let mut late = records.iter_mut().rev().filter_map(|record| match &mut record.ended {
+                Ended::Decided { answer: Answer { outcome, .. }, .. } => Some(outcome),
+                _ => None,
+            });
+            let is_order = |outcome: &&mut Outcome| matches!(outcome, Outcome::Ordered { .. });
+            let last = late.find(is_order);
+            *last.expect("somebody buys") = Outcome::Ordered { remaining: STOCK };
+        }
+        let found = exact::check(&records, &Ledgers::default(), Budget::default());
+        assert_eq!(found.verdict, expected);
+        let hot = found.statistics.iter().max_by_key(|it| it.known).expect("one product");
+        assert!(hot.unknown > 300 && hot.concurrency > 50, "{hot:?}");
+        assert!(hot.steps < 40 * hot.known as u64, "{hot:?}");
+    }
+}
+
+/// What is decided is forgotten: the states of a few thousand operations are held, however long
+/// the run is.
+#[test]
+fn memory_follows_concurrency_not_length() {
+    for operations in [10_000, 40_000, 160_000] {
+        let plan = Plan { operations, clients: 16, products: 1, ..Plan::small(1) };
+        let made = generate(plan);
+        let found = exact::check(&made.records, &made.ledgers, Budget::default());
+        assert_eq!(found.verdict, Verdict::Ok);
+        let most = found.statistics.iter().map(|it| it.memory_bytes).max().unwrap_or(0);
+        assert!(most < 8 << 20, "{most} bytes for {operations} operations");
+    }
+}
+
+#[test]
+fn out_of_budget_is_unknown_and_says_so() {
+    let none = Budget { time: Duration::ZERO, ..Budget::default() };
+    let small = Budget { memory_bytes: 1, ..Budget::default() };
+    for budget in [none, small] {
+        let found = exact::check(&pairs(1_000), &Ledgers::default(), budget);
+        assert_eq!((found.verdict, found.notes.len()), (Verdict::Unknown, 1), "{found:?}");
+        // What the witness shows needs no search.
+        assert_eq!(judge(&pairs(1_000), &Ledgers::default(), budget).verdict, Verdict::Ok);
+    }
+}
+
+#[test]
+fn a_rejection_is_searched_in_its_window() {
+    let mut records = pairs(4_000);
+    records[4_000].ended = buy([0, 0], 4_001, 7).ended;
+    let found = witness::check(&records, &Ledgers::default());
+    assert_eq!(found.verdict, Verdict::Illegal);
+    let exact = exact::around(&records, &Ledgers::default(), &found, Budget::default());
+    assert_eq!(exact.verdict, Verdict::Illegal);
+    assert!(exact.statistics[0].known <= 4, "{:?}", exact.statistics);
+    assert!([3_999, 4_000].contains(&exact.violations[0].records[0]), "{:?}", exact.violations);
+}
+
+#[test]
+fn where_the_window_decides_nothing_all_is_searched() {
+    let mut records = pairs(100);
+    let after = 2 + 4 * 100;
+    records.push(unknown(buy([after, 0], 0, 0), "r"));
+    records.push(read([after + 1, after + 2], 202, 201));
+    let found = witness::check(&records, &Ledgers::default());
+    assert_eq!(found.verdict, Verdict::Unknown);
+    let exact = exact::around(&records, &Ledgers::default(), &found, Budget::default());
+    assert_eq!(exact.verdict, Verdict::Ok);
+    records.push(read([after + 3, after + 4], 202, 200));
+    let found = witness::check(&records, &Ledgers::default());
+    let exact = exact::around(&records, &Ledgers::default(), &found, Budget::default());
+    assert_eq!(exact.verdict, Verdict::Illegal);
+}
+
+#[test]
+fn seqs_of_two_products_against_real_time_stay_illegal() {
+    let records = [create("a", [0, 1], 2), create("b", [2, 3], 1)];
+    assert_eq!(exactly(&records, &Ledgers::default()), Verdict::Ok);
+    assert_eq!(judged(&records, &Ledgers::default()), Verdict::Illegal);
+}
+
+#[test]
+fn a_product_from_before_the_run_is_not_judged() {
+    let records = [read([0, 1], 7, 3), read([2, 3], 8, 4)];
+    assert_eq!(exactly(&records, &Ledgers::default()), Verdict::Unknown);
+    assert_eq!(judged(&records, &Ledgers::default()), Verdict::Unknown);
+}
+
+#[test]
+fn the_layers_are_named() {
+    let judgement = judge(&pairs(3), &Ledgers::default(), Budget::default());
+    let layers: Vec<Layer> = judgement.layers.iter().map(|finding| finding.layer).collect();
+    assert_eq!(layers, [Layer::Witness, Layer::Ledger, Layer::Exact]);
+    assert!(judgement.layers.iter().all(|finding| finding.verdict == Verdict::Ok));
+}
+
+#[test]
+fn what_is_right_by_construction_is_ok_by_search_alone() {
+    for seed in 0..60 {
+        for doubt in [Doubt::Nothing, Doubt::Orders, Doubt::Anything] {
+            let made = generate(Plan { doubt, ..Plan::small(seed) });
+            let found = exact::check(&made.records, &made.ledgers, Budget::default());
+            assert_eq!(found.verdict, Verdict::Ok, "seed {seed}, {doubt:?}: {found:?}");
+        }
+    }
+}

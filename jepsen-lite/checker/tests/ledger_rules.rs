@@ -1,0 +1,102 @@
+//! Each rule of the ledger finds the one thing that breaks it, and nothing in a right ledger.
+
+use checker::flashnode::{
+    Answer, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, RefusedFor,
+    ReplicaLedger, ledger,
+};
+
+fn buy(at: u64, request: &str, ended: Ended) -> Record {
+    Record {
+        process: 1,
+        input: Input::Buy { product: "p".into(), user: "u".into(), quantity: 1 },
+        request: Some(request.into()),
+        invoked: at,
+        completed: (ended != Ended::Unknown).then_some(at + 1),
+        invoked_ns: at,
+        ended_ns: at + 1,
+        ended,
+        attempts: Vec::new(),
+    }
+}
+
+fn decided(seq: u64, outcome: Outcome) -> Ended {
+    Ended::Decided { answer: Answer { seq, outcome }, replayed: false }
+}
+
+fn order(order: u64, request: &str, remaining: u64) -> LedgerOrder {
+    let (product, user, request) = ("p".into(), "u".into(), request.into());
+    LedgerOrder { order, product, user, request, quantity: 1, remaining }
+}
+
+/// Two of three units sold: one acknowledged, one whose buyer never knew.
+fn right() -> (Vec<Record>, Ledgers) {
+    let refused = Outcome::Refused { reason: RefusedFor::LimitReached, remaining: Some(2) };
+    let records = vec![
+        buy(0, "bought", decided(2, Outcome::Ordered { remaining: 2 })),
+        buy(2, "refused", decided(2, refused)),
+        buy(4, "not done", Ended::NotDone),
+        buy(6, "unknown", Ended::Unknown),
+    ];
+    let counts = FinalCounts { product: "p".into(), stocked: 3, available: 1, held: 0, sold: 2 };
+    let one = ReplicaLedger {
+        node: 1,
+        seq: 3,
+        state_hash: Some("h".into()),
+        orders: vec![order(2, "bought", 2), order(3, "unknown", 1)],
+        products: vec![counts],
+    };
+    let two = ReplicaLedger { node: 2, ..one.clone() };
+    (records, Ledgers { replicas: vec![one, two] })
+}
+
+#[track_caller]
+fn breaks(rule: &str, plant: impl Fn(&mut Vec<Record>, &mut ReplicaLedger)) {
+    let (mut records, mut ledgers) = right();
+    plant(&mut records, &mut ledgers.replicas[0]);
+    ledgers.replicas[1] = ReplicaLedger { node: 2, ..ledgers.replicas[0].clone() };
+    let found = ledger::check(&records, &ledgers);
+    assert!(found.iter().any(|violation| violation.rule == rule), "{rule} not in {found:?}");
+}
+
+#[test]
+fn a_right_ledger_breaks_none() {
+    let (records, ledgers) = right();
+    assert_eq!(ledger::check(&records, &ledgers), Vec::new());
+    assert_eq!(ledger::check(&records, &Ledgers::default()), Vec::new());
+}
+
+#[test]
+fn each_rule_is_broken_by_its_bug() {
+    breaks("accepted-within-stock", |_, replica| replica.products[0].sold = 1);
+    breaks("counts-add-up", |_, replica| replica.products[0].available = 2);
+    breaks("one-order-a-request", |_, replica| replica.orders.push(order(4, "unknown", 0)));
+    breaks("one-change-a-seq", |_, replica| replica.orders[1].order = 2);
+    breaks("acknowledged-order-kept", |_, replica| drop(replica.orders.remove(0)));
+    breaks("acknowledged-order-kept", |_, replica| replica.orders[0].remaining = 1);
+    breaks("refused-absent", |_, replica| replica.orders[1].request = "refused".into());
+    breaks("not-done-absent", |_, replica| replica.orders[1].request = "not done".into());
+    breaks("order-was-asked-for", |_, replica| replica.orders[1].request = "nobody".into());
+    breaks("order-was-asked-for", |_, replica| replica.orders[1].quantity = 2);
+    breaks("seq-forward", |records, _| {
+        records[1] = buy(2, "r", decided(1, Outcome::Ordered { remaining: 0 }));
+    });
+    breaks("one-change-a-seq", |records, _| {
+        records[3] = buy(6, "r", decided(2, Outcome::Ordered { remaining: 2 }));
+    });
+}
+
+#[test]
+fn replicas_that_differ_are_told_apart() {
+    let plants: [fn(&mut ReplicaLedger); 4] = [
+        |replica| replica.seq = 2,
+        |replica| replica.state_hash = Some("other".into()),
+        |replica| drop(replica.orders.pop()),
+        |replica| replica.products[0].held = 1,
+    ];
+    for plant in plants {
+        let (records, mut ledgers) = right();
+        plant(&mut ledgers.replicas[1]);
+        let found = ledger::check(&records, &ledgers);
+        assert!(found.iter().any(|violation| violation.rule == "replicas-equal"), "{found:?}");
+    }
+}

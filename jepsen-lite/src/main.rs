@@ -1,0 +1,47 @@
+//! `jepsen-lite`: the command line. Owns: parsing and the exit code. Never does: the work; each
+//! subcommand is one file in `cmd/`.
+
+mod cmd;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "jepsen-lite", version)]
+/// Runs a flashnode cluster under faults and decides whether what its clients saw is linearizable.
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Decide whether recorded histories are linearizable
+    Check(cmd::check::Args),
+    /// Run a cluster under faults, record what its clients see, and check it
+    Run(cmd::run::Args),
+    /// Plant bugs in histories, and count which check finds which
+    Bugs(cmd::bugs::Args),
+    /// Plant bugs in the server, and run each until it is caught
+    Mutants(cmd::mutants::Args),
+    /// Time the checkers on clean histories that grow
+    Bench(cmd::bench::Args),
+    /// End what runs left behind that were killed; each run does so first, too
+    Sweep(cmd::sweep::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match &cli.command {
+        Command::Check(args) => cmd::check::run(args),
+        Command::Run(args) => cmd::run::run(args),
+        Command::Bugs(args) => cmd::bugs::run(args),
+        Command::Mutants(args) => cmd::mutants::run(args),
+        Command::Bench(args) => cmd::bench::run(args),
+        Command::Sweep(args) => cmd::sweep::run(args),
+    };
+    ExitCode::from(exit.unwrap_or_else(|error| {
+        eprintln!("jepsen-lite: {error:#}");
+        cmd::Exit::Unusable
+    }) as u8)
+}

@@ -1,0 +1,149 @@
+//! What is asked, in numbers instead of names, so that millions of records stay small.
+//!
+//! Owns: the names that the numbers stand for. Called by the workloads, which choose, and by the
+//! log, which writes names again.
+
+use checker::flashnode::Input;
+use stock::{RequestId, Sku, UserId};
+
+/// The n-th product of a run, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProductNo(pub u32);
+
+/// The n-th buyer of a run, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserNo(pub u32);
+
+/// The n-th request of a run, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestNo(pub u64);
+
+impl ProductNo {
+    /// Its id on the wire.
+    pub fn sku(self) -> Sku {
+        id(Sku::new(format!("p-{}", self.0)))
+    }
+}
+
+impl UserNo {
+    /// Its id on the wire.
+    pub fn user(self) -> UserId {
+        id(UserId::new(format!("u-{}", self.0)))
+    }
+}
+
+impl RequestNo {
+    /// Its id on the wire. Each run has a cluster of its own, so a number is unique enough.
+    pub fn request(self) -> RequestId {
+        id(RequestId::new(format!("r-{}", self.0)))
+    }
+}
+
+fn id<T>(made: Result<T, stock::InvalidId>) -> T {
+    made.unwrap_or_else(|why| unreachable!("a letter and a number are an id: {why}"))
+}
+
+/// What an operation does, Jepsen's `:f`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Function {
+    /// Put a product on sale.
+    Create,
+    /// Add units, or take some back.
+    Restock,
+    /// Buy.
+    Buy,
+    /// Read a product's counts.
+    Read,
+}
+
+impl Function {
+    /// Every function, in the order of reports.
+    pub const ALL: [Self; 4] = [Self::Create, Self::Restock, Self::Buy, Self::Read];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Restock => "restock",
+            Self::Buy => "buy",
+            Self::Read => "read",
+        }
+    }
+
+    /// Whether it is a command, with a request id and numbered attempts.
+    pub fn has_request(self) -> bool {
+        !matches!(self, Self::Read)
+    }
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Put a product on sale.
+    Create {
+        /// The product.
+        product: ProductNo,
+        /// Units at first.
+        stock: u32,
+        /// The most units that one user may buy.
+        limit: Option<u32>,
+    },
+    /// Add units, or take back available ones.
+    Restock {
+        /// The product.
+        product: ProductNo,
+        /// Units; negative takes back.
+        quantity: i32,
+    },
+    /// Buy.
+    Buy {
+        /// The product.
+        product: ProductNo,
+        /// The buyer.
+        user: UserNo,
+        /// Units.
+        quantity: u32,
+    },
+    /// A linearizable read of the product's counts.
+    Read {
+        /// The product.
+        product: ProductNo,
+    },
+}
+
+impl Asked {
+    /// What it does.
+    pub fn function(self) -> Function {
+        match self {
+            Self::Create { .. } => Function::Create,
+            Self::Restock { .. } => Function::Restock,
+            Self::Buy { .. } => Function::Buy,
+            Self::Read { .. } => Function::Read,
+        }
+    }
+
+    /// Which product it is about.
+    pub fn product(self) -> ProductNo {
+        match self {
+            Self::Create { product, .. }
+            | Self::Restock { product, .. }
+            | Self::Buy { product, .. }
+            | Self::Read { product } => product,
+        }
+    }
+
+    /// The same with names.
+    pub fn input(self) -> Input {
+        let product = self.product().sku().into();
+        match self {
+            Self::Create { stock, limit, .. } => {
+                Input::Create { product, stock: stock.into(), limit }
+            }
+            Self::Restock { quantity, .. } => Input::Restock { product, quantity: quantity.into() },
+            Self::Buy { user, quantity, .. } => {
+                Input::Buy { product, user: user.user().into(), quantity }
+            }
+            Self::Read { .. } => Input::Read { product },
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The run up to the point where nothing more happens: everything that was seen.
+//!
+//! Owns: the cluster, the workers and the nemesis while they run. Never does: judge. Called by
+//! `run`.
+
+use super::board::{Board, Progress, Watch};
+use super::finals;
+use super::roster::Roster;
+use super::worker::{Left, Pace, Shared, Worker};
+use super::{Keep, Plan, RunError};
+use crate::cluster::{Cluster, Options};
+use crate::nemesis::{self, Fault};
+use crate::recorder::{Asked, Lane, Log, ProductNo, Recorder};
+use crate::workload::Shelf;
+use checker::flashnode::Ledgers;
+use client::{Client, Timeouts};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Deadlines of each attempt: longer than the nodes' own of a second, so that they get to say
+/// 503 or 504 themselves. The client's retries are not used here.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_millis(500),
+    attempt: Duration::from_millis(1500),
+    give_up: Duration::from_secs(2),
+    settle: Duration::from_secs(2),
+};
+/// How long the cluster may take to be whole again after the last fault.
+const RECOVERY: Duration = Duration::from_secs(90);
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(200);
+/// A fault stays for about a share of the run's time that lets each kind have its turn, within
+/// bounds: as many shares a kind as there are, and the calm after it is as long.
+const SHARES_PER_KIND: u32 = 4;
+const FAULT: (Duration, Duration) = (Duration::from_millis(700), Duration::from_secs(5));
+/// When the time is over and a kind was not seen to take hold, the run goes on for at most this
+/// long for each kind. A slow machine needs longer, and a verdict needs what it was to see.
+const OVERTIME_PER_KIND: Duration = Duration::from_secs(15);
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Evidence {
+    /// All operations.
+    pub log: Log,
+    /// What the replicas held at the end; none when the cluster did not recover.
+    pub ledgers: Ledgers,
+    /// All faults.
+    pub faults: Vec<Fault>,
+    /// Why the cluster did not come back, if it did not.
+    pub not_recovered: Option<String>,
+    /// Processes that ended though no fault called for it, each in words.
+    pub deaths: Vec<String>,
+    /// Answers that the contract does not have.
+    pub unexpected: Vec<String>,
+    /// What the server lacks of what the workload needs.
+    pub lacking: Option<String>,
+    /// How long clients asked.
+    pub asked_for: Duration,
+}
+
+/// Starts a cluster, lets clients ask under faults, heals, and gathers what is left.
+///
+/// # Errors
+/// [`RunError`] when the plan cannot be run or the cluster cannot be started.
+pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError> {
+    plan.check()?;
+    watch(Progress::Stage("starting the cluster"));
+    let mut cluster = Cluster::start(options(plan)).await?;
+    let client = Client::with_timeouts(cluster.addresses(), TIMEOUTS)?;
+    let lacking = lacking(plan, &client).await?;
+    let began = Instant::now();
+    let shared = Arc::new(share(plan, client, began));
+    watch(Progress::Stage("putting products on sale"));
+    let opened = open_sale(&shared, plan).await?;
+    watch(Progress::Stage("clients ask"));
+    // A workload that the server cannot serve is not run under another's name.
+    let time = if lacking.is_some() { Duration::ZERO } else { plan.time };
+    let times = Times { time, began, first_process: opened.process };
+    let (mut left, faults) = ask(&mut cluster, &shared, (plan, times), watch).await?;
+    let asked_for = began.elapsed();
+    left.push(opened);
+    watch(Progress::Stage("healing"));
+    let mut not_recovered = cluster.recover(RECOVERY).await.err().map(|error| error.to_string());
+    watch(Progress::Stage("settling and final reads"));
+    let mut lanes: Vec<Lane> = finals::ask(&shared, &mut left).await;
+    lanes.extend(left.into_iter().map(|left| left.lane));
+    watch(Progress::Stage("reading every replica's ledger"));
+    let mut ledgers = Ledgers::default();
+    if not_recovered.is_none() {
+        match finals::ledgers(&cluster, &shared, RECOVERY).await {
+            Ok(read) => ledgers = read,
+            Err(why) => not_recovered = Some(why),
+        }
+    }
+    cluster.notice_deaths().await;
+    let deaths = cluster.deaths().iter().map(ToString::to_string).collect();
+    drop(cluster);
+    clear(plan)?;
+    let (log, unexpected) = (Log::merge(lanes), shared.board.take_unexpected());
+    Ok(Evidence { log, ledgers, faults, not_recovered, deaths, unexpected, lacking, asked_for })
+}
+
+fn options(plan: &Plan) -> Options {
+    let dir = plan.dir.clone();
+    let mut options = Options::new(plan.nodes, dir, &plan.nemeses, plan.seed);
+    options.binary.clone_from(&plan.binary);
+    options.args.clone_from(&plan.args);
+    options.env.clone_from(&plan.env);
+    options
+}
+
+async fn lacking(plan: &Plan, client: &Client) -> Result<Option<String>, RunError> {
+    if !plan.workload.needs_holds() {
+        return Ok(None);
+    }
+    let why = if client.serves_holds(0).await? {
+        // A run of buys under the name of holds would show nothing of holds.
+        "no client here asks for them yet: holds are checked on synthetic histories only"
+    } else {
+        "this server has no POST /v1/holds"
+    };
+    Ok(Some(format!("the workload {} needs holds, and {why}", plan.workload)))
+}
+
+fn share(plan: &Plan, client: Client, began: Instant) -> Shared {
+    let workload = plan.workload.build();
+    let opening = u32::try_from(workload.opening().len()).unwrap_or(u32::MAX);
+    Shared {
+        roster: Roster::new(client.nodes_count()),
+        client,
+        recorder: Recorder::new(began),
+        shelf: Shelf::new(opening, workload.later_products()),
+        workload,
+        board: Board::default(),
+        pace: Pace::new(plan.rate),
+        concurrency: plan.concurrency,
+        over: watch::Sender::new(false),
+    }
+}
+
+/// Puts the first products on sale, as the first worker.
+async fn open_sale(shared: &Arc<Shared>, plan: &Plan) -> Result<Left, RunError> {
+    let opening = shared.workload.opening();
+    let create = |(number, on_sale): (u32, &crate::workload::OnSale)| Asked::Create {
+        product: ProductNo(number),
+        stock: on_sale.stock,
+        limit: on_sale.limit,
+    };
+    let creates = (0..).zip(&opening).map(create).collect();
+    let worker = Worker::new(shared.clone(), 0, plan.seed);
+    Ok(tokio::spawn(worker.ask(creates)).await?)
+}
+
+/// What the clients and the nemesis go by.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// How long they go on, at least.
+    time: Duration,
+    /// Time zero of the run.
+    began: Instant,
+    /// Who takes the first worker's place: it may have been replaced while the sale was opened.
+    first_process: u32,
+}
+
+/// Clients and the nemesis at once, until the time is over, the last fault is healed and the last
+/// operation is settled.
+async fn ask(
+    cluster: &mut Cluster,
+    shared: &Arc<Shared>,
+    (plan, times): (&Plan, Times),
+    watch: Watch<'_>,
+) -> Result<(Vec<Left>, Vec<Fault>), RunError> {
+    let Times { time, began, first_process } = times;
+    let from = Instant::now();
+    let until = from + time;
+    let workers: Vec<_> = std::iter::once(first_process)
+        .chain(1..plan.concurrency)
+        .map(|process| Worker::new(shared.clone(), process, plan.seed))
+        .map(|worker| tokio::spawn(worker.run()))
+        .collect();
+    let inject = async {
+        let mut faults = Vec::new();
+        if !plan.nemeses.is_empty() && !time.is_zero() {
+            let mut tell = |fault: &Fault| watch(Progress::Fault(fault));
+            let schedule = schedule(plan, (began, from));
+            faults = nemesis::drive(cluster, &plan.nemeses, schedule, &mut tell).await;
+        }
+        // Of a cluster that does not come back there is nothing more to see.
+        if faults.last().is_none_or(|fault| fault.ended_ns.is_some()) {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        // The last fault was healed while clients still asked.
+        shared.over.send_replace(true);
+        faults
+    };
+    let joined = futures_util::future::try_join_all(workers);
+    let work = async { tokio::join!(joined, inject) };
+    tokio::pin!(work);
+    let mut tick = tokio::time::interval(TICK);
+    let (left, faults) = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = tick.tick() => watch(Progress::Tick(shared.board.tally())),
+        }
+    };
+    watch(Progress::Tick(shared.board.tally()));
+    Ok((left?, faults))
+}
+
+/// Faults from then on, in a run that began before.
+fn schedule(plan: &Plan, (began, from): (Instant, Instant)) -> nemesis::Plan {
+    let kinds = plan.nemeses.len() as u32;
+    let fault = (plan.time / (SHARES_PER_KIND * kinds)).clamp(FAULT.0, FAULT.1);
+    nemesis::Plan {
+        seed: plan.seed,
+        began,
+        until: from + plan.time.saturating_sub(fault),
+        at_latest: from + plan.time + OVERTIME_PER_KIND * kinds,
+        faults_max: usize::MAX,
+        fault,
+        calm: fault,
+    }
+}
+
+/// Removes the nodes' data directories, unless they are to stay.
+fn clear(plan: &Plan) -> Result<(), RunError> {
+    match plan.keep {
+        Keep::Everything => Ok(()),
+        Keep::LogsOnly => {
+            (1..=plan.nodes).try_for_each(|node| remove(&plan.dir.join(format!("node-{node}"))))
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<(), RunError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::Write { path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,133 @@
+//! The end of a run, in peace: open operations are settled, everything is read once more.
+//!
+//! Owns: the last attempts of operations in doubt, the final reads, and the ledgers of all
+//! replicas. Never does: judge them. Called by `evidence`.
+
+use super::send::Heard;
+use super::worker::{Left, Shared, attempt};
+use crate::cluster::Cluster;
+use crate::recorder::{Asked, Lane, Open, ProductNo};
+use checker::flashnode::{Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
+use client::ClientError;
+use client::once::Consistency;
+use std::time::{Duration, Instant};
+use stock::Seq;
+use stock::api::{NodeView, OrderView};
+
+/// How long the last attempts at one operation go on.
+const SETTLE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Settles what the workers left open and reads every product at every node.
+pub(super) async fn ask(shared: &Shared, left: &mut [Left]) -> Vec<Lane> {
+    let mut lane = Lane::default();
+    for worker in left.iter_mut() {
+        for open in worker.open.drain(..) {
+            settle(shared, &mut lane, open).await;
+        }
+    }
+    // No worker will use a number above all that were used.
+    let process = left.iter().map(|worker| worker.process).max().unwrap_or(0) + 1;
+    for node in 0..shared.client.nodes_count() {
+        for product in (0..shared.shelf.products()).map(ProductNo) {
+            read(shared, &mut lane, (process + node as u32, node), product).await;
+        }
+    }
+    vec![lane]
+}
+
+async fn settle(shared: &Shared, lane: &mut Lane, mut open: Open) {
+    let until = Instant::now() + SETTLE;
+    let mut number = open.last_attempt() + 1;
+    let mut node = 0;
+    while Instant::now() < until {
+        match attempt(shared, &mut open, (node, number), None).await {
+            Heard::Decided { answer, replayed, .. } => {
+                return lane.complete(&shared.recorder, open, Ended::Decided { answer, replayed });
+            }
+            Heard::Unexpected { said } => {
+                shared.board.unexpected(&said);
+                break;
+            }
+            Heard::Unknown { .. } => number += 1,
+            Heard::NotProposed { .. } => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+        node = (node + 1) % shared.client.nodes_count();
+    }
+    lane.leave_unknown(&shared.recorder, open);
+}
+
+async fn read(shared: &Shared, lane: &mut Lane, (process, node): (u32, usize), product: ProductNo) {
+    let mut open = shared.recorder.invoke(process, Asked::Read { product });
+    match attempt(shared, &mut open, (node, 1), None).await {
+        Heard::Decided { answer, replayed, .. } => {
+            lane.complete(&shared.recorder, open, Ended::Decided { answer, replayed });
+        }
+        Heard::Unexpected { said } => {
+            shared.board.unexpected(&said);
+            lane.leave_unknown(&shared.recorder, open);
+        }
+        Heard::NotProposed { .. } | Heard::Unknown { .. } => {
+            lane.complete(&shared.recorder, open, Ended::NotDone);
+        }
+    }
+}
+
+/// What every replica holds, once all have applied the same.
+///
+/// # Errors
+/// In words, when they do not become level or one cannot be read.
+pub(super) async fn ledgers(
+    cluster: &Cluster,
+    shared: &Shared,
+    deadline: Duration,
+) -> Result<Ledgers, String> {
+    let views = cluster.processes.wait_level(deadline).await.map_err(|error| error.to_string())?;
+    let mut replicas = Vec::with_capacity(views.len());
+    for view in &views {
+        let replica = replica(shared, view).await;
+        replicas.push(replica.map_err(|error| format!("node {}'s ledger: {error}", view.id))?);
+    }
+    Ok(Ledgers { replicas })
+}
+
+async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, ClientError> {
+    let node = view.id.0 as usize - 1;
+    // One of them also proves that it answers for the cluster.
+    let consistency = if node == 0 { Consistency::Linearizable } else { Consistency::Stale };
+    let (mut orders, mut after) = (Vec::new(), Some(Seq(0)));
+    while let Some(from) = after {
+        let page = shared.client.orders_once(node, from, consistency).await?;
+        orders.extend(page.orders.into_iter().map(order));
+        after = page.next_after;
+    }
+    let mut products = Vec::new();
+    for product in (0..shared.shelf.products()).map(ProductNo) {
+        match shared.client.product_stale(node, &product.sku()).await {
+            Ok(view) => products.push(FinalCounts {
+                product: view.id.into(),
+                stocked: view.stocked,
+                available: view.available,
+                held: view.held,
+                sold: view.sold,
+            }),
+            // Its creation never came through.
+            Err(ClientError::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let state_hash = Some(view.state_hash.clone());
+    Ok(ReplicaLedger { node: view.id.0, seq: view.seq.0, state_hash, orders, products })
+}
+
+fn order(view: OrderView) -> LedgerOrder {
+    LedgerOrder {
+        order: view.order_id.0,
+        product: view.product_id.into(),
+        user: view.user_id.into(),
+        request: view.request_id.into(),
+        quantity: view.quantity.get(),
+        remaining: view.remaining,
+    }
+}

@@ -1,0 +1,91 @@
+//! One run: a cluster, clients, faults, recovery, final reads, a verdict, files.
+//!
+//! Owns: the order of these steps. Never does: choose an operation (`workload`) or a fault
+//! (`nemesis`), or decide legality (`checker`). Called by `jepsen-lite run` and `mutants`.
+
+mod board;
+mod evidence;
+mod finals;
+mod plan;
+mod roster;
+mod send;
+mod verdict;
+mod worker;
+
+pub use board::{Progress, Tally, Watch};
+pub use evidence::{Evidence, observe};
+pub use plan::{CONCURRENCY_MAX, Keep, Plan, TIME_MIN};
+pub use verdict::conclude;
+
+use crate::nemesis::Fault;
+use crate::report;
+use checker::flashnode::Judgement;
+use checker::search::Verdict;
+use client::ClientError;
+use client::cluster::ClusterError;
+use std::io;
+use std::path::PathBuf;
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// Illegal if any check's is; unknown if none is and the run did not cover what it was to
+    /// cover, or a check could not tell; else ok.
+    pub verdict: Verdict,
+    /// Why, in sentences. Of an ok: what was shown.
+    pub why: Vec<String>,
+    /// What to know besides.
+    pub notes: Vec<String>,
+    /// What the checks found.
+    pub judgement: Judgement,
+    /// All faults, skipped ones too.
+    pub faults: Vec<Fault>,
+    /// How the operations ended.
+    pub tally: Tally,
+    /// Operations per second while clients asked.
+    pub rate: f64,
+    /// The files written, the page for people first.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The plan cannot be run.
+    #[error("{0}")]
+    Plan(String),
+    /// The cluster could not be started or asked.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The client could not be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A file of the run could not be written.
+    #[error("cannot write {path}: {error}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A task of the run itself failed.
+    #[error("a task of the run failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Runs a plan to its end and writes the files.
+///
+/// # Errors
+/// [`RunError`] when nothing could be decided. A cluster that does not recover is no error: it is
+/// a run whose verdict is unknown, or illegal.
+pub async fn run(plan: &Plan, watch: Watch<'_>) -> Result<RunReport, RunError> {
+    let evidence = observe(plan, watch).await?;
+    watch(Progress::Stage("checking"));
+    let checked = plan.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut report = conclude(&checked, &evidence);
+        report.files = report::write(&checked, &evidence, &report)?;
+        Ok(report)
+    })
+    .await?
+}

@@ -1,0 +1,150 @@
+//! One attempt at one node, and what it says about the operation.
+//!
+//! Owns: the mapping from the client's answers to the checker's vocabulary. An answer that the
+//! contract does not have is neither a yes nor a no: it is told as [`Heard::Unexpected`]. Never
+//! does: retry, or take a place in the order. Called by `worker` and `finals`.
+
+use crate::recorder::{Asked, RequestNo, Said};
+use checker::flashnode::{Answer, Outcome, RefusedFor};
+use client::once::Numbered;
+use client::{BuyAnswer, Client, ClientError};
+use std::time::Duration;
+use stock::Quantity;
+use stock::api::{BuyAccepted, PostBuy, Problem, ProductView, PutProduct};
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Accepted or refused.
+    Decided { answer: Answer, replayed: bool, said: Said },
+    /// Surely not proposed.
+    NotProposed { retry_after: Option<Duration>, said: Said },
+    /// It may take place, now or later.
+    Unknown { said: Said },
+    /// An answer that the contract does not have.
+    Unexpected { said: Said },
+}
+
+/// Asks once. `attempt` counts for commands only.
+pub(super) async fn once(
+    client: &Client,
+    node: usize,
+    (asked, request): (Asked, Option<RequestNo>),
+    attempt: u32,
+) -> Heard {
+    let Some(request) = request.map(RequestNo::request) else {
+        return read(client.product_once(node, &asked.product().sku()).await);
+    };
+    let numbered = Numbered { request: &request, attempt };
+    let sku = asked.product().sku();
+    match asked {
+        Asked::Create { stock, limit, .. } => {
+            let Ok(limit) = limit.map(|limit| Quantity::new(limit.into())).transpose() else {
+                return unexpected(format!("a limit of {limit:?} cannot be asked for"));
+            };
+            let terms = PutProduct {
+                name: sku.to_string(),
+                stock: stock.into(),
+                per_user_limit: limit,
+                ..PutProduct::default()
+            };
+            counts(client.create_product_once(node, (&sku, &terms), numbered).await, "201")
+        }
+        Asked::Restock { quantity, .. } => {
+            counts(client.restock_once(node, (&sku, quantity.into()), numbered).await, "200")
+        }
+        Asked::Buy { user, quantity, .. } => {
+            let Ok(quantity) = Quantity::new(quantity.into()) else {
+                return unexpected(format!("{quantity} units cannot be asked for"));
+            };
+            let buy = PostBuy { product_id: sku, user_id: user.user(), quantity };
+            bought(&buy, client.buy_once(node, &buy, &request, attempt).await)
+        }
+        Asked::Read { .. } => unexpected("a read has no request id".into()),
+    }
+}
+
+fn bought(asked: &PostBuy, answer: BuyAnswer) -> Heard {
+    match answer {
+        BuyAnswer::Accepted { order, replayed } => {
+            if !is_of(&order, asked) {
+                return unexpected(format!("asked for {asked:?}, got {order:?}"));
+            }
+            let outcome = Outcome::Ordered { remaining: order.remaining };
+            let answer = Answer { seq: order.seq.0, outcome };
+            Heard::Decided { answer, replayed, said: accepted("201", replayed) }
+        }
+        BuyAnswer::Refused { problem, .. } => refused(&problem),
+        BuyAnswer::NotProposed { retry_after, why } => {
+            Heard::NotProposed { retry_after, said: why.into() }
+        }
+        BuyAnswer::Unknown { why } => Heard::Unknown { said: why.into() },
+    }
+}
+
+fn is_of(order: &BuyAccepted, asked: &PostBuy) -> bool {
+    order.product_id == asked.product_id
+        && order.user_id == asked.user_id
+        && order.quantity == asked.quantity
+        && order.order_id == order.seq
+}
+
+fn counts(answer: client::Answer<ProductView>, status: &'static str) -> Heard {
+    match answer {
+        client::Answer::Done { body, replayed } => {
+            let said = accepted(status, replayed);
+            Heard::Decided { answer: counts_of(&body), replayed, said }
+        }
+        client::Answer::Refused { problem } => refused(&problem),
+        client::Answer::NotProposed { retry_after, why } => {
+            Heard::NotProposed { retry_after, said: why.into() }
+        }
+        client::Answer::Unknown { why } => Heard::Unknown { said: why.into() },
+    }
+}
+
+/// A read that got no answer has changed nothing, so it may count as not done.
+fn read(answer: Result<ProductView, ClientError>) -> Heard {
+    match answer {
+        Ok(view) => {
+            Heard::Decided { answer: counts_of(&view), replayed: false, said: "200".into() }
+        }
+        Err(ClientError::Refused(problem)) => refused(&problem),
+        Err(error) => Heard::NotProposed { retry_after: None, said: error.to_string().into() },
+    }
+}
+
+fn counts_of(view: &ProductView) -> Answer {
+    let ProductView { stocked, available, held, sold, .. } = *view;
+    Answer { seq: view.seq.0, outcome: Outcome::Counts { stocked, available, held, sold } }
+}
+
+fn accepted(status: &'static str, replayed: bool) -> Said {
+    match (status, replayed) {
+        ("201", true) => "201 replayed".into(),
+        ("200", true) => "200 replayed".into(),
+        (status, _) => status.into(),
+    }
+}
+
+fn refused(problem: &Problem) -> Heard {
+    let name = problem.kind.rsplit('/').next().unwrap_or_default();
+    let (reason, said) = match name {
+        "sold-out" => (RefusedFor::SoldOut, "410 sold-out"),
+        "insufficient" => (RefusedFor::Insufficient, "409 insufficient"),
+        "limit-reached" => (RefusedFor::LimitReached, "409 limit-reached"),
+        "unknown-product" => (RefusedFor::UnknownProduct, "404 unknown-product"),
+        "product-differs" => (RefusedFor::Differs, "409 product-differs"),
+        "restock-out-of-range" => (RefusedFor::OutOfRange, "409 restock-out-of-range"),
+        _ => return unexpected(format!("{} {name}: {}", problem.status, problem.detail)),
+    };
+    let Some(seq) = problem.seq else {
+        return unexpected(format!("{said} without a seq"));
+    };
+    let outcome = Outcome::Refused { reason, remaining: problem.remaining };
+    Heard::Decided { answer: Answer { seq: seq.0, outcome }, replayed: false, said: said.into() }
+}
+
+fn unexpected(said: String) -> Heard {
+    Heard::Unexpected { said: said.into() }
+}

@@ -1,0 +1,170 @@
+//! What the clients ask: one file a workload, chosen from by a seeded generator.
+//!
+//! Owns: the choice of the next operation. Never does: IO; whether and when it is asked is `run`'s.
+//!
+//! Every workload takes its products through many cycles of selling out and being restocked: a
+//! stale count, a false "sold out" or a unit sold twice shows only around the last units.
+
+mod buy;
+mod hold;
+mod hot_product;
+mod mixed;
+mod read_heavy;
+mod shelf;
+
+pub use shelf::Shelf;
+
+use crate::recorder::{Asked, Function, ProductNo};
+use rand::Rng;
+use rand::rngs::SmallRng;
+use std::fmt;
+
+/// A workload, as `--workload` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Many buyers for few units.
+    Buy,
+    /// Reservations: held, confirmed, released, run out.
+    Hold,
+    /// Everything, products that come later included.
+    Mixed,
+    /// Mostly reads.
+    ReadHeavy,
+    /// One product that everybody wants.
+    HotProduct,
+}
+
+impl Kind {
+    /// Every workload, in the order of the help text.
+    pub const ALL: [Self; 5] =
+        [Self::Buy, Self::Hold, Self::Mixed, Self::ReadHeavy, Self::HotProduct];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Hold => "hold",
+            Self::Mixed => "mixed",
+            Self::ReadHeavy => "read-heavy",
+            Self::HotProduct => "hot-product",
+        }
+    }
+
+    /// One line on what it does.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Buy => "many buyers for few units of six products, two of them with a limit",
+            Self::Hold => "hold, confirm, release and expiry; needs a server that has holds",
+            Self::Mixed => "buys, restocks, reads, and products that go on sale later",
+            Self::ReadHeavy => "four reads of five, between buys and restocks",
+            Self::HotProduct => "one product, wanted by all until sold out, restocked, again",
+        }
+    }
+
+    /// Whether it makes sense only on a server that has holds.
+    pub fn needs_holds(self) -> bool {
+        self == Self::Hold
+    }
+
+    /// The workload itself.
+    pub fn build(self) -> Box<dyn Workload> {
+        match self {
+            Self::Buy => Box::new(buy::Buy),
+            Self::Hold => Box::new(hold::Hold),
+            Self::Mixed => Box::new(mixed::Mixed),
+            Self::ReadHeavy => Box::new(read_heavy::ReadHeavy),
+            Self::HotProduct => Box::new(hot_product::HotProduct),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is not a workload; use one of {names}")
+        })
+    }
+}
+
+/// Decides what is asked next.
+pub trait Workload: fmt::Debug + Send + Sync {
+    /// Products on sale before anything else is asked, the first one number 0.
+    fn opening(&self) -> Vec<OnSale>;
+
+    /// How many products go on sale while it runs.
+    fn later_products(&self) -> u32 {
+        0
+    }
+
+    /// What it asks over time; each must succeed at least once for a run to count.
+    fn functions(&self) -> &'static [Function] {
+        &[Function::Create, Function::Restock, Function::Buy, Function::Read]
+    }
+
+    /// The next operation of some process.
+    fn next(&self, rng: &mut SmallRng, hints: &Shelf) -> Asked;
+}
+
+/// The terms of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnSale {
+    /// Units at first.
+    pub stock: u32,
+    /// The most units that one user may buy.
+    pub limit: Option<u32>,
+}
+
+/// How a workload divides its operations, in parts of a thousand; the rest are buys.
+#[derive(Debug, Clone, Copy)]
+struct Mix {
+    reads: u32,
+    restocks: u32,
+    /// The most units that a restock adds.
+    restocked_max: i32,
+}
+
+/// The most units of one buy.
+const UNITS_MAX: u32 = 3;
+/// The most units that a restock takes back.
+const TAKEN_BACK_MAX: i32 = 5;
+/// One restock of this many takes units back instead.
+const TAKES_BACK_ONE_IN: u32 = 10;
+
+impl Mix {
+    fn next(self, rng: &mut SmallRng, hints: &Shelf) -> Asked {
+        let product = hints.any_product(rng);
+        let choice = rng.random_range(0..1000);
+        if choice < self.reads {
+            Asked::Read { product }
+        } else if choice < self.reads + self.restocks {
+            restock(rng, product, self.restocked_max)
+        } else {
+            buy(rng, hints, product)
+        }
+    }
+}
+
+fn restock(rng: &mut SmallRng, product: ProductNo, most: i32) -> Asked {
+    let quantity = if rng.random_ratio(1, TAKES_BACK_ONE_IN) {
+        -rng.random_range(1..=TAKEN_BACK_MAX)
+    } else {
+        rng.random_range(1..=most)
+    };
+    Asked::Restock { product, quantity }
+}
+
+fn buy(rng: &mut SmallRng, hints: &Shelf, product: ProductNo) -> Asked {
+    Asked::Buy { product, user: hints.any_user(rng), quantity: rng.random_range(1..=UNITS_MAX) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+use super::*;
+use rand::SeedableRng;
+
+/// Units added for each unit asked for, over many operations.
+fn supply(kind: Kind, seed: u64) -> (f64, Vec<Asked>) {
+    let workload = kind.build();
+    let opening = u32::try_from(workload.opening().len()).unwrap();
+    let shelf = Shelf::new(opening, workload.later_products());
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let (mut supplied, mut demanded) = (0_f64, 0_f64);
+    let mut asked = Vec::new();
+    for _ in 0..50_000 {
+        let next = workload.next(&mut rng, &shelf);
+        match next {
+            Asked::Restock { quantity, .. } => supplied += f64::from(quantity),
+            Asked::Buy { quantity, .. } => demanded += f64::from(quantity),
+            Asked::Create { stock, .. } => supplied += f64::from(stock),
+            Asked::Read { .. } => {}
+        }
+        // The hot product sells out at once here.
+        shelf.told(next.product(), 0);
+        asked.push(next);
+    }
+    (supplied / demanded, asked)
+}
+
+#[test]
+fn products_sell_out_and_are_restocked_again() {
+    for kind in Kind::ALL {
+        let (supply, _) = supply(kind, 1);
+        assert!((0.05..0.95).contains(&supply), "{kind}: {supply} units for each one asked for");
+    }
+}
+
+#[test]
+fn every_function_is_asked_for() {
+    for kind in Kind::ALL {
+        let (_, asked) = supply(kind, 2);
+        for function in kind.build().functions() {
+            let opened = *function == Function::Create;
+            assert!(opened || asked.iter().any(|asked| asked.function() == *function), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_chooses_the_same_again() {
+    for kind in Kind::ALL {
+        assert_eq!(supply(kind, 3).1, supply(kind, 3).1);
+        assert_ne!(supply(kind, 3).1, supply(kind, 4).1);
+    }
+}
+
+#[test]
+fn names_are_parsed_back_and_wrong_ones_listed() {
+    for kind in Kind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+    }
+    let error = "bye".parse::<Kind>().unwrap_err();
+    assert!(Kind::ALL.iter().all(|kind| error.contains(kind.name())), "{error}");
+}

@@ -1,0 +1,102 @@
+//! `jepsen-lite check` through the binary: what it exits with, and where it points.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_push_string,
+    reason = "a test ends at what it cannot do without"
+)]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const OK: &str = "{:process 0 :type :invoke :f :write :value 1}\n\
+                  {:process 0 :type :ok :f :write :value 1}\n\
+                  {:process 1 :type :invoke :f :read :value nil}\n\
+                  {:process 1 :type :ok :f :read :value 1}\n";
+const STALE: &str = "{:process 0 :type :invoke :f :write :value 1}\n\
+                     {:process 0 :type :ok :f :write :value 1}\n\
+                     {:process 1 :type :invoke :f :read :value nil}\n\
+                     {:process 1 :type :ok :f :read :value nil}\n";
+
+fn check(args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
+        .arg("check")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn told(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}
+
+#[test]
+fn each_verdict_has_its_exit_code() {
+    let register = ["--model", "cas-register", "-"];
+    let broken = OK.replace(":type :ok :f :read", ":type :done :f :read");
+    let unpaired = OK.replace(":process 0 :type :ok", ":process 7 :type :ok");
+    let unclosed = OK.replace("{:process 1 :type :ok", "{:process 1 :type \"ok");
+    for (input, code, words) in [
+        (OK, 0, "ok "),
+        (STALE, 4, "read → nil (lines 3-4) has no place"),
+        (&broken, 2, "-:4:19: "),
+        (&unpaired, 2, "-:2:1: process 7 completes write"),
+        (&unclosed, 2, "never closed"),
+        ("", 2, "-:1:1: the file is empty"),
+    ] {
+        let output = check(&register, input);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(code), "{input}\n{told}");
+        assert!(told.contains(words), "{words} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn a_budget_that_runs_out_is_unknown() {
+    // Sixteen writes at once, then a read of what none of them wrote, is searched for long.
+    let mut input = String::new();
+    for process in 0..16 {
+        let write = format!("{{:process {process} :type :invoke :f :write :value {process}}}\n");
+        input += &write;
+    }
+    input += "{:process 99 :type :invoke :f :read :value nil}\n";
+    input += "{:process 99 :type :ok :f :read :value 77}\n";
+    for process in 0..16 {
+        input += &format!("{{:process {process} :type :ok :f :write :value {process}}}\n");
+    }
+    let output = check(&["--model", "cas-register", "--memory-limit", "0", "-"], &input);
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(5), "{told}");
+    assert!(told.contains("ran out of memory"), "{told}");
+}
+
+#[test]
+fn an_unreadable_path_and_a_wrong_model_are_2() {
+    let output = check(&["--model", "cas-register", "/nowhere/history.edn"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("/nowhere/history.edn"));
+    let output = check(&["--model", "queue", "-"], OK);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("cas-register"));
+}
+
+#[test]
+fn a_timeline_is_drawn_of_one_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("timeline.html");
+    let timeline = ["--model", "cas-register", "--timeline", page.to_str().unwrap()];
+    let output = check(&[&timeline[..], &["-"]].concat(), STALE);
+    assert_eq!(output.status.code(), Some(4), "{}", told(&output));
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("read → nil (lines 3-4) has no place"), "{html}");
+    let output = check(&[&timeline[..], &["-", "-"]].concat(), STALE);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told(&output).contains("--timeline is of one history"));
+}

@@ -1,0 +1,110 @@
+//! Runs of real clusters: a clean one ends ok with all its files, one with a planted bug ends
+//! illegal.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests panic by design")]
+
+mod program;
+
+use checker::search::Verdict;
+use jepsen_lite::nemesis::Kind;
+use jepsen_lite::run::{self, Plan, RunError};
+use jepsen_lite::workload;
+use program::flashnode;
+use std::path::Path;
+use std::time::Duration;
+
+fn plan(dir: &Path, seed: u64, nemeses: &str) -> Plan {
+    println!("seed {seed}");
+    let mut plan = Plan::new(seed, dir.join("run"));
+    plan.time = Duration::from_secs(10);
+    plan.rate = Some(400);
+    plan.nemeses = Kind::parse_list(nemeses).unwrap();
+    plan.binary = Some(flashnode());
+    plan
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_under_faults_is_ok_and_writes_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 11, "kill,pause,partition");
+    plan.workload = workload::Kind::Mixed;
+    let report = run::run(&plan, &|_| ()).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.why);
+    assert!(report.tally.ok > 100, "{:?}", report.tally);
+    for file in &report.files {
+        assert!(file.metadata().unwrap().len() > 0, "{}", file.display());
+    }
+    let name = |name: &str| report.files.iter().any(|file| file.ends_with(name));
+    for file in [
+        "report.html",
+        "timeline.html",
+        "results.json",
+        "history.jsonl",
+        "history.edn",
+        "node-3.log",
+    ] {
+        assert!(name(file), "{file}");
+    }
+    let results = std::fs::read_to_string(plan.dir.join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap();
+    assert_eq!(results["verdict"], "ok");
+    let page = std::fs::read_to_string(plan.dir.join("report.html")).unwrap();
+    assert!(page.contains("class=\"verdict ok\"") && page.contains("partition"));
+    let lines = std::fs::read_to_string(plan.dir.join("history.jsonl")).unwrap();
+    let of_nemesis = lines.lines().filter(|line| line.contains("\"process\":\"nemesis\"")).count();
+    assert_eq!(of_nemesis, 2 * report.faults.len());
+    assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * report.tally.total());
+    assert!(!plan.dir.join("node-1").exists(), "data directories are removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_order_is_illegal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 12, "none");
+    plan.time = Duration::from_secs(2);
+    let mut evidence = run::observe(&plan, &|_| ()).await.unwrap();
+    assert_eq!(run::conclude(&plan, &evidence).verdict, Verdict::Ok);
+    // Every replica forgets one acknowledged order.
+    for replica in &mut evidence.ledgers.replicas {
+        replica.orders.sort_unstable();
+        let middle = replica.orders.len() / 2;
+        replica.orders.remove(middle);
+    }
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Illegal);
+    assert!(report.why.iter().any(|why| why.contains("acknowledged-order-kept")), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_that_differs_is_illegal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 13, "none");
+    plan.time = Duration::from_secs(2);
+    plan.workload = workload::Kind::HotProduct;
+    let mut evidence = run::observe(&plan, &|_| ()).await.unwrap();
+    evidence.ledgers.replicas[2].orders.pop();
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Illegal);
+    assert!(report.why.iter().any(|why| why.contains("replicas-equal")), "{:?}", report.why);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_that_the_server_lacks_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 14, "none");
+    plan.time = Duration::from_secs(2);
+    let mut evidence = run::observe(&plan, &|_| ()).await.unwrap();
+    evidence.lacking = Some("this server has no POST /v1/holds".into());
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Unknown);
+    assert!(report.why[0].contains("this server has no POST /v1/holds"), "{:?}", report.why);
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 15, "none");
+    plan.nodes = 4;
+    let error = run::run(&plan, &|_| ()).await.unwrap_err();
+    assert!(matches!(&error, RunError::Plan(why) if why.contains("use 3 or 5")), "{error}");
+}
