@@ -2,7 +2,7 @@
 
 mod records;
 
-use checker::flashnode::{Input, Ledgers, Outcome, Record, judge};
+use checker::flashnode::{Began, Input, Ledgers, Outcome, Record, RefusedFor, judge};
 use checker::search::{Budget, Verdict};
 use records::{STOCK, buy, create, ledgers, read, record, restock, unknown};
 
@@ -88,4 +88,46 @@ fn an_open_hold_leaves_a_gap_open() {
     assert_eq!(judged(&records, &run), Verdict::Unknown);
     run.replicas[0].seq = 4;
     assert_eq!(judged(&records, &run), Verdict::Illegal, "it runs out once");
+}
+
+/// What came before the first known change of a whole run is missing, too.
+#[test]
+fn a_whole_run_begins_with_change_1() {
+    let late = |seq| [create("p", [0, 1], seq), read([2, 3], seq, 0)];
+    let mut whole = Ledgers { began: Began::Empty, ..Ledgers::default() };
+    assert_eq!(judged(&late(1), &whole), Verdict::Ok);
+    assert_eq!(judged(&late(2), &whole), Verdict::Illegal, "nobody made change 1");
+    assert_eq!(judged(&late(2), &Ledgers::default()), Verdict::Ok, "somebody may have");
+    // With nothing but a read of what nobody made, and with an operation in doubt that did.
+    let refused = Outcome::Refused { reason: RefusedFor::UnknownProduct, remaining: None };
+    let nothing = |seq| [record([0, 1], Input::Read { product: "p".into() }, seq, refused.clone())];
+    assert_eq!(judged(&nothing(0), &whole), Verdict::Ok);
+    assert_eq!(judged(&nothing(1), &whole), Verdict::Illegal);
+    let mut before = unknown(create("q", [0, 1], 0), "q");
+    before.process = 9;
+    let [created, seen] = late(2);
+    let (mut created, mut seen) = (created, seen);
+    (created.invoked, created.completed) = (1, Some(2));
+    (seen.invoked, seen.completed) = (3, Some(4));
+    assert_ne!(judged(&[before, created, seen], &whole), Verdict::Illegal);
+    whole.replicas = ledgers(&[]).replicas;
+    whole.replicas[0].seq = 2;
+    assert_eq!(judged(&late(2), &whole), Verdict::Illegal);
+}
+
+/// A product that a whole run never put on sale cannot be there.
+#[test]
+fn a_product_that_nobody_put_on_sale_is_illegal_in_a_whole_run() {
+    let records = [
+        create("p", [0, 1], 1),
+        record(
+            [2, 3],
+            Input::Read { product: "q".into() },
+            1,
+            Outcome::Counts { stocked: 1, available: 1, held: 0, sold: 0 },
+        ),
+    ];
+    let whole = Ledgers { began: Began::Empty, ..Ledgers::default() };
+    assert_eq!(judged(&records, &whole), Verdict::Illegal);
+    assert_eq!(judged(&records, &Ledgers::default()), Verdict::Unknown);
 }

@@ -1,8 +1,8 @@
 //! Each rule of the ledger finds the one thing that breaks it, and nothing in a right ledger.
 
 use checker::flashnode::{
-    Answer, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, RefusedFor,
-    ReplicaLedger, ledger,
+    Answer, Began, Ended, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, Record,
+    RefusedFor, ReplicaLedger, ledger,
 };
 
 fn buy(at: u64, request: &str, ended: Ended) -> Record {
@@ -28,6 +28,10 @@ fn order(order: u64, request: &str, remaining: u64) -> LedgerOrder {
     LedgerOrder { order, product, user, request, quantity: 1, remaining }
 }
 
+fn hold(hold: u64, product: &str) -> LedgerHold {
+    LedgerHold { hold, product: product.into(), user: "u".into(), quantity: 1 }
+}
+
 /// Two of three units sold: one acknowledged, one whose buyer never knew.
 fn right() -> (Vec<Record>, Ledgers) {
     let refused = Outcome::Refused { reason: RefusedFor::LimitReached, remaining: Some(2) };
@@ -42,11 +46,12 @@ fn right() -> (Vec<Record>, Ledgers) {
         node: 1,
         seq: 3,
         state_hash: Some("h".into()),
-        orders: vec![order(2, "bought", 2), order(3, "unknown", 1)],
         products: vec![counts],
+        holds: Some(Vec::new()),
+        orders: vec![order(2, "bought", 2), order(3, "unknown", 1)],
     };
     let two = ReplicaLedger { node: 2, ..one.clone() };
-    (records, Ledgers { replicas: vec![one, two] })
+    (records, Ledgers { began: Began::Empty, replicas: vec![one, two] })
 }
 
 #[track_caller]
@@ -69,6 +74,8 @@ fn a_right_ledger_breaks_none() {
 fn each_rule_is_broken_by_its_bug() {
     breaks("accepted-within-stock", |_, replica| replica.products[0].sold = 1);
     breaks("counts-add-up", |_, replica| replica.products[0].available = 2);
+    breaks("counts-add-up", |_, replica| replica.holds = Some(vec![hold(4, "p")]));
+    breaks("counts-add-up", |_, replica| replica.holds = Some(vec![hold(4, "q")]));
     breaks("one-order-a-request", |_, replica| replica.orders.push(order(4, "unknown", 0)));
     breaks("one-change-a-seq", |_, replica| replica.orders[1].order = 2);
     breaks("acknowledged-order-kept", |_, replica| drop(replica.orders.remove(0)));
@@ -87,16 +94,43 @@ fn each_rule_is_broken_by_its_bug() {
 
 #[test]
 fn replicas_that_differ_are_told_apart() {
-    let plants: [fn(&mut ReplicaLedger); 4] = [
+    let plants: [fn(&mut ReplicaLedger); 5] = [
         |replica| replica.seq = 2,
         |replica| replica.state_hash = Some("other".into()),
         |replica| drop(replica.orders.pop()),
         |replica| replica.products[0].held = 1,
+        |replica| replica.holds = Some(vec![hold(4, "p")]),
     ];
     for plant in plants {
         let (records, mut ledgers) = right();
         plant(&mut ledgers.replicas[1]);
         let found = ledger::check(&records, &ledgers);
         assert!(found.iter().any(|violation| violation.rule == "replicas-equal"), "{found:?}");
+    }
+}
+
+#[test]
+fn the_file_of_a_ledger_is_read_back_whole() {
+    let (_, mut ledgers) = right();
+    ledgers.replicas[0].holds = Some(vec![hold(4, "a \"quoted\" 📦"), hold(5, "p")]);
+    ledgers.replicas[1].holds = None;
+    ledgers.replicas[1].state_hash = None;
+    ledgers.replicas[1].orders.clear();
+    for ledgers in [ledgers, Ledgers::default()] {
+        let mut file = Vec::new();
+        ledgers.write(&mut file).expect("it is memory");
+        assert_eq!(Ledgers::read(&file).expect("it was just written"), ledgers);
+    }
+}
+
+#[test]
+fn what_is_no_ledgers_file_is_told_with_its_place() {
+    for (text, words) in [
+        ("", "1:0: EOF"),
+        ("{\"replicas\":\n{}}", "2:0: invalid type: map, expected a sequence"),
+        ("{\"verdict\":\"ok\"}", "1:10: unknown field `verdict`, expected `began` or `replicas`"),
+    ] {
+        let error = Ledgers::read(text.as_bytes()).expect_err(text).to_string();
+        assert!(error.starts_with(words), "{error}");
     }
 }

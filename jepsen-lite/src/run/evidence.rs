@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Options};
 use crate::nemesis::{self, Fault};
 use crate::recorder::{Asked, Lane, Log, ProductNo, Recorder};
 use crate::workload::Shelf;
-use checker::flashnode::Ledgers;
+use checker::flashnode::{Began, Ledgers};
 use client::{Client, Timeouts};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     let mut lanes: Vec<Lane> = finals::ask(&shared, &mut left).await;
     lanes.extend(left.into_iter().map(|left| left.lane));
     watch(Progress::Stage("reading every replica's ledger"));
-    let mut ledgers = Ledgers::default();
+    // The cluster is new: nothing was changed before the first operation.
+    let mut ledgers = Ledgers { began: Began::Empty, replicas: Vec::new() };
     if not_recovered.is_none() {
         match finals::ledgers(&cluster, &shared, RECOVERY).await {
             Ok(read) => ledgers = read,

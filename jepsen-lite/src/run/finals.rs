@@ -7,7 +7,7 @@ use super::send::Heard;
 use super::worker::{Left, Shared, attempt};
 use crate::cluster::Cluster;
 use crate::recorder::{Asked, Lane, Open, ProductNo};
-use checker::flashnode::{Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
+use checker::flashnode::{Began, Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
 use client::ClientError;
 use client::once::Consistency;
 use std::time::{Duration, Instant};
@@ -89,22 +89,22 @@ pub(super) async fn ledgers(
         let replica = replica(shared, view).await;
         replicas.push(replica.map_err(|error| format!("node {}'s ledger: {error}", view.id))?);
     }
-    Ok(Ledgers { replicas })
+    Ok(Ledgers { began: Began::Empty, replicas })
 }
 
 async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, ClientError> {
-    let node = view.id.0 as usize - 1;
+    let place = view.id.0 as usize - 1;
     // One of them also proves that it answers for the cluster.
-    let consistency = if node == 0 { Consistency::Linearizable } else { Consistency::Stale };
+    let consistency = if place == 0 { Consistency::Linearizable } else { Consistency::Stale };
     let (mut orders, mut after) = (Vec::new(), Some(Seq(0)));
     while let Some(from) = after {
-        let page = shared.client.orders_once(node, from, consistency).await?;
+        let page = shared.client.orders_once(place, from, consistency).await?;
         orders.extend(page.orders.into_iter().map(order));
         after = page.next_after;
     }
     let mut products = Vec::new();
     for product in (0..shared.shelf.products()).map(ProductNo) {
-        match shared.client.product_stale(node, &product.sku()).await {
+        match shared.client.product_stale(place, &product.sku()).await {
             Ok(view) => products.push(FinalCounts {
                 product: view.id.into(),
                 stocked: view.stocked,
@@ -118,7 +118,8 @@ async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, Clie
         }
     }
     let state_hash = Some(view.state_hash.clone());
-    Ok(ReplicaLedger { node: view.id.0, seq: view.seq.0, state_hash, orders, products })
+    let (node, seq) = (view.id.0, view.seq.0);
+    Ok(ReplicaLedger { node, seq, state_hash, products, holds: None, orders })
 }
 
 fn order(view: OrderView) -> LedgerOrder {

@@ -5,13 +5,16 @@
 //! or one that the server made up. Never does: order operations. Called by `judge`, where the
 //! search of each product alone is content and the witness is not.
 //!
+//! Where the machine was empty at first, the first change is numbered 1, and gaps count from there;
+//! else from the first known change on.
+//!
 //! An operation in doubt explains at most one gap, and one before which it was invoked: it comes
 //! before all that has a higher `seq`, so before the first of their completions. A hold of which
 //! no settlement is known may have run out, which explains one gap more.
 
 use super::exact::InDoubt;
 use super::settle::{Settled, Settler, retried_in_doubt};
-use super::{Input, Ledgers, Outcome, Record};
+use super::{Began, Input, Ledgers, Outcome, Record};
 use crate::search::Verdict;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -70,8 +73,8 @@ struct At {
     completed: Option<u64>,
 }
 
-/// What is missing from the first known change up to the last, or up to what the replicas have
-/// applied, in this order; or else a number that two changes have.
+/// What is missing from the first change up to the last, or up to what the replicas have applied,
+/// in this order; or else a number that two changes have.
 fn gaps(records: &[Record], ledgers: &Ledgers) -> Result<Vec<Gap>, u64> {
     let settler = Settler::new(ledgers);
     let mut by_seq: BTreeMap<u64, At> = BTreeMap::new();
@@ -105,8 +108,10 @@ fn gaps(records: &[Record], ledgers: &Ledgers) -> Result<Vec<Gap>, u64> {
     if let Some(replica) = ledgers.replicas.first() {
         by_seq.entry(replica.seq).or_default();
     }
-    let Some(start) = by_seq.iter().find(|(_, at)| at.is_change).map(|(seq, _)| *seq) else {
-        return Ok(Vec::new());
+    let first_known = by_seq.iter().find(|(_, at)| at.is_change).map(|(seq, _)| *seq);
+    let start = match ledgers.began {
+        Began::Empty => 1,
+        Began::Anyhow => first_known.unwrap_or(u64::MAX),
     };
     let mut gaps = Vec::new();
     let (mut above, mut before) = (None, u64::MAX);
@@ -119,6 +124,9 @@ fn gaps(records: &[Record], ledgers: &Ledgers) -> Result<Vec<Gap>, u64> {
             gaps.push(Gap { first: seq, last: seq, before });
         }
         above = Some(seq);
+    }
+    if let Some(above) = above.filter(|above| *above > start) {
+        gaps.push(Gap { first: start, last: above - 1, before });
     }
     gaps.reverse();
     Ok(gaps)

@@ -13,7 +13,7 @@
 use super::model::{Op, Product, Sale};
 use super::settle::{Settled, Settler, retried_in_doubt};
 use super::witness::Witness;
-use super::{Input, Ledgers, Outcome, Record, RefusedFor, Violation};
+use super::{Began, Input, Ledgers, Outcome, Record, RefusedFor, Violation};
 use crate::Model;
 use crate::search::{self, Budget, Finding, Operation, RanOut, Statistics, Stuck, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -78,7 +78,11 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(records: &'a [Record], ledgers: &'a Ledgers) -> Self {
         let settler = Settler::new(ledgers);
-        let unfounded = unfounded(records);
+        let unfounded = match ledgers.began {
+            // A product that nobody put on sale has no place then.
+            Began::Empty => BTreeSet::new(),
+            Began::Anyhow => unfounded(records),
+        };
         let limited = limited(records);
         let end = records.iter().map(|of| of.completed.unwrap_or(of.invoked)).max();
         let end = position(end.unwrap_or(0)) + 1;

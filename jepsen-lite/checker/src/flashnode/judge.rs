@@ -17,9 +17,9 @@
 
 use super::density::{self, Density};
 use super::exact::Exact;
-use super::ledger::{self, Ledgers, Violation};
+use super::ledger::{self, Violation};
 use super::witness::{self, Witness};
-use super::{Ended, Record, exact};
+use super::{Ended, Ledgers, Record, exact};
 use crate::search::{Budget, Verdict};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};

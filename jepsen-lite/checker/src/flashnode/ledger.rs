@@ -6,7 +6,7 @@
 //! | rule | what it says |
 //! |---|---|
 //! | `accepted-within-stock` | the units of a product's orders are what it sold, at most its stock |
-//! | `counts-add-up` | held + sold + available = stocked |
+//! | `counts-add-up` | held + sold + available = stocked, and the open holds are of the held units |
 //! | `one-order-a-request` | a request id has one order |
 //! | `one-change-a-seq` | no two changes, and no two orders, have one `seq` |
 //! | `told-is-applied` | no client was told of a `seq` that a replica has not applied |
@@ -17,63 +17,11 @@
 //! | `replicas-equal` | all replicas hold the same |
 //! | `seq-forward` | `seq` never runs backwards for one client process |
 
-use super::{Ended, Input, Outcome, Record};
+use super::{
+    Ended, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
-
-/// One order, as a replica lists it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LedgerOrder {
-    /// The order's id: the `seq` of the change that made it.
-    pub order: u64,
-    /// The product.
-    pub product: String,
-    /// The buyer.
-    pub user: String,
-    /// The request id under which it was asked for.
-    pub request: String,
-    /// Units.
-    pub quantity: u32,
-    /// Units available right after it.
-    pub remaining: u64,
-}
-
-/// A product's counts at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalCounts {
-    /// The product.
-    pub product: String,
-    /// Units ever stocked, less those taken back.
-    pub stocked: u64,
-    /// Units that can be bought.
-    pub available: u64,
-    /// Units in holds.
-    pub held: u64,
-    /// Units sold.
-    pub sold: u64,
-}
-
-/// What one replica holds at the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplicaLedger {
-    /// The node.
-    pub node: u64,
-    /// The last change that it has applied.
-    pub seq: u64,
-    /// The hash of its state, where it tells one.
-    pub state_hash: Option<String>,
-    /// Its orders, in any order.
-    pub orders: Vec<LedgerOrder>,
-    /// Its products, in any order.
-    pub products: Vec<FinalCounts>,
-}
-
-/// The replicas' ledgers; none where none was gathered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledgers {
-    /// One a replica, all taken after the last operation ended.
-    pub replicas: Vec<ReplicaLedger>,
-}
 
 /// A rule that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +107,7 @@ fn one_change_a_seq(records: &[Record], found: &mut Vec<Violation>) {
 
 fn one_replica(records: &[Record], replica: &ReplicaLedger, found: &mut Vec<Violation>) {
     counts(replica, found);
+    held(replica, found);
     told_is_applied(records, replica, found);
     let mut by_request: HashMap<&str, Vec<&LedgerOrder>> = HashMap::new();
     let mut by_id: HashMap<u64, &LedgerOrder> = HashMap::with_capacity(replica.orders.len());
@@ -231,6 +180,29 @@ fn counts(replica: &ReplicaLedger, found: &mut Vec<Violation>) {
     for (product, units) in sold {
         let words = format!("node {node}: orders of {units} units of {product}, which it lacks");
         found.push(Violation::new("accepted-within-stock", words, Vec::new()));
+    }
+}
+
+/// Where the open holds were read, they are of the units that are held.
+fn held(replica: &ReplicaLedger, found: &mut Vec<Violation>) {
+    let Some(holds) = &replica.holds else { return };
+    let node = replica.node;
+    let mut units: BTreeMap<&str, u64> = BTreeMap::new();
+    for LedgerHold { product, quantity, .. } in holds {
+        *units.entry(product).or_default() += u64::from(*quantity);
+    }
+    for FinalCounts { product, held, .. } in &replica.products {
+        let of_holds = units.remove(product.as_str()).unwrap_or(0);
+        if of_holds != *held {
+            let words = format!(
+                "node {node}, {product}: its holds are of {of_holds} units, {held} are held"
+            );
+            found.push(Violation::new("counts-add-up", words, Vec::new()));
+        }
+    }
+    for (product, units) in units {
+        let words = format!("node {node}: holds of {units} units of {product}, which it lacks");
+        found.push(Violation::new("counts-add-up", words, Vec::new()));
     }
 }
 
@@ -309,17 +281,15 @@ fn replicas_equal(one: &ReplicaLedger, other: &ReplicaLedger, found: &mut Vec<Vi
     {
         differ(format!("state hashes {a} and {b}"));
     }
-    let sorted = |replica: &ReplicaLedger| {
-        let mut orders = replica.orders.clone();
-        orders.sort_unstable();
-        orders
-    };
-    let (ours, theirs) = (sorted(one), sorted(other));
-    if ours != theirs {
-        let at = ours.iter().zip(&theirs).position(|(a, b)| a != b);
-        let at = at.unwrap_or(ours.len().min(theirs.len()));
-        let name = |orders: &[LedgerOrder]| orders.get(at).map_or("none".to_owned(), told);
-        differ(format!("first {} against {}", name(&ours), name(&theirs)));
+    if let Some((ours, theirs)) = first_difference(&one.orders, &other.orders) {
+        let name = |order: Option<LedgerOrder>| order.as_ref().map_or("none".to_owned(), told);
+        differ(format!("first {} against {}", name(ours), name(theirs)));
+    }
+    if let (Some(ours), Some(theirs)) = (&one.holds, &other.holds)
+        && let Some((ours, theirs)) = first_difference(ours, theirs)
+    {
+        let name = |hold: Option<LedgerHold>| hold.as_ref().map_or("none".to_owned(), told_hold);
+        differ(format!("first {} against {}", name(ours), name(theirs)));
     }
     let named = |replica: &ReplicaLedger| {
         let by_name = |counts: &FinalCounts| (counts.product.clone(), counts.clone());
@@ -328,6 +298,23 @@ fn replicas_equal(one: &ReplicaLedger, other: &ReplicaLedger, found: &mut Vec<Vi
     if named(one) != named(other) {
         differ("their products' counts differ".to_owned());
     }
+}
+
+/// The first items in which two lists differ, once each is sorted; none where one is over.
+fn first_difference<T: Ord + Clone>(one: &[T], other: &[T]) -> Option<(Option<T>, Option<T>)> {
+    let sorted = |items: &[T]| {
+        let mut items = items.to_vec();
+        items.sort_unstable();
+        items
+    };
+    let (ours, theirs) = (sorted(one), sorted(other));
+    let at = (0..ours.len().max(theirs.len())).find(|&at| ours.get(at) != theirs.get(at))?;
+    Some((ours.get(at).cloned(), theirs.get(at).cloned()))
+}
+
+fn told_hold(hold: &LedgerHold) -> String {
+    let LedgerHold { hold, product, user, quantity } = hold;
+    format!("hold {hold} ({quantity} of {product} for {user})")
 }
 
 fn told(order: &LedgerOrder) -> String {

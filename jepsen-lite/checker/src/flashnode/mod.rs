@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`op`] | what a buyer asks and is told |
 //! | [`codec`] | the same as a history's events, and back |
-//! | [`ledger`] | what the replicas hold at the end, and the rules on it |
+//! | [`replica`] | what the replicas hold at the end, and its file |
+//! | [`ledger`] | the rules on it |
 //! | [`model`] | one product, for the exact search |
 //! | [`witness`] | the whole run, ordered by `seq` |
 //! | [`exact`] | the search, product by product |
@@ -21,10 +22,12 @@ pub mod ledger;
 pub mod model;
 pub mod op;
 mod persistent;
+pub mod replica;
 mod settle;
 pub mod synthetic;
 pub mod witness;
 
 pub use judge::{Finding, Judgement, Layer, judge};
-pub use ledger::{FinalCounts, LedgerOrder, Ledgers, ReplicaLedger, Violation};
+pub use ledger::Violation;
 pub use op::{Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor};
+pub use replica::{Began, FinalCounts, LedgerHold, LedgerOrder, Ledgers, ReplicaLedger};

@@ -9,7 +9,7 @@
 
 use super::model::{Op, Product, Sale};
 use super::settle::{Settled, Settler, retried_in_doubt};
-use super::{Answer, Input, Ledgers, Outcome, Record, Violation};
+use super::{Answer, Began, Input, Ledgers, Outcome, Record, Violation};
 use crate::Model;
 use crate::search::Verdict;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -40,7 +40,7 @@ pub fn check(records: &[Record], ledgers: &Ledgers) -> Witness {
     let found = real_time(records, &steps);
     let (found, conclusive) = match found {
         Some(violation) => (Some(violation), true),
-        None => (replay(records, &steps).or_else(|| applied(ledgers, &steps)), !in_doubt),
+        None => (replay(records, ledgers, &steps).or_else(|| applied(ledgers, &steps)), !in_doubt),
     };
     Witness {
         verdict: match (&found, conclusive) {
@@ -125,9 +125,12 @@ fn applied(ledgers: &Ledgers, steps: &[Step]) -> Option<Violation> {
 }
 
 /// The first operation whose answer the model does not give, or the first missing change.
-fn replay(records: &[Record], steps: &[Step]) -> Option<Violation> {
+fn replay(records: &[Record], ledgers: &Ledgers, steps: &[Step]) -> Option<Violation> {
     let mut products: HashMap<&str, Product> = HashMap::new();
-    let mut last = steps.first().map_or(0, |step| step.seq.saturating_sub(1));
+    let mut last = match ledgers.began {
+        Began::Empty => 0,
+        Began::Anyhow => steps.first().map_or(0, |step| step.seq.saturating_sub(1)),
+    };
     let mut before: Option<usize> = None;
     for step in steps {
         let input = &records[step.record].input;

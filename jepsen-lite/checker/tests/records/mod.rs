@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
 use checker::flashnode::{
-    Answer, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
+    Answer, Began, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
 };
 
 /// What a product has at first.
@@ -76,7 +76,13 @@ pub(crate) fn ledgers(orders: &[(u64, &str, u64)]) -> Ledgers {
     let counts =
         FinalCounts { product: "p".into(), stocked: STOCK, available: STOCK - sold, held: 0, sold };
     let orders = orders.iter().map(order).collect();
-    let replica =
-        ReplicaLedger { node: 1, seq: 1 + sold, state_hash: None, orders, products: vec![counts] };
-    Ledgers { replicas: vec![replica] }
+    let replica = ReplicaLedger {
+        node: 1,
+        seq: 1 + sold,
+        state_hash: None,
+        products: vec![counts],
+        holds: None,
+        orders,
+    };
+    Ledgers { began: Began::Anyhow, replicas: vec![replica] }
 }

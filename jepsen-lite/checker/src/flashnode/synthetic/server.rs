@@ -5,7 +5,8 @@
 //! [`Glitch`]. Never does: time or concurrency (`super`). Called by the generator.
 
 use super::super::{
-    Answer, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, RefusedFor, ReplicaLedger,
+    Answer, Began, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, RefusedFor,
+    ReplicaLedger,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -150,14 +151,24 @@ impl Server {
             held: lot.held,
             sold: lot.sold,
         };
+        let open = self.holds.iter().filter(|(_, held)| held.fate == Fate::Open);
+        let open = open.map(|(&hold, Held { product, user, quantity, .. })| LedgerHold {
+            hold,
+            product: product.clone(),
+            user: user.clone(),
+            quantity: *quantity,
+        });
+        let mut holds: Vec<LedgerHold> = open.collect();
+        holds.sort_unstable();
         let replica = |node| ReplicaLedger {
             node,
             seq: self.seq,
             state_hash: None,
-            orders: self.orders.clone(),
             products: self.lots.iter().map(counts).collect(),
+            holds: Some(holds.clone()),
+            orders: self.orders.clone(),
         };
-        Ledgers { replicas: (1..=nodes).map(replica).collect() }
+        Ledgers { began: Began::Empty, replicas: (1..=nodes).map(replica).collect() }
     }
 
     fn strikes(&mut self, glitch: Glitch) -> bool {
