@@ -41,6 +41,7 @@ async fn a_run_under_faults_is_ok_and_writes_its_files() {
         "results.json",
         "history.jsonl",
         "history.edn",
+        "ledgers.json",
         "node-3.log",
     ] {
         assert!(name(file), "{file}");

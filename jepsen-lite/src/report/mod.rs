@@ -8,6 +8,7 @@
 //! | `timeline.html` | every operation as a bar, to look into |
 //! | `results.json` | the same for programs |
 //! | `history.jsonl`, `history.edn` | what clients saw, and the faults, in Jepsen's form |
+//! | `ledgers.json` | what every replica held at the end |
 //! | `latency.svg`, `rate.svg` | plots with the faults shaded |
 //! | `node-N.log` | what each node said |
 
@@ -23,8 +24,10 @@ mod timeline;
 pub use page::repeat;
 
 use crate::run::{Evidence, Plan, RunError, RunReport};
-use std::io;
-use std::path::PathBuf;
+use checker::flashnode::Ledgers;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// Writes all files into the plan's directory; gives their paths, the page for people first.
 ///
@@ -57,11 +60,21 @@ pub fn write(
         written.map_err(|error| RunError::Write { path: path.clone(), error })?;
         files.push(path);
     }
+    let ledgers = plan.dir.join("ledgers.json");
+    let written = write_ledgers(&ledgers, &evidence.ledgers);
+    written.map_err(|error| RunError::Write { path: ledgers.clone(), error })?;
+    files.push(ledgers);
     files.extend((1..=plan.nodes).map(|node| plan.dir.join(format!("node-{node}.log"))));
     let page = page::html(plan, evidence, report, (&plots, &files));
     let written = std::fs::write(&files[0], page);
     written.map_err(|error| RunError::Write { path: files[0].clone(), error })?;
     Ok(files)
+}
+
+fn write_ledgers(path: &Path, ledgers: &Ledgers) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    ledgers.write(&mut file)?;
+    file.flush()
 }
 
 /// The plots, as they stand in files and in the page.
