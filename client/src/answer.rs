@@ -56,6 +56,10 @@ pub enum RefusedKind {
     NotOpen,
     /// No such product, order or hold.
     NotFound,
+    /// The hold's deadline has passed.
+    HoldExpired,
+    /// The hold has become an order or was given up.
+    HoldSettled,
     /// The request id was used before with another body.
     KeyReused,
     /// It conflicts with what is there, such as a product on other terms.
@@ -75,6 +79,8 @@ impl RefusedKind {
             "insufficient" | "insufficient-stock" => Self::Insufficient,
             "limit-reached" | "purchase-limit" => Self::LimitReached,
             "not-open" => Self::NotOpen,
+            "hold-expired" => Self::HoldExpired,
+            "hold-settled" => Self::HoldSettled,
             "key-reused" | "idempotency-key-reused" => Self::KeyReused,
             _ => match problem.status {
                 404 => Self::NotFound,
@@ -94,6 +100,8 @@ impl RefusedKind {
             Self::LimitReached => "limit_reached",
             Self::NotOpen => "not_open",
             Self::NotFound => "not_found",
+            Self::HoldExpired => "hold_expired",
+            Self::HoldSettled => "hold_settled",
             Self::KeyReused => "key_reused",
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",

@@ -15,18 +15,14 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
-use stock::api::{
-    BuyAccepted, ClusterView, OrderList, OrderView, PostBuy, PostRestock, ProductView, PutProduct,
-};
-use stock::{RequestId, Seq, Sku, UserId};
+use stock::api::{BuyAccepted, ClusterView, PostBuy, PostRestock, ProductView, PutProduct};
+use stock::{RequestId, Sku};
 use uuid::Uuid;
 
 /// The pause between rounds of reads that no node answered.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Idle connections kept to one node: a storm's whole concurrency may go to it.
 const IDLE_CONNECTIONS_MAX: usize = 4096;
-/// The most orders asked for at once.
-pub(crate) const ORDERS_PAGE_MAX: u32 = 1000;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,21 +124,9 @@ impl Client {
     /// [`ClientError::Unknown`].
     pub async fn restock(&self, sku: &Sku, quantity: i64) -> Result<ProductView, ClientError> {
         let body = json(&PostRestock { quantity });
-        let key = new_key();
         let path = format!("v1/products/{sku}/restock");
-        let target = Target::Path(&path);
-        let command = Command { target, body: &body, key: &key, first_attempt: 1 };
-        let route = Route::Hinted(self.nodes.next());
-        let settled: Settled<ProductView> = self.settler().settle(&command, route).await;
-        match settled.answer {
-            Answer::Done { body, .. } => Ok(body),
-            Answer::Refused { problem } => Err(ClientError::Refused(Box::new(problem))),
-            Answer::NotProposed { why, .. } => Err(ClientError::Unavailable { why }),
-            Answer::Unknown { why } => Err(ClientError::Unknown {
-                why,
-                advice: "compare `flashctl product show` with what it was before restocking again",
-            }),
-        }
+        let settled = self.command(Target::Post(&path), Some(&body), &new_request_id()).await;
+        settled.done("compare `flashctl product show` with what it was before restocking again")
     }
 
     /// The product, linearizable: at least as new as every answer given before this was called.
@@ -178,7 +162,8 @@ impl Client {
         first_attempt: u32,
     ) -> BuyOutcome {
         let (body, key) = (json(buy), key_of(request));
-        let command = Command { target: Target::Buys, body: &body, key: &key, first_attempt };
+        let body = Some(body.as_str());
+        let command = Command { target: Target::Buys, body, key: &key, first_attempt };
         self.settler()
             .settle::<BuyAccepted>(&command, Route::Hinted(self.nodes.next()))
             .await
@@ -194,8 +179,8 @@ impl Client {
         attempt: u32,
     ) -> BuyAnswer {
         let (body, key) = (json(buy), key_of(request));
-        let target = Target::Buys;
-        let command = Command { target, body: &body, key: &key, first_attempt: attempt };
+        let (target, body) = (Target::Buys, Some(body.as_str()));
+        let command = Command { target, body, key: &key, first_attempt: attempt };
         let exchange = self.settler().attempt(&command, node, attempt).await;
         self.settler().notice(node, &exchange);
         answer::read::<BuyAccepted>(exchange).into()
@@ -203,41 +188,9 @@ impl Client {
 
     /// A buy whose body and key are written already: the storm's way, without detours.
     pub(crate) async fn buy_raw(&self, body: &str, key: &HeaderValue, route: Route) -> BuyOutcome {
-        let command = Command { target: Target::Buys, body, key, first_attempt: 1 };
+        let (target, body) = (Target::Buys, Some(body));
+        let command = Command { target, body, key, first_attempt: 1 };
         self.settler().settle::<BuyAccepted>(&command, route).await.into()
-    }
-
-    /// An order, linearizable.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
-    pub async fn order(&self, order: Seq) -> Result<OrderView, ClientError> {
-        self.ask(Method::GET, &format!("v1/orders/{order}"), None).await
-    }
-
-    /// The order that a request has won so far. `None` settles nothing: a lost attempt may still
-    /// enter the log; only another attempt under the same id can tell.
-    ///
-    /// # Errors
-    /// [`ClientError::Unavailable`].
-    pub async fn order_by_request(
-        &self,
-        user: &UserId,
-        request: &RequestId,
-    ) -> Result<Option<OrderView>, ClientError> {
-        let (user, request) = (query_text(user.as_str()), query_text(request.as_str()));
-        let path = format!("v1/orders?user_id={user}&request_id={request}");
-        let list: OrderList = self.ask(Method::GET, &path, None).await?;
-        Ok(list.orders.into_iter().next())
-    }
-
-    /// A page of all orders after this one, by id, of a state not older than `min_seq`.
-    ///
-    /// # Errors
-    /// [`ClientError::Unavailable`].
-    pub async fn orders_after(&self, after: Seq, min_seq: Seq) -> Result<OrderList, ClientError> {
-        let path = format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}&min_seq={min_seq}");
-        self.ask(Method::GET, &path, None).await
     }
 
     /// The cluster as this node sees it.
@@ -270,12 +223,24 @@ impl Client {
         matches!(exchange.await, Exchange::Answered(answered) if answered.status == 200)
     }
 
+    /// Sends a command under one request id until it is settled.
+    pub(crate) async fn command<T: DeserializeOwned>(
+        &self,
+        target: Target<'_>,
+        body: Option<&str>,
+        request: &RequestId,
+    ) -> Settled<T> {
+        let key = key_of(request);
+        let command = Command { target, body, key: &key, first_attempt: 1 };
+        self.settler().settle(&command, Route::Hinted(self.nodes.next())).await
+    }
+
     pub(crate) fn settler(&self) -> Settler<'_> {
         Settler { http: &self.http, nodes: &self.nodes, timeouts: self.timeouts }
     }
 
     /// Asks node after node what may be repeated, until one answers or the time is over.
-    async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -338,10 +303,6 @@ pub fn new_request_id() -> RequestId {
     RequestId::new(text).unwrap_or_else(|error| unreachable!("a UUID is a request id: {error}"))
 }
 
-fn new_key() -> HeaderValue {
-    key_of(&new_request_id())
-}
-
 /// A key goes bare, but for one that would read as a quoted string (RFC 9651) and so is quoted.
 pub(crate) fn key_of(request: &RequestId) -> HeaderValue {
     let bare = request.as_str();
@@ -360,7 +321,7 @@ pub(crate) fn json<T: serde::Serialize>(body: &T) -> String {
 }
 
 /// Percent-encodes what has a meaning of its own in a query.
-fn query_text(text: &str) -> String {
+pub(crate) fn query_text(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b':') {

@@ -129,8 +129,8 @@ pub async fn read_ledger(
     let mut cursor = after;
     while cursor < up_to {
         let page = client.orders_after(cursor, up_to).await?;
-        let ours = page.orders.iter().filter(|order| order.product_id == plan.product);
-        ledger.extend(ours.filter(|order| order.order_id <= up_to).map(|order| entry(plan, order)));
+        let known = page.orders.iter().filter(|order| order.order_id <= up_to);
+        ledger.extend(known.flat_map(|order| entries(plan, order)));
         match page.next_after {
             Some(next) if next > cursor => cursor = next,
             _ => break,
@@ -139,14 +139,16 @@ pub async fn read_ledger(
     Ok(ledger)
 }
 
-fn entry(plan: &Plan, order: &OrderView) -> LedgerOrder {
-    LedgerOrder {
+/// What an order takes of the plan's product: one line, or nothing.
+fn entries<'a>(plan: &'a Plan, order: &'a OrderView) -> impl Iterator<Item = LedgerOrder> + 'a {
+    let ours = order.items.iter().filter(|line| line.product_id == plan.product);
+    ours.map(|line| LedgerOrder {
         order: order.order_id.0,
         buyer: plan.buyer_of(order.user_id.as_str()),
         request: Uuid::parse_str(order.request_id.as_str()).ok(),
-        quantity: order.quantity.get(),
-        remaining: order.remaining,
-    }
+        quantity: line.quantity.get(),
+        remaining: line.remaining,
+    })
 }
 
 /// Checks a tally against the product's states before and after, and the ledger between them.

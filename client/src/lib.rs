@@ -23,12 +23,14 @@ pub mod audit;
 mod call;
 pub mod cluster;
 mod error;
+mod holds;
 mod nodes;
 pub mod once;
+mod orders;
 pub mod settle;
 pub mod storm;
 
 pub use answer::{Answer, BuyAnswer, RefusedKind};
 pub use api::{Client, Timeouts, new_request_id};
 pub use error::ClientError;
-pub use settle::BuyOutcome;
+pub use settle::{BuyOutcome, Settled};

@@ -5,12 +5,17 @@
 //! methods of `api`, which retry.
 
 use crate::answer::{self, Answer};
-use crate::api::{ORDERS_PAGE_MAX, json, key_of};
+use crate::api::{json, key_of};
 use crate::call::{self, Attempt, Call, Exchange};
+use crate::holds::{confirm_path, release_path};
+use crate::orders::ORDERS_PAGE_MAX;
 use crate::{Client, ClientError};
 use reqwest::Method;
-use stock::api::{OrderList, PostRestock, ProductView, PutProduct};
-use stock::{RequestId, Seq, Sku};
+use stock::api::{
+    HoldAccepted, HoldReleased, HoldView, OrderAccepted, OrderList, PostConfirm, PostHold,
+    PostRestock, ProductView, PutProduct,
+};
+use stock::{RequestId, Seq, Sku, UserId};
 
 /// The identity of one attempt at a command.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +44,7 @@ impl Client {
         numbered: Numbered<'_>,
     ) -> Answer<ProductView> {
         let path = format!("v1/products/{sku}");
-        let exchange = self.once(node, (Method::PUT, &path), &json(terms), numbered).await;
+        let exchange = self.once(node, (Method::PUT, &path), Some(&json(terms)), numbered).await;
         answer::read(exchange)
     }
 
@@ -52,8 +57,51 @@ impl Client {
     ) -> Answer<ProductView> {
         let path = format!("v1/products/{sku}/restock");
         let body = json(&PostRestock { quantity });
-        let exchange = self.once(node, (Method::POST, &path), &body, numbered).await;
+        let exchange = self.once(node, (Method::POST, &path), Some(&body), numbered).await;
         answer::read(exchange)
+    }
+
+    /// Sets units aside, by one attempt at one node.
+    pub async fn hold_once(
+        &self,
+        node: usize,
+        hold: &PostHold,
+        numbered: Numbered<'_>,
+    ) -> Answer<HoldAccepted> {
+        let body = json(hold);
+        let exchange = self.once(node, (Method::POST, "v1/holds"), Some(&body), numbered).await;
+        answer::read(exchange)
+    }
+
+    /// Makes a hold an order of its user, by one attempt at one node.
+    pub async fn confirm_once(
+        &self,
+        node: usize,
+        (hold, user): (Seq, &UserId),
+        numbered: Numbered<'_>,
+    ) -> Answer<OrderAccepted> {
+        let body = json(&PostConfirm { user_id: user.clone() });
+        let place = (Method::POST, &*confirm_path(hold));
+        answer::read(self.once(node, place, Some(&body), numbered).await)
+    }
+
+    /// Gives a hold up in its user's name, by one attempt at one node.
+    pub async fn release_once(
+        &self,
+        node: usize,
+        (hold, user): (Seq, &UserId),
+        numbered: Numbered<'_>,
+    ) -> Answer<HoldReleased> {
+        let place = (Method::DELETE, &*release_path(hold, Some(user)));
+        answer::read(self.once(node, place, None, numbered).await)
+    }
+
+    /// A hold, linearizable, as this node answers.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
+    pub async fn hold_view_once(&self, node: usize, hold: Seq) -> Result<HoldView, ClientError> {
+        self.ask_one(node, Method::GET, &format!("v1/holds/{hold}"), None).await
     }
 
     /// The product, linearizable, as this node answers.
@@ -102,7 +150,7 @@ impl Client {
         &self,
         node: usize,
         (method, path): (Method, &str),
-        body: &str,
+        body: Option<&str>,
         numbered: Numbered<'_>,
     ) -> Exchange {
         let url = match self.nodes.at(node).url(path) {
@@ -112,8 +160,7 @@ impl Client {
         let key = key_of(numbered.request);
         let attempt = Some(Attempt { key: &key, number: numbered.attempt });
         let timeout = self.timeouts.attempt;
-        let exchange =
-            call::make(&self.http, Call { method, url, body: Some(body), attempt, timeout }).await;
+        let exchange = call::make(&self.http, Call { method, url, body, attempt, timeout }).await;
         self.settler().notice(node, &exchange);
         exchange
     }

@@ -6,6 +6,7 @@
 //! the buyer's back. Never does: invent a new request id, or call something unknown a failure.
 //! Called by `api` for every command.
 
+use crate::ClientError;
 use crate::answer::{self, Answer, BuyAnswer};
 use crate::api::Timeouts;
 use crate::call::{self, Attempt, Call, Exchange};
@@ -58,28 +59,54 @@ pub enum Route {
 #[derive(Debug)]
 pub(crate) struct Command<'a> {
     pub(crate) target: Target<'a>,
-    pub(crate) body: &'a str,
+    /// JSON; a release has none.
+    pub(crate) body: Option<&'a str>,
     pub(crate) key: &'a HeaderValue,
     /// 1, or more when the caller itself has made attempts that came to nothing known.
     pub(crate) first_attempt: u32,
 }
 
-/// The route of a command's POST.
+/// Where a command goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target<'a> {
+    /// `POST /v1/buys`, whose URLs are made once.
     Buys,
-    Path(&'a str),
+    Post(&'a str),
+    Delete(&'a str),
 }
 
-/// How a command ended.
+/// How a command ended, over all its attempts; `T` is the body of its yes.
 #[derive(Debug)]
-pub(crate) struct Settled<T> {
-    pub(crate) answer: Answer<T>,
-    pub(crate) attempts: u32,
-    pub(crate) attempt_number: u32,
-    pub(crate) node: usize,
-    pub(crate) sent_at: Instant,
-    pub(crate) answered_at: Instant,
+pub struct Settled<T> {
+    /// The last word. [`Answer::NotProposed`] only when no attempt was unknown; otherwise a command
+    /// that no node decided in time is [`Answer::Unknown`].
+    pub answer: Answer<T>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// The number of the last attempt; an unknown command is settled by a later one.
+    pub attempt_number: u32,
+    /// The position of the node that was asked last.
+    pub node: usize,
+    /// When the last attempt was sent.
+    pub sent_at: Instant,
+    /// When its answer, or its failure, was here.
+    pub answered_at: Instant,
+}
+
+impl<T> Settled<T> {
+    /// The body of its yes.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], [`ClientError::Unavailable`] (surely not done), or
+    /// [`ClientError::Unknown`] with this advice.
+    pub fn done(self, advice: &'static str) -> Result<T, ClientError> {
+        match self.answer {
+            Answer::Done { body, .. } => Ok(body),
+            Answer::Refused { problem } => Err(ClientError::Refused(Box::new(problem))),
+            Answer::NotProposed { why, .. } => Err(ClientError::Unavailable { why }),
+            Answer::Unknown { why } => Err(ClientError::Unknown { why, advice }),
+        }
+    }
 }
 
 impl From<Settled<BuyAccepted>> for BuyOutcome {
@@ -187,25 +214,29 @@ impl Settler<'_> {
         node: usize,
         number: u32,
     ) -> Exchange {
-        let url = match self.url(command, node) {
-            Ok(url) => url,
+        let (method, url) = match self.place(command, node) {
+            Ok(place) => place,
             Err(why) => return Exchange::NotSent { why },
         };
         let call = Call {
-            method: Method::POST,
+            method,
             url,
-            body: Some(command.body),
+            body: command.body,
             attempt: Some(Attempt { key: command.key, number }),
             timeout: self.timeouts.attempt,
         };
         call::make(self.http, call).await
     }
 
-    fn url(&self, command: &Command<'_>, node: usize) -> Result<Url, String> {
-        match command.target {
-            Target::Buys => Ok(self.nodes.at(node).buys.clone()),
-            Target::Path(path) => self.nodes.at(node).url(path).map_err(|error| error.to_string()),
-        }
+    fn place(&self, command: &Command<'_>, node: usize) -> Result<(Method, Url), String> {
+        let node = self.nodes.at(node);
+        let (method, path) = match command.target {
+            Target::Buys => return Ok((Method::POST, node.buys.clone())),
+            Target::Post(path) => (Method::POST, path),
+            Target::Delete(path) => (Method::DELETE, path),
+        };
+        let url = node.url(path).map_err(|error| error.to_string())?;
+        Ok((method, url))
     }
 
     /// Keeps what an exchange tells of the nodes; returns the leader that it named.

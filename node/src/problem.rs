@@ -112,7 +112,6 @@ impl Problem {
     }
 
     /// Which kind it is.
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

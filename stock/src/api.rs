@@ -3,8 +3,18 @@
 //!
 //! Field names are the contract; every type here is `snake_case` JSON.
 
+mod holds;
+mod orders;
+
 pub use crate::timestamp::Timestamp;
-use crate::{Currency, Edit, HoldTtl, NodeId, Product, Quantity, RequestId, Seq, Sku, UserId};
+pub use holds::{
+    HoldAccepted, HoldList, HoldReleased, HoldStatus, HoldView, PostConfirm, PostHold,
+};
+pub use orders::{
+    BuyAccepted, ItemView, LineView, OrderAccepted, OrderList, OrderView, PostBasket, PostBuy,
+};
+
+use crate::{Currency, Edit, HoldTtl, NodeId, Product, Quantity, Seq, Sku};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Header with the id of the node that answered.
@@ -178,78 +188,6 @@ pub struct ProductList {
 pub struct PostRestock {
     /// Units to add; negative takes back what is still available.
     pub quantity: i64,
-}
-
-/// Body of `POST /v1/buys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PostBuy {
-    /// The product.
-    pub product_id: Sku,
-    /// The buyer.
-    pub user_id: UserId,
-    /// Units; all or none.
-    #[serde(default = "one")]
-    pub quantity: Quantity,
-}
-
-fn one() -> Quantity {
-    Quantity::ONE
-}
-
-/// Answer of an accepted `POST /v1/buys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuyAccepted {
-    /// The order; also in `Location`.
-    pub order_id: Seq,
-    /// The product.
-    pub product_id: Sku,
-    /// The buyer.
-    pub user_id: UserId,
-    /// Units bought.
-    pub quantity: Quantity,
-    /// Units still available right after this order.
-    pub remaining: u64,
-    /// The change that this order is.
-    pub seq: Seq,
-    /// The node that answered.
-    pub node: NodeId,
-    /// The leader, as that node knows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leader: Option<NodeId>,
-}
-
-/// An order, as the order routes answer it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderView {
-    /// Its id.
-    pub order_id: Seq,
-    /// The product.
-    pub product_id: Sku,
-    /// The buyer.
-    pub user_id: UserId,
-    /// The request that won it.
-    pub request_id: RequestId,
-    /// Units bought.
-    pub quantity: Quantity,
-    /// Units still available right after it.
-    pub remaining: u64,
-    /// Log time of the order, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// The change that this order is.
-    pub seq: Seq,
-}
-
-/// A page of orders: `GET /v1/orders`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderList {
-    /// The orders of this page, by id.
-    pub orders: Vec<OrderView>,
-    /// Pass as `?after=` to get the next page; absent on the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<Seq>,
-    /// The state that this answer is of.
-    pub seq: Seq,
 }
 
 /// Answer of `GET /v1/cluster`.

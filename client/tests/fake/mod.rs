@@ -2,7 +2,7 @@
 //! `flashctl storm` must catch from outside.
 
 use std::sync::{Arc, Mutex};
-use stock::api::{BuyAccepted, OrderList, OrderView, PostBuy, Problem, ProductView};
+use stock::api::{BuyAccepted, LineView, OrderList, OrderView, PostBuy, Problem, ProductView};
 use stock::{NodeId, RequestId, Seq, Sku};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -115,11 +115,10 @@ impl Shop {
         let (request_id, at_ms) = (request.clone(), 0);
         let order = OrderView {
             order_id: seq,
-            product_id,
             user_id,
             request_id,
-            quantity,
-            remaining,
+            items: vec![LineView { product_id, quantity, remaining }],
+            hold_id: None,
             at_ms,
             seq,
         };
@@ -132,8 +131,9 @@ impl Shop {
         }
         if self.plant == Plant::SellTwice && seq == Seq(3) {
             self.sold += 1;
-            let (order_id, remaining) = (Seq(4), remaining - 1);
-            self.orders.push(OrderView { order_id, remaining, seq: order_id, ..order.clone() });
+            let mut second = OrderView { order_id: Seq(4), seq: Seq(4), ..order.clone() };
+            second.items[0].remaining = remaining - 1;
+            self.orders.push(second);
         }
         self.orders.push(order);
         if self.plant == Plant::LoseFirstAnswers && attempt == "1" {
@@ -176,12 +176,13 @@ impl Shop {
 }
 
 fn accepted(order: &OrderView) -> BuyAccepted {
+    let LineView { product_id, quantity, remaining } = order.items[0].clone();
     BuyAccepted {
         order_id: order.order_id,
-        product_id: order.product_id.clone(),
+        product_id,
         user_id: order.user_id.clone(),
-        quantity: order.quantity,
-        remaining: order.remaining,
+        quantity,
+        remaining,
         seq: order.seq,
         node: NodeId(1),
         leader: Some(NodeId(1)),

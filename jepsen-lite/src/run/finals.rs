@@ -99,7 +99,7 @@ async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, Clie
     let (mut orders, mut after) = (Vec::new(), Some(Seq(0)));
     while let Some(from) = after {
         let page = shared.client.orders_once(place, from, consistency).await?;
-        orders.extend(page.orders.into_iter().map(order));
+        orders.extend(page.orders.into_iter().flat_map(orders_of));
         after = page.next_after;
     }
     let mut products = Vec::new();
@@ -122,13 +122,16 @@ async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, Clie
     Ok(ReplicaLedger { node, seq, state_hash, products, holds: None, orders })
 }
 
-fn order(view: OrderView) -> LedgerOrder {
-    LedgerOrder {
-        order: view.order_id.0,
-        product: view.product_id.into(),
-        user: view.user_id.into(),
-        request: view.request_id.into(),
-        quantity: view.quantity.get(),
-        remaining: view.remaining,
-    }
+/// What an order takes of each of its products.
+fn orders_of(view: OrderView) -> impl Iterator<Item = LedgerOrder> {
+    let OrderView { order_id, user_id, request_id, items, .. } = view;
+    let (user, request) = (String::from(user_id), String::from(request_id));
+    items.into_iter().map(move |line| LedgerOrder {
+        order: order_id.0,
+        product: line.product_id.into(),
+        user: user.clone(),
+        request: request.clone(),
+        quantity: line.quantity.get(),
+        remaining: line.remaining,
+    })
 }

@@ -252,8 +252,7 @@ async fn write(
             Err(problem) => put(&mut text, None, Err(problem)),
             Ok(item) => {
                 let answer = answers.next().unwrap_or(Answer::Unknown);
-                let (outcome, decided) = decide(state, &item.asked(), answer, deadline).await;
-                state.metrics.observe_buy(outcome);
+                let decided = decide(state, &item.asked(), answer, deadline).await;
                 put(&mut text, Some(&item.shape.request_id), decided.as_ref())
             }
         };

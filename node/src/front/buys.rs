@@ -2,61 +2,59 @@
 //!
 //! The body is parsed where it lies, the answer is written from the same bytes, and the only
 //! copies are the ids inside the command. A buy that was accepted before is answered with that
-//! order, once this node has applied it.
+//! order, once this node has applied it. A basket, which is rarer, goes the way of other orders.
 
 use super::answer::{json_at, located, mark_replayed};
-use super::field::{self, Number, units};
+use super::field::{self, Number};
 use super::key::Key;
-use super::write::misplaced;
-use super::{FrontState, body, orders, query};
+use super::wanted::{self, ItemShape, Wanted};
+use super::won::{self, Requested};
+use super::write::{Decision, Write, decided, misplaced, told};
+use super::{FrontState, body, query};
 use crate::actor::Answer;
 use crate::metrics::BuyOutcome;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use stock::{
-    Command, Envelope, NodeId, Order, Outcome, Quantity, Refusal, Reply, Requester, Seq, Sku,
+    Change, Command, Envelope, Items, NodeId, OrderContent, Outcome, Quantity, Requester, Seq, Sku,
     UserId,
 };
 use tokio::time::Instant;
 
-/// [`stock::api::PostBuy`] before its values are checked.
+/// [`stock::api::PostBuy`] or [`stock::api::PostBasket`] before its values are checked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape<'b> {
-    #[serde(borrow, deserialize_with = "product_id")]
-    product_id: Cow<'b, str>,
-    #[serde(borrow, deserialize_with = "user_id")]
+    #[serde(borrow, default, deserialize_with = "wanted::fields::product_id")]
+    product_id: Option<Cow<'b, str>>,
+    #[serde(borrow, deserialize_with = "readers::user_id")]
     user_id: Cow<'b, str>,
-    #[serde(default = "one", deserialize_with = "quantity")]
-    quantity: Number,
+    #[serde(default, deserialize_with = "wanted::fields::quantity")]
+    quantity: Option<Number>,
+    #[serde(borrow, default, deserialize_with = "wanted::items")]
+    items: Option<Vec<ItemShape<'b>>>,
 }
 
-fn product_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    field::text(deserializer, "product_id")
-}
+mod readers {
+    use super::{Cow, field::readers};
 
-fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    field::text(deserializer, "user_id")
-}
+    type Text<'b> = Cow<'b, str>;
 
-fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-    field::number(deserializer, "quantity")
-}
-
-fn one() -> Number {
-    Number::Whole(1)
+    readers! {
+        user_id as text -> Text<'de>;
+    }
 }
 
 impl Shape<'_> {
-    fn check(&self) -> Result<(Sku, UserId, Quantity), Problem> {
-        let sku = field::sku(&self.product_id, "product_id")?;
-        let user = field::user(&self.user_id, "user_id")?;
-        Ok((sku, user, units(self.quantity, "quantity")?))
+    fn check(&self) -> Result<(Wanted, UserId), Problem> {
+        let wanted =
+            wanted::check(self.product_id.as_deref(), self.quantity, self.items.as_deref())?;
+        Ok((wanted, field::user(&self.user_id, "user_id")?))
     }
 }
 
@@ -120,8 +118,22 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     let key = Key::read(&parts.headers)?;
     let bytes = body::read(&parts.headers, content, state.deadline()).await?;
     let shape: Shape<'_> = body::parse(&bytes)?;
-    let (sku, user, quantity) = shape.check()?;
+    let (wanted, user) = shape.check()?;
+    match wanted {
+        Wanted::One { sku, quantity } => {
+            let texts = (shape.product_id.as_deref().unwrap_or_default(), &*shape.user_id);
+            Ok(one(&state, key, (sku, user, quantity), texts).await)
+        }
+        Wanted::Several(items) => Ok(basket(&state, key, user, items).await),
+    }
+}
 
+async fn one(
+    state: &Arc<FrontState>,
+    key: Key<'_>,
+    (sku, user, quantity): (Sku, UserId, Quantity),
+    (product_id, user_id): (&str, &str),
+) -> Response {
     let (request_id, attempt, key) = key.split();
     let envelope = Envelope {
         requester: Requester::User(user),
@@ -131,132 +143,91 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     };
     let deadline = state.deadline();
     let answer = state.stock.ask(envelope, deadline).await;
-    let asked = Asked {
-        product_id: &shape.product_id,
-        user_id: &shape.user_id,
-        quantity,
-        request_id: key.text(),
-    };
-    let (outcome, decided) = decide(&state, &asked, answer, deadline).await;
-    state.metrics.observe_buy(outcome);
-    let mut response =
-        decided.and_then(|won| won.answer()).unwrap_or_else(IntoResponse::into_response);
-    // Whatever the outcome is: after an unknown one, only that key settles it.
-    key.put(&mut response);
-    Ok(response)
+    let asked = Asked { product_id, user_id, quantity, request_id: key.text() };
+    let won = decide(state, &asked, answer, deadline).await;
+    let answer = won.and_then(|won| won.answer());
+    told(key, answer)
 }
 
-/// What the actor's answer to a buy is, for the metrics and for the buyer.
+/// Several products, all or none, as one order.
+async fn basket(state: &Arc<FrontState>, key: Key<'_>, user: UserId, items: Items) -> Response {
+    let requester = Requester::User(user.clone());
+    let write = Write { requester, key, command: Command::BuyBasket { items } };
+    let (won, key) = won::ask(state, &user, write).await;
+    state.metrics.observe_buy(outcome(won.as_ref().map(|won| won.replayed)));
+    told(key, won.and_then(won::Won::answer))
+}
+
+/// What the actor's answer to a buy is for the buyer; counted here.
 pub(super) async fn decide<'b>(
     state: &Arc<FrontState>,
     asked: &Asked<'b>,
     answer: Answer,
     deadline: Instant,
-) -> (BuyOutcome, Result<Won<'b>, Problem>) {
-    let reply = match answer {
-        Answer::Decided(reply) => reply,
-        Answer::NotProposed(why) => {
-            return (BuyOutcome::NotProposed, Err(Problem::of_not_proposed(why)));
-        }
-        Answer::Unknown => return (BuyOutcome::Unknown, Err(Problem::outcome_unknown())),
+) -> Result<Won<'b>, Problem> {
+    let won = match decided(answer) {
+        Ok(Decision { outcome, seq, replayed }) => match outcome {
+            Outcome::Bought { remaining } => {
+                let order = Accepted::new(state, asked, seq, remaining);
+                Ok(Won { order, replayed })
+            }
+            Outcome::BoughtBefore { order } => bought_before(state, asked, order, deadline).await,
+            _ => Err(misplaced("answer a buy")),
+        },
+        Err(problem) => Err(problem),
     };
-    let Reply { seq, replayed, outcome } = reply;
-    match outcome {
-        Outcome::Bought { remaining } => {
-            let order = Accepted::new(state, asked, seq, remaining);
-            let outcome = if replayed { BuyOutcome::Replayed } else { BuyOutcome::Accepted };
-            (outcome, Ok(Won { order, replayed }))
-        }
-        Outcome::BoughtBefore { order } => bought_before(state, asked, order, deadline).await,
-        Outcome::Refused(refusal) => {
-            let problem = Problem::of_refusal(&refusal, seq);
-            let problem = if replayed { problem.replayed() } else { problem };
-            (outcome_of(&refusal), Err(problem))
-        }
-        _ => (BuyOutcome::Unknown, Err(misplaced("answer a buy"))),
-    }
+    state.metrics.observe_buy(outcome(won.as_ref().map(|won| won.replayed)));
+    won
 }
 
-fn outcome_of(refusal: &Refusal) -> BuyOutcome {
-    match refusal {
-        Refusal::OfItem { refusal, .. } => outcome_of(refusal),
-        Refusal::SoldOut => BuyOutcome::SoldOut,
-        Refusal::Insufficient { .. } => BuyOutcome::Insufficient,
-        Refusal::LimitReached { .. } => BuyOutcome::Limit,
-        Refusal::UnknownProduct => BuyOutcome::UnknownProduct,
-        Refusal::NotOpen { .. } => BuyOutcome::NotOpen,
-        Refusal::SaleOver { .. } => BuyOutcome::SaleOver,
-        Refusal::KeyReused => BuyOutcome::KeyReused,
-        // No buy is refused for these.
-        Refusal::ProductDiffers
-        | Refusal::RestockOutOfRange { .. }
-        | Refusal::TooManyProducts
-        | Refusal::VersionDiffers { .. }
-        | Refusal::EmptyWindow { .. }
-        | Refusal::UnknownHold
-        | Refusal::HoldSettled { .. }
-        | Refusal::HoldExpired { .. }
-        | Refusal::TooManyUserHolds
-        | Refusal::TooManyHolds
-        | Refusal::UnknownOrder
-        | Refusal::AlreadyCancelled => BuyOutcome::Unknown,
+/// How the metrics count it; of a yes, whether an earlier attempt had won.
+fn outcome(won: Result<bool, &Problem>) -> BuyOutcome {
+    let problem = match won {
+        Ok(true) => return BuyOutcome::Replayed,
+        Ok(false) => return BuyOutcome::Accepted,
+        Err(problem) => problem,
+    };
+    match problem.kind() {
+        Kind::SoldOut => BuyOutcome::SoldOut,
+        Kind::Insufficient => BuyOutcome::Insufficient,
+        Kind::LimitReached => BuyOutcome::Limit,
+        Kind::UnknownProduct => BuyOutcome::UnknownProduct,
+        Kind::NotOpen => BuyOutcome::NotOpen,
+        Kind::SaleOver => BuyOutcome::SaleOver,
+        Kind::KeyReused => BuyOutcome::KeyReused,
+        Kind::NoLeader | Kind::Overloaded | Kind::StorageFull | Kind::ShuttingDown => {
+            BuyOutcome::NotProposed
+        }
+        _ => BuyOutcome::Unknown,
     }
 }
 
 /// The order that an earlier attempt won.
-///
-/// The leader has applied it, this node may not have yet. That the order is this user's and this
-/// request's is checked against what is stored, not against the fingerprint that found it.
 async fn bought_before<'b>(
     state: &Arc<FrontState>,
     asked: &Asked<'b>,
     order: Seq,
     deadline: Instant,
-) -> (BuyOutcome, Result<Won<'b>, Problem>) {
-    if !state.replica.wait_for_seq(order, deadline).await {
-        // It is an order, but this node cannot show it: the same key again will.
-        return (BuyOutcome::Unknown, Err(Problem::outcome_unknown()));
-    }
-    let stored = match orders::order(state, order).await {
-        Ok(Some((_, stored))) => stored,
-        Ok(None) => {
-            let why = format!("change {order} should be an order and is none");
-            return (BuyOutcome::Unknown, Err(Problem::internal("show an order again", &why)));
-        }
-        Err(problem) => return (BuyOutcome::Unknown, Err(problem)),
+) -> Result<Won<'b>, Problem> {
+    let requested = Requested { user_id: asked.user_id, request_id: asked.request_id };
+    let same = |content: &OrderContent<'_>| is_for(content, asked);
+    let event = won::before(state, order, requested, same, deadline).await?;
+    let remaining = match &event.change {
+        Change::Ordered(order) => order.remaining,
+        _ => return Err(misplaced("show a buy again")),
     };
-    match compare(asked, &stored) {
-        Same::Request => {
-            let order = Accepted::new(state, asked, order, stored.remaining);
-            (BuyOutcome::Replayed, Ok(Won { order, replayed: true }))
-        }
-        Same::Key => (BuyOutcome::KeyReused, Err(Problem::of_refusal(&Refusal::KeyReused, order))),
-        Same::Fingerprint => {
-            let why = format!("order {order} is of another request");
-            (BuyOutcome::Unknown, Err(Problem::internal("show an order again", &why)))
-        }
-    }
+    Ok(Won { order: Accepted::new(state, asked, order, remaining), replayed: true })
 }
 
-/// What a stored order has in common with the request that found it.
-#[derive(Debug, PartialEq, Eq)]
-enum Same {
-    /// Everything: it is this request's order.
-    Request,
-    /// The key, under which something else was bought.
-    Key,
-    /// Not even the key.
-    Fingerprint,
-}
-
-fn compare(asked: &Asked<'_>, stored: &Order) -> Same {
-    let key =
-        stored.user.as_str() == asked.user_id && stored.request_id.as_str() == asked.request_id;
-    let units = stored.sku.as_str() == asked.product_id && stored.quantity == asked.quantity;
-    match (key, units) {
-        (true, true) => Same::Request,
-        (true, false) => Same::Key,
-        (false, _) => Same::Fingerprint,
+/// Whether an order is for what was asked.
+fn is_for(content: &OrderContent<'_>, asked: &Asked<'_>) -> bool {
+    match &content.lines[..] {
+        [line] => {
+            content.hold.is_none()
+                && line.sku.as_str() == asked.product_id
+                && line.quantity == asked.quantity
+        }
+        _ => false,
     }
 }
 

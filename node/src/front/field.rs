@@ -2,10 +2,12 @@
 //! checks that make valid values of them.
 
 use crate::problem::{Kind, Problem};
-use serde::Deserializer;
-use serde::de::{Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use stock::api::Timestamp;
 use stock::{Currency, Edit, HoldTtl, Price, Quantity, Sku, UserId};
@@ -14,7 +16,7 @@ use stock::{Currency, Edit, HoldTtl, Price, Quantity, Sku, UserId};
 /// of its kind, so that an error can tell it.
 macro_rules! readers {
     ($($name:ident as $kind:ident -> $value:ty;)*) => {
-        $(pub(super) fn $name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<$value, D::Error> {
+        $(pub(in crate::front) fn $name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<$value, D::Error> {
             $crate::front::field::$kind(from, stringify!($name))
         })*
     };
@@ -77,6 +79,22 @@ pub(super) fn number<'de, D: Deserializer<'de>>(
     field: &'static str,
 ) -> Result<Number, D::Error> {
     deserializer.deserialize_any(Numeric { field })
+}
+
+/// Deserialises a text that may be absent (serde's default), but not null.
+pub(super) fn text_given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &'static str,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
+    text(deserializer, field).map(Some)
+}
+
+/// Deserialises a number that may be absent (serde's default), but not null.
+pub(super) fn number_given<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    field: &'static str,
+) -> Result<Option<Number>, D::Error> {
+    number(deserializer, field).map(Some)
 }
 
 /// Deserialises a number that may be null, which is the same as absent.
@@ -198,6 +216,27 @@ pub(super) fn sku(text: &str, field: &'static str) -> Result<Sku, Problem> {
 /// `invalid-value` naming the field.
 pub(super) fn user(text: &str, field: &'static str) -> Result<UserId, Problem> {
     UserId::new(text).map_err(|why| Problem::invalid_value(field, &why))
+}
+
+/// A shape that is a JSON object: a derived one would also take an array as its fields in order.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Map(PhantomData)).map(Self)
+    }
 }
 
 struct Text {

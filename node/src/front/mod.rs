@@ -18,6 +18,7 @@ mod buys;
 mod cluster;
 mod field;
 mod health;
+mod holds;
 mod key;
 mod orders;
 mod problems;
@@ -25,6 +26,8 @@ mod products;
 mod query;
 mod route;
 mod scrape;
+mod wanted;
+mod won;
 mod write;
 
 pub(crate) use route::Route;
@@ -43,7 +46,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stock::{NodeId, api};
+use stock::{NodeId, Seq, api};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -171,4 +174,11 @@ async fn path_parameter(parts: &mut Parts) -> Result<String, Problem> {
         Ok(Path(text)) => Ok(text),
         Err(rejection) => Err(Problem::new(Kind::InvalidValue, rejection.body_text())),
     }
+}
+
+/// The number of a change as the one parameter in the path of a route: an order's or a hold's id.
+async fn path_seq(parts: &mut Parts) -> Result<Seq, Problem> {
+    let id = path_parameter(parts).await?;
+    let invalid = |_| Problem::new(Kind::InvalidValue, "`id`: it is a whole number from 1.");
+    id.parse().map(Seq).map_err(invalid)
 }

@@ -5,7 +5,7 @@
 
 use super::answer::json_at;
 use super::query::{self, Parameters};
-use super::{FrontState, path_parameter};
+use super::{FrontState, path_seq};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -13,8 +13,8 @@ use axum::response::Response;
 use raft::Replica;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use stock::api::{OrderList, OrderView};
-use stock::{Change, Order, RequestId, Seq, UserId};
+use stock::api::{LineView, OrderList, OrderView};
+use stock::{Event, OrderContent, RequestId, Seq, UserId};
 
 /// Orders on a page, when the request does not say.
 const PAGE_DEFAULT: u64 = 100;
@@ -26,18 +26,15 @@ const PAGE_EVENTS_MAX: u64 = 20_000;
 /// `GET /v1/orders/{id}`.
 pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let id = path_parameter(&mut parts).await?;
-    let id: u64 = id.parse().map_err(|_| {
-        Problem::new(Kind::InvalidValue, "`id`: an order's id is a whole number from 1.")
-    })?;
+    let id = path_seq(&mut parts).await?;
     let parameters = Parameters::of_read(&parts.uri, &[])?;
     query::wait_until_current(&state, &parameters).await?;
     let seq = state.replica.read(stock::Machine::seq);
-    let found = if Seq(id) <= seq { order(&state, Seq(id)).await? } else { None };
-    let Some((at_ms, order)) = found else {
-        return Err(Problem::plain(Kind::UnknownOrder).at(seq));
-    };
-    json_at(StatusCode::OK, seq, &view(Seq(id), at_ms, order))
+    let found = if id <= seq { order(&state, id).await? } else { None };
+    match found.as_ref().and_then(view) {
+        Some(view) => json_at(StatusCode::OK, seq, &view),
+        None => Err(Problem::plain(Kind::UnknownOrder).at(seq)),
+    }
 }
 
 /// What a list asks for.
@@ -102,12 +99,9 @@ async fn of_request(
     let mut orders = Vec::new();
     if let Some(id) = id {
         // The table finds orders by fingerprint; the stored ids say whose it is.
-        if let Some((at_ms, order)) = order(state, id).await?
-            && order.user == *user
-            && order.request_id == *request_id
-        {
-            orders.push(view(id, at_ms, order));
-        }
+        let found = order(state, id).await?.as_ref().and_then(view);
+        let theirs = |view: &OrderView| view.user_id == *user && view.request_id == *request_id;
+        orders.extend(found.filter(theirs));
     }
     Ok(OrderList { orders, next_after: None, seq })
 }
@@ -120,25 +114,20 @@ fn page(replica: &Replica, after: Seq, limit: u64, seq: Seq) -> std::io::Result<
     let scan_end = seq.0.min(after.0.saturating_add(PAGE_EVENTS_MAX));
     while last < scan_end && (orders.len() as u64) < limit {
         last += 1;
-        if let Some(event) = replica.event(Seq(last))?
-            && let Change::Ordered(order) = event.change
-        {
-            orders.push(view(event.seq, event.at_ms, order));
-        }
+        orders.extend(replica.event(Seq(last))?.as_ref().and_then(view));
     }
     Ok(OrderList { orders, next_after: (last < seq.0).then_some(Seq(last)), seq })
 }
 
-/// An applied order and its log time in milliseconds, or nothing when the change is no order.
-pub(super) async fn order(
-    state: &Arc<FrontState>,
-    id: Seq,
-) -> Result<Option<(u64, Order)>, Problem> {
-    let event = blocking(state, move |replica| replica.event(id)).await?;
-    Ok(event.and_then(|event| match event.change {
-        Change::Ordered(order) => Some((event.at_ms, order)),
-        _ => None,
-    }))
+/// The change that an applied order is; nothing when it is no order.
+pub(super) async fn order(state: &Arc<FrontState>, id: Seq) -> Result<Option<Event>, Problem> {
+    let event = change(state, id).await?;
+    Ok(event.filter(|event| event.change.order().is_some()))
+}
+
+/// An applied change.
+pub(super) async fn change(state: &Arc<FrontState>, id: Seq) -> Result<Option<Event>, Problem> {
+    blocking(state, move |replica| replica.event(id)).await
 }
 
 /// Reads the history on a thread that may wait for the disk.
@@ -154,17 +143,18 @@ async fn blocking<R: Send + 'static>(
     }
 }
 
-fn view(id: Seq, at_ms: u64, order: Order) -> OrderView {
-    OrderView {
-        order_id: id,
-        product_id: order.sku,
-        user_id: order.user,
-        request_id: order.request_id,
-        quantity: order.quantity,
-        remaining: order.remaining,
-        at_ms,
-        seq: id,
-    }
+/// An order as clients see it; nothing when the change is none.
+fn view(event: &Event) -> Option<OrderView> {
+    let OrderContent { user, request_id, hold, lines } = event.change.order()?;
+    Some(OrderView {
+        order_id: event.seq,
+        user_id: user.clone(),
+        request_id: request_id.clone(),
+        items: lines.iter().map(LineView::from).collect(),
+        hold_id: hold,
+        at_ms: event.at_ms,
+        seq: event.seq,
+    })
 }
 
 #[cfg(test)]

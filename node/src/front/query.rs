@@ -19,9 +19,21 @@ impl Parameters {
     /// # Errors
     /// `invalid-query` naming the first parameter that is unknown or repeated.
     pub(super) fn of_read(uri: &Uri, names: &[&str]) -> Result<Self, Problem> {
+        Self::of(uri, |name| READ.contains(&name) || names.contains(&name))
+    }
+
+    /// Decodes the query of a write that takes `names`.
+    ///
+    /// # Errors
+    /// As [`Parameters::of_read`].
+    pub(super) fn of_write(uri: &Uri, names: &[&str]) -> Result<Self, Problem> {
+        Self::of(uri, |name| names.contains(&name))
+    }
+
+    fn of(uri: &Uri, known: impl Fn(&str) -> bool) -> Result<Self, Problem> {
         let parameters = Self::decode(uri)?;
         for (position, (name, _)) in parameters.0.iter().enumerate() {
-            if !READ.contains(&name.as_str()) && !names.contains(&name.as_str()) {
+            if !known(name) {
                 return Err(unknown(name));
             }
             if parameters.0[..position].iter().any(|(earlier, _)| earlier == name) {
@@ -64,10 +76,7 @@ impl Parameters {
 
 /// Refuses any query on a write: a parameter that is not understood must not seem to work.
 pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
-    match Parameters::decode(uri)?.0.first() {
-        Some((name, _)) => Err(unknown(name)),
-        None => Ok(()),
-    }
+    Parameters::of_write(uri, &[]).map(|_| ())
 }
 
 /// How current the answer of a read must be.
@@ -150,6 +159,9 @@ mod tests {
             assert!(parameters.number("after").is_err(), "{number:?}");
         }
         assert!(consistency(&read("consistency=eventual").unwrap()).is_err());
+        let release = "/v1/holds/1?user_id=u".parse().unwrap();
+        assert!(Parameters::of_write(&release, &["user_id"]).is_ok());
+        assert!(Parameters::of_write(&release, &[]).is_err());
         assert!(none(&"/v1/buys?x=1".parse().unwrap()).is_err());
         assert!(none(&"/v1/buys".parse().unwrap()).is_ok());
         assert!(none(&"/v1/buys?".parse().unwrap()).is_ok());

@@ -3,7 +3,7 @@
 //! A further endpoint is a line here, a `mod` line in `mod.rs`, and its file.
 
 use super::{Finished, FrontState, method_not_allowed};
-use super::{batch, buys, cluster, health, orders, problems, products, scrape};
+use super::{batch, buys, cluster, health, holds, orders, problems, products, scrape};
 use axum::routing::MethodRouter;
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ routes! {
     Products "/v1/products" { get products::list }
     Product "/v1/products/{id}" { get products::show, put products::put, patch products::patch }
     Restock "/v1/products/{id}/restock" { post products::restock }
+    Holds "/v1/holds" { get holds::list, post holds::post }
+    Hold "/v1/holds/{id}" { get holds::show, delete holds::release }
+    Confirm "/v1/holds/{id}/confirm" { post holds::confirm }
     Orders "/v1/orders" { get orders::list }
     Order "/v1/orders/{id}" { get orders::show }
     Cluster "/v1/cluster" { get cluster::show }

@@ -2,15 +2,16 @@
 //! outcomes, refusals, and the mark of a replay.
 //!
 //! Called by the writing endpoints, each of which turns the outcomes of its own command into an
-//! answer. Buys do the same by hand, because they count, and look up orders of earlier attempts.
+//! answer. Buys of one product do the same by hand, for they are written without copies.
 
 use super::FrontState;
 use super::answer::mark_replayed;
-use super::key::Key;
+use super::key::{Answered, Key};
 use crate::actor::Answer;
 use crate::problem::Problem;
 use axum::response::{IntoResponse, Response};
 use stock::{Command, Envelope, Outcome, Reply, Requester, Seq};
+use tokio::time::Instant;
 
 /// Who asks for what, under which key.
 pub(super) struct Write<'h> {
@@ -19,7 +20,31 @@ pub(super) struct Write<'h> {
     pub(super) command: Command,
 }
 
-impl Write<'_> {
+/// What was decided, other than a refusal.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) outcome: Outcome,
+    /// The change, or the state that answered.
+    pub(super) seq: Seq,
+    /// Whether it is the outcome of an earlier attempt.
+    pub(super) replayed: bool,
+}
+
+impl Decision {
+    /// What `respond` makes of it, marked if it is a replay.
+    ///
+    /// # Errors
+    /// Those of `respond`.
+    pub(super) fn respond(
+        self,
+        respond: impl FnOnce(Outcome, Seq) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let response = respond(self.outcome, self.seq)?;
+        Ok(if self.replayed { mark_replayed(response) } else { response })
+    }
+}
+
+impl<'h> Write<'h> {
     /// Asks, and answers with what `respond` makes of the outcome. Refusals, the unknown outcome
     /// and what was not proposed are problems already, and the key that was made here is told in
     /// every case.
@@ -28,24 +53,36 @@ impl Write<'_> {
         state: &FrontState,
         respond: impl FnOnce(Outcome, Seq) -> Result<Response, Problem>,
     ) -> Response {
+        let (decided, key) = self.send(state, state.deadline()).await;
+        told(key, decided.and_then(|decision| decision.respond(respond)))
+    }
+
+    /// Asks; what the answer needs of the key comes back with what was decided.
+    pub(super) async fn send(
+        self,
+        state: &FrontState,
+        deadline: Instant,
+    ) -> (Result<Decision, Problem>, Answered<'h>) {
         let (request_id, attempt, key) = self.key.split();
         let Self { requester, command, .. } = self;
         let envelope = Envelope { requester, request_id, attempt, command };
-        let answer = state.stock.ask(envelope, state.deadline()).await;
-        let mut response = decided(answer, respond).unwrap_or_else(IntoResponse::into_response);
-        key.put(&mut response);
-        response
+        (decided(state.stock.ask(envelope, deadline).await), key)
     }
 }
 
-/// What an actor's answer is to the client.
+/// An answer with the key that was made here. Whatever the outcome is: after an unknown one, only
+/// that key settles it.
+pub(super) fn told(key: Answered<'_>, answer: Result<Response, Problem>) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    key.put(&mut response);
+    response
+}
+
+/// What an actor's answer comes to.
 ///
 /// # Errors
-/// The problem that it is.
-pub(super) fn decided(
-    answer: Answer,
-    respond: impl FnOnce(Outcome, Seq) -> Result<Response, Problem>,
-) -> Result<Response, Problem> {
+/// The problem that it is to the client.
+pub(super) fn decided(answer: Answer) -> Result<Decision, Problem> {
     let Reply { seq, replayed, outcome } = match answer {
         Answer::Decided(reply) => reply,
         Answer::NotProposed(why) => return Err(Problem::of_not_proposed(why)),
@@ -55,8 +92,7 @@ pub(super) fn decided(
         let problem = Problem::of_refusal(&refusal, seq);
         return Err(if replayed { problem.replayed() } else { problem });
     }
-    let response = respond(outcome, seq)?;
-    Ok(if replayed { mark_replayed(response) } else { response })
+    Ok(Decision { outcome, seq, replayed })
 }
 
 /// An outcome that is that of another command: a fault of this node.

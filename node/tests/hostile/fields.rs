@@ -45,6 +45,8 @@ const PRODUCT: Field = required("product_id", "\"sneaker\"", Holds::Id);
 const USER: Field = required("user_id", "\"ann\"", Holds::Id);
 const UNITS: Field =
     Field { name: "quantity", valid: "1", holds: Holds::Units, required: false, nullable: false };
+const TTL: Field =
+    Field { name: "ttl_ms", valid: "60000", holds: Holds::Count, required: false, nullable: true };
 const LIMIT: Field = Field {
     name: "per_user_limit",
     valid: "2",
@@ -55,6 +57,8 @@ const LIMIT: Field = Field {
 
 const BODIES: &[Body] = &[
     Body { method: "POST", path: "/v1/buys", fields: &[PRODUCT, USER, UNITS] },
+    Body { method: "POST", path: "/v1/holds", fields: &[PRODUCT, USER, UNITS, TTL] },
+    Body { method: "POST", path: "/v1/holds/1/confirm", fields: &[USER] },
     Body {
         method: "PUT",
         path: "/v1/products/other",

@@ -1,13 +1,15 @@
 //! Which body of a buy is which status, and what a replay is compared with.
 
 use super::*;
-use crate::problem::Kind;
-use stock::RequestId;
 use stock::api::BuyAccepted;
+use stock::{Line, RequestId};
 
 fn parsed(text: &[u8]) -> Result<(Sku, UserId, Quantity), Problem> {
     let shape: Shape<'_> = body::parse(text)?;
-    shape.check()
+    match shape.check()? {
+        (Wanted::One { sku, quantity }, user) => Ok((sku, user, quantity)),
+        (Wanted::Several(items), _) => panic!("one product was asked for, not {items:?}"),
+    }
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn json_of_another_shape() {
             ("null", "not a JSON object"),
             ("17", "not a JSON object"),
             (r#""p""#, "not a JSON object"),
-            ("{}", "missing field `product_id`"),
+            ("{}", "missing field `user_id`"),
             (r#"{"user_id":"u"}"#, "missing field `product_id`"),
             (r#"{"product_id":"p"}"#, "missing field `user_id`"),
             (r#"{"product_id":"p","user_id":"u","colour":1}"#, "`colour`"),
@@ -164,16 +166,34 @@ fn the_answer_is_the_contracts() {
 #[test]
 fn a_replay_is_compared_with_what_is_stored() {
     let asked = Asked { product_id: "p", user_id: "u", quantity: Quantity::ONE, request_id: "k" };
-    let order = |sku: &str, user: &str, key: &str, units| Order {
-        sku: Sku::new(sku).unwrap(),
-        user: UserId::new(user).unwrap(),
-        request_id: RequestId::new(key).unwrap(),
-        quantity: Quantity::new(units).unwrap(),
-        remaining: 0,
+    let (user, request_id) = (UserId::new("u").unwrap(), RequestId::new("k").unwrap());
+    let same = |lines: &[(&str, u64)], hold: Option<Seq>| {
+        let line = |(sku, units): &(&str, u64)| Line {
+            sku: Sku::new(*sku).unwrap(),
+            quantity: Quantity::new(*units).unwrap(),
+            available: 0,
+        };
+        let lines = lines.iter().map(line).collect();
+        is_for(&OrderContent { user: &user, request_id: &request_id, hold, lines }, &asked)
     };
-    assert_eq!(compare(&asked, &order("p", "u", "k", 1)), Same::Request);
-    assert_eq!(compare(&asked, &order("q", "u", "k", 1)), Same::Key);
-    assert_eq!(compare(&asked, &order("p", "u", "k", 2)), Same::Key);
-    assert_eq!(compare(&asked, &order("p", "v", "k", 1)), Same::Fingerprint);
-    assert_eq!(compare(&asked, &order("p", "u", "l", 1)), Same::Fingerprint);
+    assert!(same(&[("p", 1)], None));
+    assert!(!same(&[("q", 1)], None));
+    assert!(!same(&[("p", 2)], None));
+    assert!(!same(&[("p", 1), ("q", 1)], None));
+    assert!(!same(&[("p", 1)], Some(Seq(3))));
+}
+
+#[test]
+fn every_end_of_a_buy_is_counted() {
+    for (kind, counted) in [
+        (Kind::SoldOut, BuyOutcome::SoldOut),
+        (Kind::LimitReached, BuyOutcome::Limit),
+        (Kind::NoLeader, BuyOutcome::NotProposed),
+        (Kind::OutcomeUnknown, BuyOutcome::Unknown),
+        (Kind::Internal, BuyOutcome::Unknown),
+    ] {
+        assert_eq!(outcome(Err(&Problem::plain(kind))), counted, "{kind:?}");
+    }
+    assert_eq!(outcome(Ok(true)), BuyOutcome::Replayed);
+    assert_eq!(outcome(Ok(false)), BuyOutcome::Accepted);
 }

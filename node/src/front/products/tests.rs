@@ -1,6 +1,6 @@
 //! Which body of a product or a restock is which status, and what the replies become.
 
-use super::super::write::decided;
+use super::super::write::{Decision, decided};
 use super::*;
 use crate::actor::{Answer, NotProposed};
 use stock::{Edit, Price, ProductUpdate, Quantity, Refusal, Reply, Terms};
@@ -177,8 +177,9 @@ fn product() -> Product {
 #[test]
 fn replies_become_answers() {
     let reply = |outcome, replayed| Answer::Decided(Reply { seq: Seq(9), replayed, outcome });
-    let response =
-        decided(reply(Outcome::ProductCreated(Box::new(product())), false), respond).unwrap();
+    let answered =
+        |answer| decided(answer).and_then(|decision: Decision| decision.respond(respond));
+    let response = answered(reply(Outcome::ProductCreated(Box::new(product())), false)).unwrap();
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["location"], "/v1/products/p");
     assert_eq!(response.headers()["etag"], "\"7\"");
@@ -188,7 +189,7 @@ fn replies_become_answers() {
     for outcome in [Outcome::ProductUnchanged, Outcome::ProductUpdated, Outcome::Restocked]
         .map(|of| of(Box::new(product())))
     {
-        let response = decided(reply(outcome, true), respond).unwrap();
+        let response = answered(reply(outcome, true)).unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["idempotent-replayed"], "true");
     }
@@ -198,6 +199,6 @@ fn replies_become_answers() {
         (Answer::NotProposed(NotProposed::NoLeader), Kind::NoLeader),
         (Answer::Unknown, Kind::OutcomeUnknown),
     ] {
-        assert_eq!(decided(answer, respond).unwrap_err().kind(), kind);
+        assert_eq!(answered(answer).unwrap_err().kind(), kind);
     }
 }
