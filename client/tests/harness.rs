@@ -100,7 +100,7 @@ async fn a_terminated_node_tells_how_it_ended() {
     let (_dir, mut cluster) = start("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
     log_of(&cluster, ONE, 2).await;
     cluster.terminate(ONE).unwrap();
-    let status = cluster.wait_exit(ONE, Duration::from_secs(10)).await.unwrap();
+    let status = cluster.wait_exit(ONE, Duration::from_secs(60)).await.unwrap();
     assert!(status.success(), "{status}");
     assert!(!cluster.alive(ONE));
 }
@@ -108,7 +108,7 @@ async fn a_terminated_node_tells_how_it_ended() {
 #[tokio::test]
 async fn a_node_that_ends_early_shows_the_end_of_its_log() {
     let (_dir, mut cluster) = start("echo 'port in use: do this' >&2; exit 7");
-    let error = cluster.wait_ready(Duration::from_secs(10)).await.unwrap_err();
+    let error = cluster.wait_ready(Duration::from_secs(60)).await.unwrap_err();
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
     let words = error.to_string();
     assert!(words.contains("port in use: do this") && words.contains('7'), "{words}");

@@ -253,13 +253,16 @@ async fn a_silent_node_is_passed_over_for_a_while() {
 async fn another_node_takes_over_from_a_dead_one_at_once() {
     let (dead, (alive, _)) = (nobody().await, server(vec![answer(201, ORDER)]).await);
     let client = client(&[&dead, &alive]);
+    let mut fastest = Duration::MAX;
     for _ in 0..4 {
         let started = std::time::Instant::now();
         let outcome = client.buy(&buy(), &new_request_id()).await;
         assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
         assert_eq!((outcome.attempt_number, outcome.node), (1, 1));
-        assert!(started.elapsed() < Duration::from_millis(250), "no pause before the other node");
+        fastest = fastest.min(started.elapsed());
     }
+    // A pause would be in each of them; a busy machine only in some.
+    assert!(fastest < Duration::from_millis(250), "no pause before the other node: {fastest:?}");
 }
 
 #[tokio::test]

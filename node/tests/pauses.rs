@@ -86,7 +86,7 @@ async fn a_rolling_restart_fails_no_buy() {
         let sold = storm.progress.accepted_units();
         storm.sold(sold + 200).await;
         scene.cluster.terminate(id).expect("it runs");
-        let status = scene.cluster.wait_exit(id, Duration::from_secs(15)).await.expect("it ends");
+        let status = scene.cluster.wait_exit(id, PATIENCE).await.expect("it ends");
         assert!(status.success(), "node {id} ended with {status}");
         scene.cluster.start_node(id).expect("it starts again");
         scene.cluster.wait_ready(PATIENCE).await.expect("it is ready again");

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stock::api::Timestamp;
 
-/// How far off an opening is that is waited for.
-const SOON: Duration = Duration::from_millis(1500);
+/// How far off an opening is that is waited for: a starved machine gets three answers before it.
+const SOON: Duration = Duration::from_secs(4);
 
 /// RFC 3339, so long from now.
 fn from_now(wait: Duration) -> String {

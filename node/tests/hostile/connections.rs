@@ -96,7 +96,8 @@ async fn never_reading_holds_no_memory_and_no_buyer() {
     println!("{CLIENTS} clients that never read: {grown} KiB each at the peak");
     println!("{buyer} buys meanwhile, the slowest took {slowest:?}");
     assert!(grown < KIB_MAX, "{grown} KiB for each client that does not read");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    // Behind a client that does not read, a buy would wait for as long as that one is borne with.
+    assert!(slowest < WRITE_STALL, "{slowest:?}");
 }
 
 /// What a node says to a client that has asked nothing.

@@ -6,23 +6,22 @@
 //! resumes the same term with a shorter log, and new entries take the log ids of acknowledged ones.
 //! Followers cannot tell the two apart: same term, same index, other content.
 
+use super::scene::{Peers, leader_of, propose, until};
+use crate::Replica;
 use crate::replica::LEADER_RESTORE;
 use crate::store::LogStore;
-use crate::{ForwardedFrame, Proposed, Replica, ReplicaConfig};
 use openraft::storage::{RaftLogReader, RaftLogStorage};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stock::{
-    Attempt, Batch, Command, Envelope, NodeId, Outcome, Quantity, RequestId, Requester, Sku, Terms,
-    UserId,
+    Attempt, Command, Envelope, NodeId, Outcome, Quantity, RequestId, Requester, Sku, Terms, UserId,
 };
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody campaigns before the old leader is back.
+const ELECTION_MIN: Duration = Duration::from_secs(3);
 /// Acknowledged entries whose flush the leader loses.
 const LOST_ENTRIES: u64 = 3;
 
@@ -46,16 +45,16 @@ async fn a_leader_that_lost_its_unflushed_tail_does_not_resume_its_term() {
 
 async fn play() -> End {
     let dir = tempfile::tempdir().expect("a directory");
-    let peers = peers();
+    let peers = Peers::new(3);
     let mut replicas = Vec::new();
-    for id in peers.keys() {
-        replicas.push(open(*id, &peers, dir.path()).await);
+    for id in peers.addresses.keys() {
+        replicas.push(peers.open(*id, dir.path(), ELECTION_MIN).await);
     }
     let leader = leader_of(&replicas).await;
     let mut acknowledged = BTreeSet::new();
-    assert!(propose(&replicas[leader], create()).await.is_some(), "the sale opens");
+    assert!(accepted(&replicas[leader], create()).await.is_some(), "the sale opens");
     for buyer in 0..10 {
-        let orders = propose(&replicas[leader], buy(&format!("before-{buyer}"))).await;
+        let orders = accepted(&replicas[leader], buy(&format!("before-{buyer}"))).await;
         acknowledged.insert((orders.expect("an order"), format!("before-{buyer}")));
     }
     level(&replicas).await;
@@ -66,12 +65,12 @@ async fn play() -> End {
     let old = replicas.remove(leader);
     drop(old);
     cut_tail(&dir.path().join(id.to_string()), id).await;
-    replicas.push(open(id, &peers, dir.path()).await);
+    replicas.push(peers.open(id, dir.path(), ELECTION_MIN).await);
 
     let leader = leader_of(&replicas).await;
     for buyer in 0..10 {
         let name = format!("after-{buyer}");
-        match propose(&replicas[leader], buy(&name)).await {
+        match accepted(&replicas[leader], buy(&name)).await {
             Some(order) => {
                 acknowledged.insert((order, name));
             }
@@ -85,67 +84,12 @@ async fn play() -> End {
     end
 }
 
-fn peers() -> BTreeMap<NodeId, String> {
-    let held: Vec<TcpListener> =
-        (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("an address").to_string();
-    (1..).map(NodeId).zip(held.iter().map(address)).collect()
-}
-
-async fn open(id: NodeId, peers: &BTreeMap<NodeId, String>, dir: &Path) -> Replica {
-    let (forwarded, frames) = mpsc::channel::<ForwardedFrame>(1);
-    // Nobody forwards here; the receiver only has to live as long as the replica.
-    std::mem::forget(frames);
-    let config = ReplicaConfig {
-        id,
-        peers: peers.clone(),
-        http: String::new(),
-        data: dir.join(id.to_string()),
-        heartbeat: Duration::from_millis(100),
-        // Nobody campaigns before the old leader is back.
-        election_min: Duration::from_secs(3),
-        election_max: Duration::from_secs(4),
-        snapshot_entries: 10_000,
-        keep_entries: 1_000,
-    };
-    let started = Instant::now();
-    loop {
-        match Replica::open(config.clone(), forwarded.clone()).await {
-            Ok(replica) => return replica,
-            // The old listener's connections may take a moment to close.
-            Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn leader_of(replicas: &[Replica]) -> usize {
-    until("a leader", || {
-        replicas.iter().position(|replica| {
-            let status = replica.status();
-            status.role == crate::Role::Leader && status.ready.is_ok()
-        })
-    })
-    .await
-}
-
 async fn level(replicas: &[Replica]) {
     until("level replicas", || {
         let applied: BTreeSet<u64> = replicas.iter().map(|one| one.status().applied).collect();
         (applied.len() == 1).then_some(())
     })
     .await;
-}
-
-async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited for {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// Cuts off the newest entries, as a power cut before their flush would have.
@@ -180,23 +124,10 @@ fn buy(user: &str) -> Envelope {
 }
 
 /// The order's number, or the product's; none when it was not decided.
-async fn propose(replica: &Replica, command: Envelope) -> Option<u64> {
-    let started = Instant::now();
-    while started.elapsed() < PATIENCE {
-        let mut batch = Batch { stamp_ms: 0, commands: vec![command.clone()] };
-        match replica.propose(&mut batch, Instant::now() + PATIENCE).await {
-            Proposed::Decided(replies) => {
-                let accepted = matches!(
-                    replies[0].outcome,
-                    Outcome::Bought { .. } | Outcome::ProductCreated(_)
-                );
-                return accepted.then_some(replies[0].seq.0);
-            }
-            Proposed::NotProposed => tokio::time::sleep(Duration::from_millis(10)).await,
-            Proposed::Unknown => return None,
-        }
-    }
-    None
+async fn accepted(replica: &Replica, command: Envelope) -> Option<u64> {
+    let reply = propose(replica, &command).await?;
+    let accepted = matches!(reply.outcome, Outcome::Bought { .. } | Outcome::ProductCreated(_));
+    accepted.then_some(reply.seq.0)
 }
 
 /// Do all replicas agree, and does each hold every acknowledged order?
@@ -210,9 +141,9 @@ async fn judge(replicas: &[Replica], acknowledged: &BTreeSet<(u64, String)>) -> 
             .collect();
         states.len() == 1
     };
-    // A replica that differs stays different: three seconds are plenty for one that only lags.
+    // A replica that differs stays different: ten seconds are plenty for one that only lags.
     while !agree() {
-        if started.elapsed() > Duration::from_secs(3) {
+        if started.elapsed() > Duration::from_secs(10) {
             return End::Broken;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

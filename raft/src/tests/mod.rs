@@ -2,4 +2,5 @@
 //! What a user could do to real processes is tested in `node/tests`.
 
 mod leader_restore;
+mod scene;
 mod ticks;

@@ -27,7 +27,7 @@ async fn assert_unreadable(dir: &TempDir, index: u64) {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
     assert!(error.to_string().contains(&format!("log entry {index} ")), "{error}");
     // A reader's finding stops the whole store.
-    let failure = tokio::time::timeout(Duration::from_secs(5), store.failed()).await.unwrap();
+    let failure = tokio::time::timeout(Duration::from_secs(60), store.failed()).await.unwrap();
     assert!(failure.to_string().contains(&format!("log entry {index} ")), "{failure}");
     assert!(store.save_vote(&Vote::new(1, NODE)).await.is_err());
     store.close().await;
