@@ -6,7 +6,7 @@ mod scene;
 
 use client::BuyAnswer;
 use scene::{PATIENCE, Scene, sku, until};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use stock::NodeId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,6 @@ mod scene;
 use client::BuyAnswer;
 use scene::{PATIENCE, Scene, buy, sku, until};
 use std::sync::Arc;
-use std::time::Duration;
 use stock::NodeId;
 
 /// The paused leader believes that it leads. Whatever it says after it wakes must be true *now*.
