@@ -6,6 +6,10 @@ mod cmd;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// How it ends when nobody reads its output any more: as shells tell of a program that SIGPIPE
+/// ended.
+const CLOSED_PIPE: u8 = 141;
+
 #[derive(Debug, Parser)]
 #[command(name = "jepsen-lite", version)]
 /// Runs a flashnode cluster under faults and decides whether what its clients saw is linearizable.
@@ -40,8 +44,18 @@ fn main() -> ExitCode {
         Command::Bench(args) => cmd::bench::run(args),
         Command::Sweep(args) => cmd::sweep::run(args),
     };
-    ExitCode::from(exit.unwrap_or_else(|error| {
-        eprintln!("jepsen-lite: {error:#}");
-        cmd::Exit::Unusable
-    }) as u8)
+    match exit {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(CLOSED_PIPE),
+        Err(error) => {
+            eprintln!("jepsen-lite: {error:#}");
+            ExitCode::from(cmd::Exit::Unusable as u8)
+        }
+    }
+}
+
+/// Whether whoever read the output has enough, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -100,3 +100,57 @@ fn a_timeline_is_drawn_of_one_history() {
     assert_eq!(output.status.code(), Some(2));
     assert!(told(&output).contains("--timeline is of one history"));
 }
+
+#[test]
+fn a_failed_cas_tells_nothing_unless_asked() {
+    let input = "{:process 0 :type :invoke :f :write :value 1}\n\
+                 {:process 0 :type :ok :f :write :value 1}\n\
+                 {:process 1 :type :invoke :f :cas :value [1 2]}\n\
+                 {:process 1 :type :fail :f :cas :value [1 2]}\n";
+    let register = ["--model", "cas-register"];
+    let output = check(&[&register[..], &["-"]].concat(), input);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let mismatch = [&register[..], &["--failed-cas", "mismatch", "-"]].concat();
+    let output = check(&mismatch, input);
+    assert_eq!(output.status.code(), Some(4), "{}", told(&output));
+    assert!(told(&output).contains("cas 1 → 2, refused (lines 3-4) has no place"));
+    // A cause of its own, and it tells nothing after all.
+    let output = check(&mismatch, &input.replace(":fail :f :cas", ":fail :error :timeout :f :cas"));
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+}
+
+#[test]
+fn where_nothing_was_done_there_is_nothing_to_check() {
+    let kill = "{:process :nemesis :type :info :f :kill :value nil}\n";
+    let failed = "{:process 0 :type :invoke :f :write :value 1}\n\
+                  {:process 0 :type :fail :f :write :value 1}\n";
+    for input in [kill, failed] {
+        let output = check(&["--model", "cas-register", "-"], input);
+        assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+        assert!(told(&output).contains("nothing to check"), "{}", told(&output));
+    }
+    let output = check(&["--model", "flashnode", "-"], kill);
+    assert_eq!(output.status.code(), Some(5), "{}", told(&output));
+    assert!(told(&output).contains("nothing to check"), "{}", told(&output));
+}
+
+/// As before `head`: it ends as if SIGPIPE had ended it, and says nothing.
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stale.edn");
+    std::fs::write(&file, STALE).unwrap();
+    // More than a pipe holds.
+    let files = vec![file; 2_000];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
+        .args(["check", "--model", "cas-register"])
+        .args(files)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

@@ -56,6 +56,21 @@ async fn a_run_under_faults_is_ok_and_writes_its_files() {
     assert_eq!(of_nemesis, 2 * report.faults.len());
     assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * report.tally.total());
     assert!(!plan.dir.join("node-1").exists(), "data directories are removed");
+    let judged_again = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
+        .args(["check", "--model", "flashnode", "--json", "--ledgers", "ledgers.json"])
+        .arg("history.jsonl")
+        .current_dir(&plan.dir)
+        .output()
+        .unwrap();
+    let again: serde_json::Value = serde_json::from_slice(&judged_again.stdout).unwrap();
+    assert_eq!(judged_again.status.code(), Some(0), "{again}");
+    assert_eq!(again["operations"], results["operations"]);
+    for layer in 0..3 {
+        let verdict = |of: &serde_json::Value| {
+            of["judgement"]["layers"][layer]["verdict"].as_str().map(str::to_owned)
+        };
+        assert_eq!(verdict(&again), verdict(&results), "{again}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

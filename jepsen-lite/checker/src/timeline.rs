@@ -12,10 +12,12 @@ mod choice;
 mod faults;
 mod history;
 mod lanes;
+mod run;
 
 pub use choice::{Choice, choose};
 pub use faults::faults_of;
 pub use history::{Told, page_of};
+pub use run::{RunTold, page_of_run};
 
 use crate::search::Verdict;
 use serde_json::json;

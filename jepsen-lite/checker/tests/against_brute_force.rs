@@ -171,7 +171,7 @@ proptest! {
 
     #[test]
     fn cas_register_verdicts_agree(operations in placed(register_op())) {
-        agree(&CasRegister { initial: Value::Int(0) }, &operations)?;
+        agree(&CasRegister { initial: Value::Int(0), ..CasRegister::default() }, &operations)?;
     }
 
     #[test]

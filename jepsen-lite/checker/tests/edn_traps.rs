@@ -1,6 +1,6 @@
 //! What Jepsen's EDN files hold besides the plain maps, one trap a test.
 
-use checker::models::CasRegister;
+use checker::models::{CasRegister, FailedCas};
 use checker::search::{self, Budget, Verdict};
 use checker::{History, Process, Value, format};
 
@@ -12,9 +12,14 @@ fn read(text: &str) -> History {
 /// As of a register that holds nil at first.
 #[track_caller]
 fn verdict(text: &str) -> Verdict {
-    let operations = read(text).operations(&CasRegister::default());
+    verdict_of(&CasRegister::default(), text)
+}
+
+#[track_caller]
+fn verdict_of(model: &CasRegister, text: &str) -> Verdict {
+    let operations = read(text).operations(model);
     let operations = operations.unwrap_or_else(|error| panic!("{error}\n{text}"));
-    search::check(&CasRegister::default(), &operations, Budget::default()).verdict
+    search::check(model, &operations, Budget::default()).verdict
 }
 
 /// A write of one value, then a read of another, both whole.
@@ -56,10 +61,15 @@ fn cas_takes_its_pair_and_its_answer_need_not_repeat_it() {
     assert_eq!(verdict(&cas(ok, "1")), Verdict::Ok);
     assert_eq!(verdict(&cas(ok, "0")), Verdict::Illegal);
     assert_eq!(verdict(&cas(":type :ok, :f :cas, :value (0 1)", "1")), Verdict::Ok);
-    let refused = ":type :fail, :f :cas, :value [0 1]";
-    assert_eq!(verdict(&cas(refused, "0")), Verdict::Illegal, "it held 0");
+    let failed = ":type :fail, :f :cas, :value [0 1]";
     let timed_out = ":type :fail, :f :cas, :value [0 1], :error :no-leader";
-    assert_eq!(verdict(&cas(timed_out, "0")), Verdict::Ok, "it never took place");
+    let strict = CasRegister { failed_cas: FailedCas::Mismatch, ..CasRegister::default() };
+    for answer in [failed, timed_out] {
+        assert_eq!(verdict(&cas(answer, "0")), Verdict::Ok, "it never took place");
+        assert_eq!(verdict(&cas(answer, "1")), Verdict::Illegal, "and sets nothing");
+    }
+    assert_eq!(verdict_of(&strict, &cas(failed, "0")), Verdict::Illegal, "it held 0");
+    assert_eq!(verdict_of(&strict, &cas(timed_out, "0")), Verdict::Ok, "there was no leader");
     let open = ":type :info, :f :cas, :value :timed-out";
     assert_eq!(verdict(&cas(open, "0")), Verdict::Ok);
     assert_eq!(verdict(&cas(open, "1")), Verdict::Ok);
@@ -198,7 +208,7 @@ fn line_ends_may_be_windows_own() {
 fn a_byte_order_mark_is_passed_over() {
     let text = format!("\u{feff}{}", write_read("1", "1"));
     assert_eq!(verdict(&text), Verdict::Ok);
-    assert_eq!(format::read_bytes(text.as_bytes()), Ok(read(&text)));
+    assert_eq!(format::text(text.as_bytes()), Ok(&*text));
 }
 
 /// Wherever a file is cut, it is told where; never read as a shorter history.
@@ -217,7 +227,7 @@ fn a_truncated_file_is_told_with_line_and_column() {
     assert!(error.column as usize >= column, "{error}");
     let bytes = text.as_bytes();
     let within = text.find('é').expect("it is there") + 1;
-    let error = format::read_bytes(&bytes[..within]).expect_err("cut in a letter");
+    let error = format::text(&bytes[..within]).expect_err("cut in a letter");
     assert_eq!((error.line, error.what.as_str()), (1, "not UTF-8"));
 }
 

@@ -31,7 +31,11 @@ fn chain(links: usize, read: usize) -> Vec<Operation<Op>> {
 }
 
 fn check(operations: &[Operation<Op>]) -> ReportOf<CasRegister> {
-    search::check(&CasRegister { initial: int(0) }, operations, Budget::default())
+    search::check(
+        &CasRegister { initial: int(0), ..CasRegister::default() },
+        operations,
+        Budget::default(),
+    )
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn slots_are_taken_over_one_by_one() {
         let report = check(&operations);
         assert_eq!(report.verdict, Verdict::Ok, "{at_once} at once");
         assert!(report.partitions[0].statistics.concurrency >= at_once);
-        let model = CasRegister { initial: int(0) };
+        let model = CasRegister { initial: int(0), ..CasRegister::default() };
         let Finding::Linearizable { order } = &report.partitions[0].finding else {
             panic!("it is ok")
         };

@@ -1,24 +1,33 @@
 //! `jepsen-lite check`: a verdict for each recorded history.
 //!
 //! Owns: reading the files, the choice of the model, and what is printed. Never does: decide.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `general` | a history against a model that the search alone decides |
+//! | `sale` | a run of a flash sale, which every layer of `run` judges |
+
+mod general;
+mod sale;
 
 use super::Exit;
 use anyhow::{Context, bail, ensure};
-use checker::flashnode::model::Sale;
+use checker::Value;
+use checker::flashnode::Ledgers;
 use checker::format::{self, FormatError, edn};
-use checker::models::{CasRegister, Kv, MultiRegister, Mutex};
-use checker::search::{self, Budget, Finding, RanOut, Report, Statistics, Verdict};
-use checker::timeline::{self, Page, Told};
-use checker::{History, Malformed, Model, Value, explain};
+use checker::models::{CasRegister, FailedCas, Kv, MultiRegister, Mutex};
+use checker::search::{Budget, Verdict};
+use checker::timeline::{self, Page};
 use serde_json::{Value as Json, json};
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Decide whether recorded histories are linearizable.
 ///
 /// Exits 4 if one is illegal, else 2 if one cannot be read, else 5 if one is unknown, else 0.
+/// A history without an operation that says anything is unknown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What the history is one of
@@ -42,6 +51,21 @@ pub(crate) struct Args {
     /// What the register holds at first, as EDN; of multi-register, a map such as {:x 0}
     #[arg(long, value_name = "EDN")]
     pub(crate) initial: Option<String>,
+    /// Of cas-register, what a cas that failed tells
+    #[arg(long, value_enum, default_value_t = Failed::Nothing)]
+    pub(crate) failed_cas: Failed,
+    /// Of flashnode, the ledgers.json beside the one history: judge the replicas, too
+    #[arg(long, value_name = "LEDGERS.json")]
+    pub(crate) ledgers: Option<PathBuf>,
+}
+
+/// What a compare-and-set tells that failed, as the command line names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Failed {
+    /// Nothing, as Knossos has it: it did not happen
+    Nothing,
+    /// That the register held another value, unless an :error names another cause
+    Mismatch,
 }
 
 /// The models, as the command line names them.
@@ -55,7 +79,7 @@ pub(crate) enum ModelName {
     Kv,
     /// acquire, release
     Mutex,
-    /// a flash sale
+    /// a recorded run of a flash sale, judged as `run` judges it
     Flashnode,
 }
 
@@ -68,8 +92,8 @@ pub(crate) struct Checked {
 
 const MIB: usize = 1 << 20;
 
-/// The most illegal partitions of a file that are told of in words.
-const EXPLAINED_MAX: usize = 3;
+/// Said of a history that nothing can be decided from.
+const NOTHING: &str = "nothing to check: no operation in it says anything";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let budget = budget(args)?;
@@ -79,16 +103,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         "--timeline is of one history, and there are {}",
         args.files.len()
     );
+    let ledgers = args.ledgers.as_ref().map(|path| ledgers(args, path)).transpose()?;
+    let question = Question {
+        initial: initial.as_ref(),
+        failed_cas: match args.failed_cas {
+            Failed::Nothing => FailedCas::Nothing,
+            Failed::Mismatch => FailedCas::Mismatch,
+        },
+        ledgers: ledgers.as_ref(),
+        budget,
+        timeline: args.timeline.as_deref(),
+    };
+    let mut out = io::stdout().lock();
     let mut worst = Exit::Ok;
     for file in &args.files {
         let began = Instant::now();
-        let question =
-            Question { initial: initial.as_ref(), budget, timeline: args.timeline.as_deref() };
         let checked = check_file(args.model, file, question);
         let elapsed = began.elapsed();
         let exit = match checked {
             Ok(checked) => {
-                print(args, file, &checked, elapsed);
+                print(&mut out, args, (file, &checked), elapsed)?;
                 match checked.verdict {
                     Verdict::Ok => Exit::Ok,
                     Verdict::Illegal => Exit::Illegal,
@@ -97,7 +131,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
             Err(error) => {
                 if args.json {
-                    println!("{}", unreadable(file, &error));
+                    writeln!(out, "{}", unreadable(file, &error))?;
                 }
                 eprintln!("jepsen-lite: {error:#}");
                 Exit::Unusable
@@ -138,10 +172,28 @@ fn initial(args: &Args) -> anyhow::Result<Option<Value>> {
     Ok(Some(value))
 }
 
+fn ledgers(args: &Args, path: &Path) -> anyhow::Result<Ledgers> {
+    ensure!(args.model == ModelName::Flashnode, "--ledgers is for --model flashnode");
+    ensure!(
+        args.files.len() == 1,
+        "--ledgers is of one history, and there are {}",
+        args.files.len()
+    );
+    let json = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ledgers::read(&json).map_err(|error| in_file(path, &error))
+}
+
+/// FILE:LINE:COLUMN, as compilers have it, so that editors jump there.
+fn in_file(file: &Path, error: &FormatError) -> anyhow::Error {
+    anyhow::anyhow!("{}:{error}", file.display())
+}
+
 /// How a file is checked, and what is made of it besides.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Question<'a> {
     pub(crate) initial: Option<&'a Value>,
+    pub(crate) failed_cas: FailedCas,
+    pub(crate) ledgers: Option<&'a Ledgers>,
     pub(crate) budget: Budget,
     /// Where to draw it.
     pub(crate) timeline: Option<&'a Path>,
@@ -160,133 +212,63 @@ pub(crate) fn check_file(
         std::fs::read(file).map(|content| bytes = content)
     };
     read.with_context(|| format!("cannot read {}", file.display()))?;
-    // FILE:LINE:COLUMN, as compilers have it, so that editors jump there.
-    let at = |error: FormatError| anyhow::anyhow!("{}:{error}", file.display());
-    let history = format::read_bytes(&bytes).map_err(at)?;
-    drop(bytes);
-    let initial = question.initial;
-    let checked = match model {
+    let checked = check_bytes(model, &bytes, (file, question));
+    checked.map_err(|error| match error.downcast_ref() {
+        Some(error) => in_file(file, error),
+        None => error,
+    })
+}
+
+fn check_bytes(
+    model: ModelName,
+    bytes: &[u8],
+    (file, question): (&Path, Question<'_>),
+) -> anyhow::Result<Checked> {
+    let text = format::text(bytes)?;
+    let history = || format::read(text);
+    let Question { initial, failed_cas, .. } = question;
+    match model {
         ModelName::CasRegister => {
             let initial = initial.cloned().unwrap_or(Value::Nil);
-            check(&CasRegister { initial }, &history, (file, question))
+            general::check(&CasRegister { initial, failed_cas }, &history()?, (file, question))
         }
         ModelName::MultiRegister => {
-            let entries = match initial {
+            let initial = match initial {
                 Some(Value::Map(entries)) => entries.iter().cloned().collect(),
                 _ => std::collections::BTreeMap::new(),
             };
-            check(&MultiRegister { initial: entries }, &history, (file, question))
+            general::check(&MultiRegister { initial }, &history()?, (file, question))
         }
-        ModelName::Kv => check(&Kv, &history, (file, question)),
-        ModelName::Mutex => check(&Mutex, &history, (file, question)),
-        ModelName::Flashnode => check(&Sale, &history, (file, question)),
-    };
-    match checked {
-        Err(CheckError::Format(error)) => Err(at(error)),
-        Err(CheckError::Draw(path, error)) => {
-            Err(error).with_context(|| format!("cannot write {}", path.display()))
-        }
-        Ok(checked) => Ok(checked),
+        ModelName::Kv => general::check(&Kv, &history()?, (file, question)),
+        ModelName::Mutex => general::check(&Mutex, &history()?, (file, question)),
+        ModelName::Flashnode => sale::check(text, (file, question)),
     }
 }
 
-enum CheckError {
-    Format(FormatError),
-    Draw(PathBuf, io::Error),
+fn draw(page: &Page, path: &Path) -> anyhow::Result<()> {
+    let write = || timeline::write_html(page, BufWriter::new(File::create(path)?));
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-impl From<Malformed> for CheckError {
-    fn from(malformed: Malformed) -> Self {
-        Self::Format(FormatError::of(&malformed))
-    }
-}
-
-fn check<M: Model>(
-    model: &M,
-    history: &History,
-    (file, question): (&Path, Question<'_>),
-) -> Result<Checked, CheckError> {
-    let (began, budget) = (Instant::now(), question.budget);
-    let operations = history.operations(model)?;
-    let report = search::check(model, &operations, budget);
-    let left = Budget { time: budget.time.saturating_sub(began.elapsed()), ..budget };
-    let explanations = explain::explain(model, &operations, &report, Some(history), left);
-    if let Some(path) = question.timeline {
-        let title = file.display().to_string();
-        let told = Told { title: &title, verdict: report.verdict, explanations: &explanations };
-        let page = timeline::page_of(model, history, told)?;
-        draw(&page, path).map_err(|error| CheckError::Draw(path.to_owned(), error))?;
-    }
-    let mut words = Vec::new();
-    for explanation in explanations.iter().take(EXPLAINED_MAX) {
-        if report.partitions.len() > 1 {
-            words.push(format!("partition {}:", explanation.partition));
-        }
-        words.push(explanation.words());
-    }
-    if explanations.len() > EXPLAINED_MAX {
-        let more = explanations.len() - EXPLAINED_MAX;
-        words.push(format!("and {more} more partitions; --json tells of all"));
-    }
-    for partition in &report.partitions {
-        if let Finding::RanOut(what) = partition.finding {
-            let (what, flag) = match what {
-                RanOut::Time => ("time", "--time-limit"),
-                RanOut::Memory => ("memory", "--memory-limit"),
-            };
-            let key = &partition.key;
-            words.push(format!("partition {key} ran out of {what}; see {flag}"));
-        }
-    }
-    let total = total(&report);
-    let json = json!({
-        "verdict": report.verdict.name(),
-        "model": model.name(),
-        "events": history.events.len(),
-        "operations": operations.len(),
-        "unknown_operations": total.unknown,
-        "partitions": report.partitions.len(),
-        "steps": total.steps,
-        "configurations": total.configurations,
-        "explanations": explanations,
-    });
-    Ok(Checked { verdict: report.verdict, words, json })
-}
-
-fn draw(page: &Page, path: &Path) -> io::Result<()> {
-    timeline::write_html(page, BufWriter::new(File::create(path)?))
-}
-
-fn total<Key, State>(report: &Report<Key, State>) -> Statistics {
-    let mut total = Statistics::default();
-    for partition in &report.partitions {
-        total.unknown += partition.statistics.unknown;
-        total.steps += partition.statistics.steps;
-        total.configurations += partition.statistics.configurations;
-    }
-    total
-}
-
-fn print(args: &Args, file: &Path, checked: &Checked, elapsed: Duration) {
+fn print(
+    out: &mut impl Write,
+    args: &Args,
+    (file, checked): (&Path, &Checked),
+    elapsed: Duration,
+) -> io::Result<()> {
     let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
     if args.json {
         let mut json = checked.json.clone();
         json["file"] = json!(file.display().to_string());
         json["elapsed_ms"] = json!(elapsed_ms);
-        println!("{json}");
-        return;
+        return writeln!(out, "{json}");
     }
-    let operations = &checked.json["operations"];
-    println!(
-        "{:<8} {}  {operations} operations, {elapsed_ms:.1} ms",
-        checked.verdict.name(),
-        file.display()
-    );
-    for words in &checked.words {
-        for line in words.lines() {
-            println!("         {line}");
-        }
+    let (verdict, operations) = (checked.verdict.name(), &checked.json["operations"]);
+    writeln!(out, "{verdict:<8} {}  {operations} operations, {elapsed_ms:.1} ms", file.display())?;
+    for line in checked.words.iter().flat_map(|words| words.lines()) {
+        writeln!(out, "         {line}")?;
     }
+    Ok(())
 }
 
 fn unreadable(file: &Path, error: &anyhow::Error) -> Json {

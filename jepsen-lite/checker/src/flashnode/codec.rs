@@ -177,6 +177,10 @@ impl Decoder {
         let Some(mut record) = self.open.remove(&process) else {
             return Err(error(event, "this process ends an operation that it did not begin"));
         };
+        let began = record.input.f();
+        if *event.f != *began {
+            return Err(error(event, &format!("what this process began is a {began}")));
+        }
         record.ended_ns = event.time_ns.unwrap_or(record.invoked_ns);
         record.attempts = attempts(event)?;
         if event.phase != Phase::Info {

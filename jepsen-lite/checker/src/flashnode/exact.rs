@@ -13,8 +13,9 @@
 use super::model::{Op, Product, Sale};
 use super::settle::{Settled, Settler, retried_in_doubt};
 use super::witness::Witness;
-use super::{Began, Input, Ledgers, Outcome, Record, RefusedFor, Violation};
+use super::{Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation};
 use crate::Model;
+use crate::explain::{self, Explanation, Told};
 use crate::search::{self, Budget, Finding, Operation, RanOut, Statistics, Stuck, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
@@ -64,6 +65,30 @@ pub fn around(records: &[Record], ledgers: &Ledgers, found: &Witness, budget: Bu
     }
     let time = budget.time.saturating_sub(began.elapsed());
     asked.search_all(Budget { time, ..budget })
+}
+
+/// Why the search has no place for some operation, of each such product, in words and lines of the
+/// file. What [`explain`] names are records. None where no product alone is illegal, or the
+/// budget ended before that was found again.
+pub fn explained(recorded: &Recorded, ledgers: &Ledgers, budget: Budget) -> Vec<Explanation> {
+    let began = Instant::now();
+    let asked = Asked::new(&recorded.records, ledgers);
+    let report = search::check(&Sale, &asked.operations, budget);
+    let left = Budget { time: budget.time.saturating_sub(began.elapsed()), ..budget };
+    let mut explanations = explain::explain(&Sale, &asked.operations, &report, None, left);
+    let name = |told: &mut Told| {
+        told.index = asked.records[told.index];
+        let record = &recorded.records[told.index];
+        (told.invoked, told.returned) = (position(record.invoked), record.completed.map(position));
+        told.invoked_line = recorded.line(record.invoked);
+        told.returned_line = record.completed.map(|at| recorded.line(at));
+    };
+    for explanation in &mut explanations {
+        name(&mut explanation.operation);
+        explanation.last_change.iter_mut().for_each(name);
+        explanation.window.iter_mut().for_each(name);
+    }
+    explanations
 }
 
 /// A run as the search is asked about it.

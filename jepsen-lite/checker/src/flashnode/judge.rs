@@ -106,13 +106,14 @@ pub fn judge(records: &[Record], ledgers: &Ledgers, budget: Budget) -> Judgement
         violations: witness.violations.clone(),
     }];
     let began = Instant::now();
+    let no_ledger = ledgers.replicas.is_empty().then(|| "no replica's ledger was given".to_owned());
     let violations = ledger::check(records, ledgers);
     let ledger = if violations.is_empty() { Verdict::Ok } else { Verdict::Illegal };
     layers.push(Finding {
         layer: Layer::Ledger,
         verdict: ledger,
         took: began.elapsed(),
-        notes: Vec::new(),
+        notes: no_ledger.into_iter().collect(),
         violations,
     });
     let began = Instant::now();
@@ -124,7 +125,9 @@ pub fn judge(records: &[Record], ledgers: &Ledgers, budget: Budget) -> Judgement
         Some(exact::around(records, ledgers, &witness, budget))
     };
     let searched = arbitrated(records, ledgers, &witness, exact.as_ref());
-    if let Some(Density { note: Some(note), .. }) = &searched.density {
+    if let Some(Density { note: Some(note), verdict }) = &searched.density {
+        // Density is the run's whole order, less the order.
+        layers[0].verdict = *verdict;
         layers[0].notes.push(note.clone());
     }
     layers.extend(exact.map(|exact| Finding {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`op`] | what a buyer asks and is told |
 //! | [`codec`] | the same as a history's events, and back |
+//! | [`recorded`] | a file of those |
 //! | [`replica`] | what the replicas hold at the end, and its file |
 //! | [`ledger`] | the rules on it |
 //! | [`model`] | one product, for the exact search |
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod model;
 pub mod op;
 mod persistent;
+pub mod recorded;
 pub mod replica;
 mod settle;
 pub mod synthetic;
@@ -30,4 +32,5 @@ pub mod witness;
 pub use judge::{Finding, Judgement, Layer, judge};
 pub use ledger::Violation;
 pub use op::{Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor};
+pub use recorded::Recorded;
 pub use replica::{Began, FinalCounts, LedgerHold, LedgerOrder, Ledgers, ReplicaLedger};

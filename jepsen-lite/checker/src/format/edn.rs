@@ -4,9 +4,8 @@
 //! printer adds: `#:ns{…}`, `##Inf`. Never does: build what an event does not keep. Called by
 //! `format`; `etcd_log` and `jsonl` read single values with it.
 
-use super::FormatError;
-use super::edn_scalar;
-use crate::{Event, History, Phase, Process, Value};
+use super::{FormatError, Take, edn_scalar};
+use crate::{Event, Phase, Process, Value};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -18,14 +17,13 @@ pub(super) fn is_blank(it: char) -> bool {
     it.is_whitespace() || it == ','
 }
 
-/// Reads a history: op maps one after another, or in one vector or list; also Knossos's
-/// `[process type f value]`. Tags of maps, such as `#jepsen.history.Op`, are dropped.
+/// Takes each event of a history: op maps one after another, or in one vector or list; also
+/// Knossos's `[process type f value]`. Tags of maps, such as `#jepsen.history.Op`, are dropped.
 ///
 /// # Errors
-/// [`FormatError`], the first.
-pub fn read(text: &str) -> Result<History, FormatError> {
+/// [`FormatError`], the first, or that of `take`.
+pub fn each(text: &str, take: &mut Take<'_>) -> Result<(), FormatError> {
     let mut reader = Reader::new(text);
-    let mut events = Vec::new();
     while let Some(byte) = reader.peek()? {
         let begin = reader.at;
         let is_container = matches!(byte, b'[' | b'(') && {
@@ -34,15 +32,15 @@ pub fn read(text: &str) -> Result<History, FormatError> {
         };
         if !is_container {
             reader.at = begin;
-            events.push(reader.event()?);
+            take(reader.event()?)?;
             continue;
         }
         let close = if byte == b'[' { b']' } else { b')' };
         while !reader.closes(close, begin)? {
-            events.push(reader.event()?);
+            take(reader.event()?)?;
         }
     }
-    Ok(History { events })
+    Ok(())
 }
 
 /// Reads one value, and nothing after it.

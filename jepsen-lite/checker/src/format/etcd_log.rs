@@ -2,8 +2,8 @@
 //!
 //! Owns: that line. Never does: take another line of a log for it. Called by `format`.
 
-use super::{FormatError, edn};
-use crate::{Event, History, Value};
+use super::{FormatError, Take, edn};
+use crate::{Event, Value};
 
 const LOGGER: &str = "jepsen.util";
 
@@ -12,12 +12,11 @@ pub(super) fn has_operations(text: &str) -> bool {
     text.lines().any(|line| operation(line).is_some())
 }
 
-/// Reads a log. Lines that are no operations are passed over.
+/// Takes each event of a log. Lines that are no operations are passed over.
 ///
 /// # Errors
-/// [`FormatError`] when an operation's function or value is missing or wrong.
-pub fn read(text: &str) -> Result<History, FormatError> {
-    let mut events = Vec::new();
+/// [`FormatError`] when an operation's function or value is missing or wrong, or that of `take`.
+pub fn each(text: &str, take: &mut Take<'_>) -> Result<(), FormatError> {
     let mut names = Vec::new();
     let mut begin = 0;
     for (index, whole) in text.split_inclusive('\n').enumerate() {
@@ -41,7 +40,7 @@ pub fn read(text: &str) -> Result<History, FormatError> {
                 return Err(FormatError::at(text, begin + line.len(), what));
             }
             let value = edn::read_first(&text[..begin + line.len()], place(words.value))?;
-            events.push(Event {
+            take(Event {
                 process,
                 phase,
                 f: edn::shared(&mut names, f),
@@ -50,11 +49,11 @@ pub fn read(text: &str) -> Result<History, FormatError> {
                 error: None,
                 time_ns: None,
                 line: index as u32 + 1,
-            });
+            })?;
         }
         begin += whole.len();
     }
-    Ok(History { events })
+    Ok(())
 }
 
 struct Words<'a> {

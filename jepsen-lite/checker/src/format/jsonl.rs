@@ -3,8 +3,8 @@
 //! Owns: how a value becomes JSON and comes back. What JSON has no word for, such as a keyword,
 //! is `{"#edn": ":timed-out"}`. Never does: lose a difference. Called by `format`.
 
-use super::{FormatError, edn};
-use crate::{Event, History, Process, Value};
+use super::{FormatError, Take, edn};
+use crate::{Event, Process, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json, json};
 use std::fmt;
@@ -12,12 +12,11 @@ use std::fmt;
 /// The key of what only EDN can say.
 const EDN: &str = "#edn";
 
-/// Reads a history. Empty lines are passed over.
+/// Takes each event of a history. Empty lines are passed over.
 ///
 /// # Errors
-/// [`FormatError`], the first.
-pub fn read(text: &str) -> Result<History, FormatError> {
-    let mut events = Vec::new();
+/// [`FormatError`], the first, or that of `take`.
+pub fn each(text: &str, take: &mut Take<'_>) -> Result<(), FormatError> {
     let mut names = Vec::new();
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         if line.trim().is_empty() {
@@ -32,7 +31,7 @@ pub fn read(text: &str) -> Result<History, FormatError> {
             FormatError { line: number, column: before.chars().count() as u32 + 1, what }
         })?;
         let wrong = |what| FormatError { line: number, column: 1, what };
-        events.push(Event {
+        take(Event {
             process: edn::process_of(&op.process.0).map_err(wrong)?,
             phase: edn::phase_of(&op.phase.0).map_err(wrong)?,
             f: edn::shared(&mut names, &op.f),
@@ -41,9 +40,9 @@ pub fn read(text: &str) -> Result<History, FormatError> {
             error: Some(op.error.0).filter(|error| !error.is_nil()).map(Box::new),
             time_ns: op.time,
             line: number,
-        });
+        })?;
     }
-    Ok(History { events })
+    Ok(())
 }
 
 /// One event as an object.

@@ -87,36 +87,56 @@ fn looks_like_json(text: &str) -> bool {
     inner.strip_prefix('{').is_some_and(|inner| inner.trim_start().starts_with('"'))
 }
 
+/// What is done with each event; an error of it ends the reading.
+pub type Take<'a> = dyn FnMut(Event) -> Result<(), FormatError> + 'a;
+
+/// Takes each event of a history in whichever format it is, one after another: of a run of
+/// millions, not all need be held at once.
+///
+/// # Errors
+/// [`FormatError`], the first, or that of `take`.
+pub fn each(text: &str, take: &mut Take<'_>) -> Result<(), FormatError> {
+    let mut is_empty = true;
+    let take: &mut Take<'_> = &mut |event| {
+        is_empty = false;
+        take(event)
+    };
+    match detect(text)? {
+        Format::Edn => edn::each(text, take),
+        Format::EtcdLog => etcd_log::each(text, take),
+        Format::Jsonl => jsonl::each(text, take),
+    }?;
+    if is_empty {
+        return Err(FormatError::at(text, 0, "no events in it: a history has some"));
+    }
+    Ok(())
+}
+
 /// Reads a history in whichever format it is. Values of Jepsen's `independent` are split into
 /// key and value.
 ///
 /// # Errors
 /// [`FormatError`], the first.
 pub fn read(text: &str) -> Result<History, FormatError> {
-    let mut history = match detect(text)? {
-        Format::Edn => edn::read(text),
-        Format::EtcdLog => etcd_log::read(text),
-        Format::Jsonl => jsonl::read(text),
-    }?;
-    if history.events.is_empty() {
-        return Err(FormatError::at(text, 0, "no events in it: a history has some"));
-    }
+    let mut events = Vec::new();
+    each(text, &mut |event| {
+        events.push(event);
+        Ok(())
+    })?;
+    let mut history = History { events };
     history.split_independent();
     Ok(history)
 }
 
-/// Reads a history from bytes.
+/// The text of a file.
 ///
 /// # Errors
-/// [`FormatError`], also where the bytes are not UTF-8.
-pub fn read_bytes(bytes: &[u8]) -> Result<History, FormatError> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => read(text),
-        Err(error) => {
-            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
-            Err(FormatError::at(&valid, valid.len(), "not UTF-8"))
-        }
-    }
+/// [`FormatError`] where the bytes are not UTF-8.
+pub fn text(bytes: &[u8]) -> Result<&str, FormatError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
+        FormatError::at(&valid, valid.len(), "not UTF-8")
+    })
 }
 
 /// Writes a history as EDN, one map a line.

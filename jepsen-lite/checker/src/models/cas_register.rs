@@ -11,12 +11,27 @@ use crate::{Call, Ending, History, Model, Reading, Value};
 pub struct CasRegister {
     /// What it holds at first: `nil` in Jepsen's etcd test.
     pub initial: Value,
+    /// What a compare-and-set tells that failed.
+    pub failed_cas: FailedCas,
 }
 
 impl Default for CasRegister {
     fn default() -> Self {
-        Self { initial: Value::Nil }
+        Self { initial: Value::Nil, failed_cas: FailedCas::default() }
     }
+}
+
+/// What a compare-and-set tells that failed. In Jepsen's words it did not happen, for whatever
+/// cause; some clients let it fail for no other cause than that the value differed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FailedCas {
+    /// Nothing, as Knossos has it.
+    #[default]
+    Nothing,
+    /// That the register held something else, unless its completion names another cause: an
+    /// `:error`, or a value that is not its argument, such as `:timed-out`. Porcupine reads
+    /// Jepsen's etcd logs so.
+    Mismatch,
 }
 
 /// What is asked, and answered.
@@ -89,9 +104,6 @@ impl Model for CasRegister {
         state.to_string()
     }
 
-    /// A refused compare-and-set says that the register held something else, unless its
-    /// completion names another cause: an `:error`, or a value that is not its argument, such as
-    /// `:timed-out`.
     fn read(&self, history: &History, call: &Call) -> Result<Reading<Op>, String> {
         let event = &history.events[call.invoked];
         let op = |kind| Op { key: Key::of(history, call), kind };
@@ -114,8 +126,9 @@ impl Model for CasRegister {
                     Ending::Open(_) => Reading::Unknown(op(Kind::Cas(old, new))),
                     Ending::Fail(at) => {
                         let completion = &history.events[at];
-                        let is_refusal =
-                            completion.error.is_none() && completion.value == event.value;
+                        let is_refusal = self.failed_cas == FailedCas::Mismatch
+                            && completion.error.is_none()
+                            && completion.value == event.value;
                         if is_refusal {
                             Reading::Known(op(Kind::Mismatch(old, new)))
                         } else {

@@ -8,7 +8,7 @@ pub mod kv;
 pub mod multi_register;
 pub mod mutex;
 
-pub use cas_register::CasRegister;
+pub use cas_register::{CasRegister, FailedCas};
 pub use kv::Kv;
 pub use multi_register::MultiRegister;
 pub use mutex::Mutex;

@@ -205,7 +205,7 @@ mod tests {
         /// that forgets nothing; and the order that is put together has every known operation.
         #[test]
         fn stretches_of_any_length_decide_alike(operations in histories(), stretch in 1_usize..8) {
-            let model = CasRegister { initial: Value::Int(0) };
+            let model = CasRegister { initial: Value::Int(0), ..CasRegister::default() };
             let members: Vec<usize> = (0..operations.len()).collect();
             let schedule = Schedule::new(&model, &operations, &members, |_| Due::Binding);
             let search = || {
