@@ -1,12 +1,15 @@
-//! Orders: by id, by request, page by page.
+//! Orders: by id, by request, of a user, page by page; baskets and cancels.
 //!
 //! Never does: keep an order. Called by `flashctl`, `audit` and tests.
 
-use crate::api::query_text;
+use crate::api::{json, query_text};
+use crate::settle::{Settled, Target};
 use crate::{Client, ClientError};
 use reqwest::Method;
-use stock::api::{OrderList, OrderView};
-use stock::{RequestId, Seq, UserId};
+use stock::api::{
+    Explanation, OrderAccepted, OrderCancelled, OrderList, OrderView, PostBasket, PostCancel,
+};
+use stock::{RequestId, Seq, Sku, UserId};
 
 /// The most orders asked for at once.
 pub(crate) const ORDERS_PAGE_MAX: u32 = 1000;
@@ -43,5 +46,53 @@ impl Client {
     pub async fn orders_after(&self, after: Seq, min_seq: Seq) -> Result<OrderList, ClientError> {
         let path = format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}&min_seq={min_seq}");
         self.ask(Method::GET, &path, None).await
+    }
+
+    /// A page of a user's orders after this one, by id, linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn orders_of(&self, user: &UserId, after: Seq) -> Result<OrderList, ClientError> {
+        let user = query_text(user.as_str());
+        let path = format!("v1/orders?user_id={user}&after={after}&limit={ORDERS_PAGE_MAX}");
+        self.ask(Method::GET, &path, None).await
+    }
+
+    /// What became of a request.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn explain(
+        &self,
+        user: &UserId,
+        request: &RequestId,
+        product: Option<&Sku>,
+    ) -> Result<Explanation, ClientError> {
+        let (user, request) = (query_text(user.as_str()), query_text(request.as_str()));
+        let product = product.map_or(String::new(), |sku| format!("&product_id={sku}"));
+        let path = format!("v1/explain?user_id={user}&request_id={request}{product}");
+        self.ask(Method::GET, &path, None).await
+    }
+
+    /// Buys several products, all or none, over as many attempts and nodes as it takes within the
+    /// deadline.
+    pub async fn buy_basket(
+        &self,
+        basket: &PostBasket,
+        request: &RequestId,
+    ) -> Settled<OrderAccepted> {
+        self.command(Target::Post("v1/buys"), Some(&json(basket)), request).await
+    }
+
+    /// Takes an order back, in its user's name or (`None`) the operator's.
+    pub async fn cancel(
+        &self,
+        order: Seq,
+        user: Option<&UserId>,
+        request: &RequestId,
+    ) -> Settled<OrderCancelled> {
+        let path = format!("v1/orders/{order}/cancel");
+        let body = user.map(|user| json(&PostCancel { user_id: user.clone() }));
+        self.command(Target::Post(&path), body.as_deref(), request).await
     }
 }

@@ -117,7 +117,6 @@ impl Problem {
     }
 
     /// What happened here.
-    #[cfg(test)]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -242,6 +241,14 @@ impl Problem {
     fn remaining(mut self, units: u64) -> Self {
         self.remaining = Some(units);
         self
+    }
+
+    /// The same as a part of an answer.
+    pub(crate) fn to_api(&self) -> stock::api::Problem {
+        let ProblemBody { path, title, status, detail, retry_after_ms, remaining, seq } =
+            self.body();
+        let (kind, title, detail) = (path.to_owned(), title.to_owned(), detail.to_owned());
+        stock::api::Problem { kind, title, status, detail, retry_after_ms, remaining, seq }
     }
 
     /// What the client reads.

@@ -292,6 +292,8 @@ async fn a_confirm_that_races_its_expiry_has_one_winner() {
         match order {
             Some(order) => {
                 assert_eq!((view.state, view.ended_by), (HoldStatus::Confirmed, Some(*order)));
+                let sold = scene.client.order(*order).await.expect("an order");
+                assert!(sold.at_ms < view.expires_at.ms(), "after its deadline: {sold:?} {view:?}");
             }
             None => assert_eq!(view.state, HoldStatus::Expired, "{view:?}"),
         }

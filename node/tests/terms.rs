@@ -89,6 +89,12 @@ async fn updates_name_the_version_that_they_are_meant_for() {
     let stale =
         send_with(&caller, Method::PATCH, path, &update("Old"), &[("if-match", &tag)]).await;
     assert_eq!((stale.status, stale.kind()), (412, "/problems/version-differs"), "{}", stale.body);
+    // A merge patch may say that it is one (RFC 7396).
+    for (content_type, status) in [("application/merge-patch+json", 200), ("text/plain", 415)] {
+        let headers = [("content-type", content_type)];
+        let ask = Ask { body: Some("{}"), headers: &headers };
+        assert_eq!(caller.call(2, Method::PATCH, path, ask).await.status, status, "{content_type}");
+    }
     let any = send_with(&caller, Method::PATCH, path, &json!({}), &[("if-match", "*")]).await;
     assert_eq!(any.status, 200, "{}", any.body);
     let none = send(&caller, Method::PATCH, "/v1/products/none", &update("x")).await;

@@ -11,7 +11,8 @@ pub use holds::{
     HoldAccepted, HoldList, HoldReleased, HoldStatus, HoldView, PostConfirm, PostHold,
 };
 pub use orders::{
-    BuyAccepted, ItemView, LineView, OrderAccepted, OrderList, OrderView, PostBasket, PostBuy,
+    BuyAccepted, Explanation, ItemView, LineView, OrderAccepted, OrderCancelled, OrderList,
+    OrderView, PostBasket, PostBuy, PostCancel, SoldOut, Verdict,
 };
 
 use crate::{Currency, Edit, HoldTtl, NodeId, Product, Quantity, Seq, Sku};
@@ -173,11 +174,14 @@ impl ProductView {
     }
 }
 
-/// Answer of `GET /v1/products`.
+/// A page of products: `GET /v1/products`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductList {
-    /// All products, by id.
+    /// The products of this page, by id.
     pub products: Vec<ProductView>,
+    /// Pass as `?after=` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<Sku>,
     /// The state that these numbers are of.
     pub seq: Seq,
 }

@@ -13,6 +13,7 @@
 mod decide;
 #[cfg(feature = "mutants")]
 mod flipped_bit;
+mod look;
 mod perform;
 mod restore;
 mod slot;
@@ -20,15 +21,16 @@ mod windows;
 
 pub use restore::{HotState, Restore, RestoreError};
 
-use crate::hash::{Element, StateSum};
+use crate::hash::StateSum;
 use crate::holds::HoldTable;
 use crate::items::items_of;
+use crate::order_index::OrderIndex;
 use crate::quota::{Quota, QuotaTable};
 use crate::requests::{Identity, RequestTable};
 use crate::{
-    Attempt, Batch, Cancel, Change, Command, Envelope, Event, Hold, HoldState, HoldTtl, Item,
-    Items, OPEN_HOLDS_MAX, Outcome, Product, Quantity, Refusal, Reply, RequestId, Requester, Seq,
-    Sku, Terms, USER_HOLDS_MAX, UserId,
+    Attempt, Batch, Cancel, Change, Command, Envelope, Event, HoldTtl, Item, Items, OPEN_HOLDS_MAX,
+    Outcome, Quantity, Refusal, Reply, RequestId, Requester, Seq, Sku, Terms, USER_HOLDS_MAX,
+    UserId,
 };
 use slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +69,7 @@ pub struct Machine {
     holds: HoldTable,
     /// Orders that were taken back.
     cancelled: BTreeSet<Seq>,
+    orders: OrderIndex,
     sum: StateSum,
 }
 
@@ -158,92 +161,6 @@ impl Machine {
             (Decision::Unchanged(outcome), Attempt::First) => Some(self.reply(outcome)),
             (Decision::Unchanged(_), Attempt::Later) | (Decision::Change(_), _) => None,
         }
-    }
-
-    /// The number of changes so far.
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// The machine's clock, in milliseconds since the Unix epoch: the largest stamp so far.
-    pub fn log_time_ms(&self) -> u64 {
-        self.log_time_ms
-    }
-
-    /// The hash of the whole state, kept up to date by each change. Equal on every replica that
-    /// has applied the same entries.
-    pub fn state_hash(&self) -> u128 {
-        self.sum.finish(self.seq, self.log_time_ms)
-    }
-
-    /// The hash of the whole state, taken anew from all of it: slow, equal to
-    /// [`Machine::state_hash`] unless memory or the code is broken.
-    pub fn recompute_hash(&self) -> u128 {
-        let mut sum = StateSum::default();
-        for slot in self.products.values() {
-            sum.add(slot.element());
-        }
-        self.requests.hash_into(&mut sum);
-        self.quotas.hash_into(&mut sum);
-        self.holds.hash_into(&mut sum);
-        for order in &self.cancelled {
-            sum.add(Element::cancelled(*order));
-        }
-        sum.finish(self.seq, self.log_time_ms)
-    }
-
-    /// A product as it stands.
-    pub fn product(&self, sku: &Sku) -> Option<&Product> {
-        self.products.get(sku).map(|slot| &slot.product)
-    }
-
-    /// All products, by id.
-    pub fn products(&self) -> impl Iterator<Item = &Product> {
-        self.products.values().map(|slot| &slot.product)
-    }
-
-    /// The next instant, in log time after now, at which the state says something else although
-    /// nobody asked for anything: a hold expires, a sale opens or ends. In milliseconds since the
-    /// Unix epoch; a leader proposes a tick when its clock gets there.
-    pub fn next_due_ms(&self) -> Option<u64> {
-        let deadline = self.holds.first_deadline().map(|(at_ms, _)| at_ms);
-        let window = self.windows.next_after(self.log_time_ms);
-        deadline.into_iter().chain(window).min()
-    }
-
-    /// A hold. Its id is the `seq` of the change that made it; ended ones are known for ever.
-    pub fn hold(&self, id: Seq) -> Option<HoldState<'_>> {
-        self.holds.get(id)
-    }
-
-    /// The open holds of a user, by id; at most [`crate::USER_HOLDS_MAX`].
-    pub fn open_holds_of(&self, user: &UserId) -> impl Iterator<Item = (Seq, &Hold)> {
-        let ids = self.holds.open_of(user).iter();
-        ids.filter_map(|id| match self.holds.get(*id) {
-            Some(HoldState::Open(hold)) => Some((*id, hold)),
-            Some(HoldState::Settled(_)) | None => None,
-        })
-    }
-
-    /// All open holds, by id; at most [`crate::OPEN_HOLDS_MAX`].
-    pub fn open_holds(&self) -> impl ExactSizeIterator<Item = (Seq, &Hold)> {
-        self.holds.open()
-    }
-
-    /// Whether the order was taken back.
-    pub fn is_cancelled(&self, order: Seq) -> bool {
-        self.cancelled.contains(&order)
-    }
-
-    /// The change since which nothing of the product has been available; `None` while something
-    /// is, or when there is no such product.
-    pub fn sold_out_since(&self, sku: &Sku) -> Option<Seq> {
-        self.products.get(sku)?.sold_out_since
-    }
-
-    /// The order that a user's request id became. `None` means *no order yet*.
-    pub fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
-        self.requests.order_of(user, request_id)
     }
 
     fn reply(&self, outcome: Outcome) -> Reply {
@@ -382,7 +299,7 @@ impl Machine {
             && at_ms <= self.log_time_ms
         {
             let change = self.expire(hold);
-            events.push(Event { seq: self.seq, at_ms: self.log_time_ms, change });
+            self.emit(change, events);
         }
     }
 
@@ -402,10 +319,17 @@ impl Machine {
                 let (outcome, change) = self.perform(effect);
                 let reply = self.reply(outcome);
                 self.record(identity, &reply, &change);
-                events.push(Event { seq: self.seq, at_ms: self.log_time_ms, change });
+                self.emit(change, events);
                 reply
             }
         }
+    }
+
+    /// Hands out the event of the change that was just made.
+    fn emit(&mut self, change: Change, events: &mut Vec<Event>) {
+        let event = Event { seq: self.seq, at_ms: self.log_time_ms, change };
+        self.orders.note(&event);
+        events.push(event);
     }
 
     /// Remembers what a request became.

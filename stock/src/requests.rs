@@ -143,6 +143,12 @@ impl RequestTable {
         self.orders.get(&request).map(|accepted| accepted.order)
     }
 
+    /// The stored outcome of a user's request id.
+    pub(crate) fn stored_reply(&self, user: &UserId, request_id: &RequestId) -> Option<Reply> {
+        let request = hash::user_request_fingerprint(user, request_id);
+        self.stored.get(&request).map(StoredOutcome::replay)
+    }
+
     /// Whether there is an order like the one that a command would take back.
     pub(crate) fn has_order(&self, cancel: &Cancel) -> bool {
         let request = hash::user_request_fingerprint(&cancel.user, &cancel.request_id);

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 use stock::api::{BuyAccepted, LineView, OrderList, OrderView, PostBuy, Problem, ProductView};
-use stock::{NodeId, RequestId, Seq, Sku};
+use stock::{NodeId, Receipt, RequestId, Seq, Sku};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -119,6 +119,9 @@ impl Shop {
             request_id,
             items: vec![LineView { product_id, quantity, remaining }],
             hold_id: None,
+            cancelled: false,
+            place: 0,
+            receipt: Receipt::START,
             at_ms,
             seq,
         };

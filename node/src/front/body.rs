@@ -30,8 +30,21 @@ pub(super) async fn read(
     body: Body,
     deadline: Instant,
 ) -> Result<Bytes, Problem> {
+    read_as(&[b"application/json"], headers, body, deadline).await
+}
+
+/// Reads a body of one of these types whole.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_as(
+    types: &[&[u8]],
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<Bytes, Problem> {
     if let Some(content_type) = headers.get(header::CONTENT_TYPE)
-        && !is_type(content_type.as_bytes(), b"application/json")
+        && !types.iter().any(|name| is_type(content_type.as_bytes(), name))
     {
         return Err(Problem::plain(Kind::UnsupportedMediaType));
     }
@@ -129,7 +142,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    async fn read_as(content_type: Option<&'static str>, body: Body) -> Result<Bytes, Problem> {
+    async fn read_typed(content_type: Option<&'static str>, body: Body) -> Result<Bytes, Problem> {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
@@ -150,7 +163,7 @@ mod tests {
             (Some("application/jsonp"), false),
             (Some("application/x-www-form-urlencoded"), false),
         ] {
-            match read_as(content_type, Body::from("{}")).await {
+            match read_typed(content_type, Body::from("{}")).await {
                 Ok(bytes) => assert!(taken && bytes == "{}", "{content_type:?}"),
                 Err(problem) => {
                     assert!(!taken, "{content_type:?}");
@@ -163,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn sizes() {
         for (bytes, taken) in [(0, true), (BODY_BYTES_MAX, true), (BODY_BYTES_MAX + 1, false)] {
-            let got = read_as(None, Body::from(vec![b' '; bytes])).await;
+            let got = read_typed(None, Body::from(vec![b' '; bytes])).await;
             match got {
                 Ok(body) => assert!(taken && body.len() == bytes, "{bytes}"),
                 Err(problem) => assert!(!taken && problem.kind() == Kind::TooLarge, "{bytes}"),
@@ -180,11 +193,11 @@ mod tests {
         };
         let half = BODY_BYTES_MAX / 2;
         for sizes in [&[half, half][..], &[1, 0, half, 1], &[0, 5], &[]] {
-            let whole = read_as(None, parts(sizes)).await.unwrap();
+            let whole = read_typed(None, parts(sizes)).await.unwrap();
             assert_eq!(whole.len(), sizes.iter().sum::<usize>());
             assert!(whole.iter().all(|byte| *byte == b'x'));
         }
-        let problem = read_as(None, parts(&[half, half, 1])).await.unwrap_err();
+        let problem = read_typed(None, parts(&[half, half, 1])).await.unwrap_err();
         assert_eq!(problem.kind(), Kind::TooLarge);
     }
 }

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::query::{self, Parameters};
 use super::wanted::{self, ItemShape};
 use super::write::{Write, misplaced, told};
-use super::{FrontState, body, orders, path_seq, won};
+use super::{FrontState, body, history, path_seq, won};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -128,9 +128,15 @@ pub(super) async fn confirm(state: Arc<FrontState>, request: Request) -> Result<
 
 /// `DELETE /v1/holds/{id}`: by the user that `?user_id=` names, else by the operator.
 pub(super) async fn release(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, content) = request.into_parts();
     let hold = path_seq(&mut parts).await?;
     let parameters = Parameters::of_write(&parts.uri, &["user_id"])?;
+    // A user id that is not understood must not make it the operator's release.
+    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    if !bytes.trim_ascii().is_empty() {
+        let rule = "a release has no body: send `?user_id=` in the query.";
+        return Err(Problem::new(Kind::InvalidField, rule));
+    }
     let requester = match parameters.text("user_id") {
         Some(user) => Requester::User(field::user(user, "user_id")?),
         None => Requester::Operator,
@@ -211,7 +217,7 @@ async fn settled_view(
     settlement: Settlement,
     seq: Seq,
 ) -> Result<HoldView, Problem> {
-    let event = orders::change(state, id).await?;
+    let event = history::change(state, id).await?;
     let Some(Change::Held { user, expires_at_ms, lines, .. }) = event.map(|event| event.change)
     else {
         let why = format!("change {id} should be a hold and is none");

@@ -10,7 +10,7 @@ use super::answer::{json_at, located};
 use super::key::Key;
 use super::query::{self, Parameters};
 use super::write::{Write, misplaced};
-use super::{FrontState, body, path_parameter};
+use super::{FrontState, body, field, path_parameter};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
@@ -18,20 +18,35 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use shape::{PatchShape, ProductShape, RestockShape};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use stock::api::{ProductList, ProductView};
 use stock::{Command, Outcome, Product, Requester, Seq, Sku};
 
-/// `GET /v1/products`.
+/// Products on a page, when the request does not say.
+const PAGE_DEFAULT: u64 = 100;
+/// The most products on a page.
+const PAGE: RangeInclusive<u64> = 1..=1000;
+
+/// `GET /v1/products`, page by page.
 pub(super) async fn list(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
-    let parameters = Parameters::of_read(request.uri(), &[])?;
+    let parameters = Parameters::of_read(request.uri(), &["after", "limit"])?;
+    let limit = parameters.limit(PAGE_DEFAULT, PAGE)?;
+    let after = parameters.text("after").map(|after| field::sku(after, "after")).transpose()?;
     query::wait_until_current(&state, &parameters).await?;
-    // The lock is held for the copies only.
-    let (seq, products) = state
-        .replica
-        .read(|machine| (machine.seq(), machine.products().cloned().collect::<Vec<Product>>()));
+    // The lock is held for the copies only, of one more than the page has.
+    let (seq, mut products) = state.replica.read(|machine| {
+        let copies: Vec<Product> = match &after {
+            Some(after) => machine.products_after(after).take(limit + 1).cloned().collect(),
+            None => machine.products().take(limit + 1).cloned().collect(),
+        };
+        (machine.seq(), copies)
+    });
+    let more = products.len() > limit;
+    products.truncate(limit);
+    let next_after = products.last().filter(|_| more).map(|product| product.terms.sku.clone());
     let products = products.into_iter().map(|product| ProductView::new(product, seq)).collect();
-    json_at(StatusCode::OK, seq, &ProductList { products, seq })
+    json_at(StatusCode::OK, seq, &ProductList { products, next_after, seq })
 }
 
 /// `GET /v1/products/{id}`.
@@ -59,13 +74,16 @@ pub(super) async fn put(state: Arc<FrontState>, request: Request) -> Result<Resp
     ask(&state, &parts, Command::CreateProduct(Box::new(terms))).await
 }
 
+/// How a merge patch may call itself.
+const TYPES: [&[u8]; 2] = [b"application/json", b"application/merge-patch+json"];
+
 /// `PATCH /v1/products/{id}`: a merge patch (RFC 7396) of everything but the stock.
 pub(super) async fn patch(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
     let if_match = version::if_match(&parts.headers)?;
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read_as(&TYPES, &parts.headers, content, state.deadline()).await?;
     let update = body::parse::<PatchShape<'_>>(&bytes)?.check(sku, if_match)?;
     ask(&state, &parts, Command::UpdateProduct(Box::new(update))).await
 }

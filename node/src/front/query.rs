@@ -4,6 +4,7 @@ use super::FrontState;
 use crate::problem::{Kind, Problem};
 use axum::extract::Query;
 use axum::http::Uri;
+use std::ops::RangeInclusive;
 use stock::Seq;
 
 /// The parameters that every read takes.
@@ -56,6 +57,18 @@ impl Parameters {
     /// The text of a parameter.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
+    /// How many things a page may have, by `limit`.
+    ///
+    /// # Errors
+    /// `invalid-query` when it is no number; `invalid-value` when it is out of range.
+    pub(super) fn limit(&self, default: u64, range: RangeInclusive<u64>) -> Result<usize, Problem> {
+        let limit = self.number("limit")?.unwrap_or(default);
+        usize::try_from(limit).ok().filter(|_| range.contains(&limit)).ok_or_else(|| {
+            let rule = format!("use {} to {}", range.start(), range.end());
+            Problem::new(Kind::InvalidValue, format!("`limit`: {rule}."))
+        })
     }
 
     /// The number of a parameter.

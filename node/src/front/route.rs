@@ -2,8 +2,9 @@
 //!
 //! A further endpoint is a line here, a `mod` line in `mod.rs`, and its file.
 
+use super::scrape;
 use super::{Finished, FrontState, method_not_allowed};
-use super::{batch, buys, cluster, health, holds, orders, problems, products, scrape};
+use super::{batch, buys, cancel, cluster, explain, health, holds, orders, problems, products};
 use axum::routing::MethodRouter;
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ routes! {
     Confirm "/v1/holds/{id}/confirm" { post holds::confirm }
     Orders "/v1/orders" { get orders::list }
     Order "/v1/orders/{id}" { get orders::show }
+    Cancel "/v1/orders/{id}/cancel" { post cancel::post }
+    Explain "/v1/explain" { get explain::show }
     Cluster "/v1/cluster" { get cluster::show }
     Livez "/livez" { get health::livez }
     Readyz "/readyz" { get health::readyz }

@@ -6,7 +6,7 @@
 use super::answer::{json_at, located, mark_replayed};
 use super::key::Answered;
 use super::write::{Decision, Write, misplaced};
-use super::{FrontState, orders};
+use super::{FrontState, history};
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -38,7 +38,7 @@ pub(super) async fn before(
     if !state.replica.wait_for_seq(order, deadline).await {
         return Err(Problem::outcome_unknown());
     }
-    let event = orders::order(state, order).await?;
+    let event = history::order(state, order).await?;
     let Some((event, content)) =
         event.as_ref().and_then(|event| Some((event, event.change.order()?)))
     else {

@@ -94,7 +94,7 @@ kinds! {
         "The detail says how large it may be."
     UnsupportedMediaType 415 "unsupported-media-type" "The body is of a type that is not taken"
         "Send `Content-Type: application/json`, or no Content-Type. The batch route takes \
-         `application/x-ndjson` too."
+         `application/x-ndjson` too, and a PATCH `application/merge-patch+json`."
     InvalidValue 422 "invalid-value" "A value is out of range"
         "The request is well formed, but a number or an id is not one that can be. \
          The detail names it and its range."

@@ -3,7 +3,8 @@
 //! A buy of one product is asked and answered flat, for it is what a flash sale is made of. What
 //! may be about several products (a basket, a confirmed hold, a stored order) lists its items.
 
-use crate::{Line, NodeId, Quantity, RequestId, Seq, Sku, UserId};
+use super::Problem;
+use crate::{Line, NodeId, OrderContent, Quantity, Receipt, RequestId, Seq, Sku, UserId};
 use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/buys` for one product.
@@ -126,9 +127,52 @@ pub struct OrderView {
     /// The hold that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_id: Option<Seq>,
+    /// Whether it was taken back, in the state that the answer is of.
+    pub cancelled: bool,
+    /// It is the so-manieth order of this cluster, from 1.
+    pub place: u64,
+    /// What commits to it and to all orders before it; see [`Receipt`].
+    pub receipt: Receipt,
     /// Log time of the order, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// The change that this order is.
+    pub seq: Seq,
+}
+
+impl OrderView {
+    /// The receipt that this order must have after the one before it.
+    pub fn receipt_after(&self, before: Receipt) -> Receipt {
+        let line = |line: &LineView| Line {
+            sku: line.product_id.clone(),
+            quantity: line.quantity,
+            available: line.remaining,
+        };
+        let content = OrderContent {
+            user: &self.user_id,
+            request_id: &self.request_id,
+            hold: self.hold_id,
+            lines: self.items.iter().map(line).collect(),
+        };
+        before.next(self.order_id, self.at_ms, &content)
+    }
+}
+
+/// Body of `POST /v1/orders/{id}/cancel`; without a body the operator cancels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostCancel {
+    /// Whose order it is; another user's is unknown.
+    pub user_id: UserId,
+}
+
+/// Answer of `POST /v1/orders/{id}/cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderCancelled {
+    /// The order, which stays, marked.
+    pub order_id: Seq,
+    /// What is available again, by product id.
+    pub items: Vec<LineView>,
+    /// The change that took it back.
     pub seq: Seq,
 }
 
@@ -142,4 +186,57 @@ pub struct OrderList {
     pub next_after: Option<Seq>,
     /// The state that this answer is of.
     pub seq: Seq,
+}
+
+/// What became of a request: `GET /v1/explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The user.
+    pub user_id: UserId,
+    /// The request.
+    pub request_id: RequestId,
+    /// What became of it, for a program.
+    pub verdict: Verdict,
+    /// The same in a sentence, for people.
+    pub text: String,
+    /// The order that it won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderView>,
+    /// How many orders there are by now.
+    pub orders: u64,
+    /// The change or the state that decided it, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<Seq>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// When nothing is known of it: the products that are sold out; the one that was asked about,
+    /// or the first of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sold_out: Vec<SoldOut>,
+    /// The state that this answer is of.
+    pub seq: Seq,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is an order.
+    Won,
+    /// It was refused for good; kept for a day of log time.
+    Refused,
+    /// It is a change of another kind, such as a hold; kept for a day of log time.
+    Done,
+    /// Nothing is kept of it: it was never asked, or refused on a first attempt, or long ago.
+    NoOrder,
+}
+
+/// A product of which nothing is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoldOut {
+    /// The product.
+    pub product_id: Sku,
+    /// The change since which nothing has been available.
+    pub since: Seq,
 }

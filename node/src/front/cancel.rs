@@ -1,0 +1,81 @@
+//! `POST /v1/orders/{id}/cancel`: the order's units return to stock, the order stays, marked.
+//!
+//! The machine keeps of an order only that there is one, so its event is read first, and named in
+//! the command; the machine refuses what does not fit.
+
+use super::answer::json_at;
+use super::field::{self};
+use super::key::Key;
+use super::write::{Write, misplaced};
+use super::{FrontState, body, history, path_seq, query};
+use crate::problem::{Kind, Problem};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::sync::Arc;
+use stock::api::{LineView, OrderCancelled};
+use stock::{Cancel, Command, Items, Outcome, Requester, Seq};
+
+/// [`stock::api::PostCancel`] before its value is checked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape<'b> {
+    #[serde(borrow, deserialize_with = "readers::user_id")]
+    user_id: Cow<'b, str>,
+}
+
+mod readers {
+    use super::{Cow, field::readers};
+
+    type Text<'b> = Cow<'b, str>;
+
+    readers! {
+        user_id as text -> Text<'de>;
+    }
+}
+
+/// Asks in the name of the user in the body; without a body, in the operator's.
+pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, content) = request.into_parts();
+    let order = path_seq(&mut parts).await?;
+    query::none(&parts.uri)?;
+    let key = Key::read(&parts.headers)?;
+    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let requester = if bytes.trim_ascii().is_empty() {
+        Requester::Operator
+    } else {
+        let shape: Shape<'_> = body::parse(&bytes)?;
+        Requester::User(field::user(&shape.user_id, "user_id")?)
+    };
+    let command = Command::Cancel(Box::new(found(&state, order).await?));
+    let respond = |outcome, seq| match outcome {
+        Outcome::Cancelled { lines } => {
+            let items = lines.iter().map(LineView::from).collect();
+            json_at(StatusCode::OK, seq, &OrderCancelled { order_id: order, items, seq })
+        }
+        _ => Err(misplaced("answer a cancel")),
+    };
+    Ok(Write { requester, key, command }.ask(&state, respond).await)
+}
+
+/// The order in the words of the command.
+///
+/// # Errors
+/// `unknown-order` in the state that a majority has now; those of a read that cannot be confirmed.
+async fn found(state: &Arc<FrontState>, order: Seq) -> Result<Cancel, Problem> {
+    if order > state.replica.read(stock::Machine::seq) {
+        // Another node may have applied it already.
+        state.replica.read_barrier(state.deadline()).await.map_err(Problem::of_read)?;
+    }
+    let seq = state.replica.read(stock::Machine::seq);
+    let event = if order <= seq { history::order(state, order).await? } else { None };
+    let Some(content) = event.as_ref().and_then(|event| event.change.order()) else {
+        return Err(Problem::plain(Kind::UnknownOrder).at(seq));
+    };
+    let items = Items::new(content.items())
+        .map_err(|why| Problem::internal("read an order's items", &why))?;
+    let (user, request_id) = (content.user.clone(), content.request_id.clone());
+    Ok(Cancel { order, user, request_id, items, hold: content.hold })
+}

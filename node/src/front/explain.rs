@@ -1,0 +1,191 @@
+//! `GET /v1/explain`: what became of a user's request, and why.
+//!
+//! Everything of one answer is of one state. What a node keeps of a request is its order, for
+//! ever, or a stored outcome, for a day of log time; a first attempt's refusal is not kept, and all
+//! that can be said then is what is sold out.
+
+use super::answer::json_at;
+use super::history::{self, Mark};
+use super::query::{self, Parameters};
+use super::{FrontState, field};
+use crate::problem::Problem;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use stock::api::{Explanation, SoldOut, Verdict};
+use stock::{Machine, Outcome, Reply, RequestId, Seq, Sku, UserId};
+
+/// The most sold-out products that one answer lists.
+const SOLD_OUT_MAX: usize = 100;
+
+/// Whom and what it is about.
+struct About {
+    user: UserId,
+    request_id: RequestId,
+    product: Option<Sku>,
+}
+
+/// What one state says.
+struct Findings {
+    seq: Seq,
+    orders: u64,
+    order: Option<Mark>,
+    stored: Option<Reply>,
+    sold_out: Vec<SoldOut>,
+}
+
+/// `GET /v1/explain?user_id=&request_id=`, and `&product_id=`.
+pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let parameters = Parameters::of_read(request.uri(), &["user_id", "request_id", "product_id"])?;
+    let about = about(&parameters)?;
+    query::wait_until_current(&state, &parameters).await?;
+    let found = state.replica.read(|machine| look(machine, &about));
+    let seq = found.seq;
+    let explanation = explain(&state, about, found).await?;
+    json_at(StatusCode::OK, seq, &explanation)
+}
+
+fn about(parameters: &Parameters) -> Result<About, Problem> {
+    let needed =
+        |name| parameters.text(name).ok_or_else(|| query::invalid(name, "this route needs it"));
+    let user = field::user(needed("user_id")?, "user_id")?;
+    let request_id = RequestId::new(needed("request_id")?)
+        .map_err(|why| Problem::invalid_value("request_id", &why))?;
+    let product = parameters.text("product_id");
+    let product = product.map(|sku| field::sku(sku, "product_id")).transpose()?;
+    Ok(About { user, request_id, product })
+}
+
+fn look(machine: &Machine, about: &About) -> Findings {
+    let order = machine.order_of(&about.user, &about.request_id);
+    let since = |sku: &Sku| {
+        let since = machine.sold_out_since(sku)?;
+        Some(SoldOut { product_id: sku.clone(), since })
+    };
+    let sold_out = if let Some(sku) = &about.product {
+        since(sku).into_iter().collect()
+    } else {
+        let skus = machine.products().map(|product| &product.terms.sku);
+        skus.filter_map(since).take(SOLD_OUT_MAX).collect()
+    };
+    Findings {
+        seq: machine.seq(),
+        orders: machine.chain().orders,
+        order: order.map(|order| Mark::of(machine, order)),
+        stored: machine.stored_reply(&about.user, &about.request_id),
+        sold_out,
+    }
+}
+
+async fn explain(
+    state: &Arc<FrontState>,
+    about: About,
+    found: Findings,
+) -> Result<Explanation, Problem> {
+    let Findings { seq, orders, order, stored, sold_out } = found;
+    let About { user, request_id, product } = about;
+    let mut explanation = Explanation {
+        user_id: user,
+        request_id,
+        verdict: Verdict::NoOrder,
+        text: String::new(),
+        order: None,
+        orders,
+        decided_at: None,
+        problem: None,
+        sold_out: Vec::new(),
+        seq,
+    };
+    let order = match order {
+        Some(mark) => history::view(state, mark).await?,
+        None => None,
+    };
+    // It was found by fingerprint; the stored ids say whose it is.
+    let order = order.filter(|order| {
+        order.user_id == explanation.user_id && order.request_id == explanation.request_id
+    });
+    if let Some(order) = order {
+        explanation.verdict = Verdict::Won;
+        let taken_back = if order.cancelled { "; it was cancelled since" } else { "" };
+        explanation.text = format!(
+            "won as order {} of {orders}, at seq {}{taken_back}",
+            order.place, order.order_id
+        );
+        explanation.decided_at = Some(order.order_id);
+        explanation.order = Some(order);
+    } else if let Some(reply) = stored {
+        explanation.decided_at = Some(reply.seq);
+        if let Outcome::Refused(refusal) = &reply.outcome {
+            let problem = Problem::of_refusal(refusal, reply.seq);
+            explanation.verdict = Verdict::Refused;
+            explanation.text = format!("refused at seq {}: {}", reply.seq, problem.detail());
+            explanation.problem = Some(problem.to_api());
+        } else {
+            explanation.verdict = Verdict::Done;
+            explanation.text = format!("{} at seq {}", done(&reply.outcome), reply.seq);
+        }
+    } else {
+        explanation.text = no_order(product.as_ref(), &sold_out);
+        explanation.sold_out = sold_out;
+    }
+    Ok(explanation)
+}
+
+fn done(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Held { .. } => "units were held",
+        Outcome::Released { .. } => "a hold was released",
+        Outcome::Cancelled { .. } => "an order was cancelled",
+        _ => "it was done",
+    }
+}
+
+fn no_order(product: Option<&Sku>, sold_out: &[SoldOut]) -> String {
+    match (product, sold_out) {
+        (_, [SoldOut { product_id, since }]) => {
+            format!("no order; {product_id} is sold out since seq {since}")
+        }
+        (Some(product), _) => format!("no order; {product} is not sold out"),
+        (None, []) => "no order; nothing is sold out".into(),
+        (None, several) => format!("no order; {} products are sold out", several.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about() {
+        let of = |query: &str| {
+            let uri = format!("/v1/explain?{query}").parse().unwrap();
+            let names = ["user_id", "request_id", "product_id"];
+            about(&Parameters::of_read(&uri, &names).unwrap()).map_err(|problem| problem.status())
+        };
+        let found = of("user_id=u&request_id=k&product_id=p").unwrap();
+        assert_eq!((found.user.as_str(), found.request_id.as_str()), ("u", "k"));
+        assert_eq!(found.product.as_ref().map(Sku::as_str), Some("p"));
+        for (query, status) in [
+            ("user_id=u", 400),
+            ("request_id=k", 400),
+            ("user_id=u&request_id=", 422),
+            ("user_id=a%20b&request_id=k", 422),
+            ("user_id=u&request_id=k&product_id=a%2Fb", 422),
+        ] {
+            assert_eq!(of(query).err().map(|code| code.as_u16()), Some(status), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_sold_out_is_told() {
+        let since = |sku: &str| SoldOut { product_id: sku.parse().unwrap(), since: Seq(9) };
+        let tee = "tee".parse().unwrap();
+        let one = no_order(None, &[since("tee")]);
+        assert_eq!(one, "no order; tee is sold out since seq 9");
+        assert_eq!(no_order(Some(&tee), &[]), "no order; tee is not sold out");
+        assert_eq!(no_order(None, &[]), "no order; nothing is sold out");
+        let two = no_order(None, &[since("cap"), since("tee")]);
+        assert_eq!(two, "no order; 2 products are sold out");
+    }
+}

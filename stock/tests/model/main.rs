@@ -1,0 +1,183 @@
+//! Random batches, on the machine and on a naive model of it.
+//!
+//! Properties: equal replies; the invariants; peek agrees with apply; equal logs cut into batches
+//! otherwise give equal hashes; the kept hash is that of the state; a restored machine is the
+//! machine, then and for all that follows, and so is what readers ask of its orders.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod logs;
+mod naive;
+
+use logs::{SKUS, USERS, log};
+use naive::Model;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use std::collections::BTreeMap;
+use stock::{
+    Applied, Attempt, Batch, Event, HotState, Machine, Outcome, Refusal, Reply, Seq, Sku, UserId,
+    codec,
+};
+
+/// What peek says before a batch is what apply says to its first command, when time stands still.
+fn check_peek(machine: &Machine, batch: &Batch, peeked: Option<&Option<Reply>>, applied: &Applied) {
+    let (Some(peeked), Some(first)) = (peeked, batch.commands.first()) else {
+        return;
+    };
+    if let Some(reply) = peeked {
+        assert_eq!(*reply, applied.replies[0], "peek at {first:?}");
+        // What a later attempt is answered, every copy of it must be answered from now on.
+        let decided = reply.replayed || reply.outcome == Outcome::Refused(Refusal::KeyReused);
+        let for_good = decided || first.attempt == Attempt::First;
+        assert!(for_good, "peek answers {first:?} with {reply:?}, which is stored nowhere");
+    } else {
+        let reply = &applied.replies[0];
+        let changed = applied.events.first().is_some_and(|event| event.seq == reply.seq);
+        let stored = first.attempt == Attempt::Later && machine.peek(first).is_some();
+        assert!((changed && !reply.replayed) || stored, "peek let {first:?} pass for {reply:?}");
+    }
+}
+
+fn check_invariants(machine: &Machine, model: &Model) {
+    assert_eq!(machine.state_hash(), machine.recompute_hash());
+    assert_eq!(machine.seq(), model.seq());
+    assert_eq!(machine.log_time_ms(), model.now_ms);
+    let skus: Vec<Sku> = SKUS.iter().map(|sku| sku.parse().unwrap()).collect();
+    for sku in &skus {
+        assert_eq!(machine.product(sku).cloned(), model.product(sku));
+    }
+    assert!(machine.products().map(|product| &product.terms.sku).is_sorted());
+    for product in machine.products() {
+        assert_eq!(product.available + product.held + product.sold, product.stocked);
+    }
+    assert_eq!(machine.next_due_ms(), model.next_due_ms());
+    for event in &model.events {
+        if let Some(order) = event.change.order() {
+            assert_eq!(machine.order_of(order.user, order.request_id), Some(event.seq));
+        }
+    }
+    check_orders(machine, model);
+    let mut open: Vec<(u64, Seq)> =
+        machine.open_holds().map(|(id, hold)| (hold.expires_at_ms, id)).collect();
+    open.sort_unstable_by_key(|(_, id)| *id);
+    assert_eq!(open, model.open_holds());
+    assert!(open.iter().all(|(at_ms, _)| *at_ms > model.now_ms));
+}
+
+/// What readers ask of the orders, which no hash covers.
+fn check_orders(machine: &Machine, model: &Model) {
+    for user in USERS.map(|user| user.parse::<UserId>().unwrap()) {
+        let all = model.orders_of(&user);
+        assert_eq!(machine.orders_of(&user, Seq(0)).collect::<Vec<_>>(), all);
+        for (position, order) in all.iter().enumerate() {
+            let rest: Vec<_> = machine.orders_of(&user, *order).collect();
+            assert_eq!(rest, all[position + 1..]);
+        }
+    }
+    assert_eq!(machine.chain(), model.chain(model.seq()));
+    for event in &model.events {
+        let mut chain = machine.chain_before(event.seq);
+        assert!(chain.seq < event.seq, "{chain:?} is not before {}", event.seq);
+        assert_eq!(chain, model.chain(chain.seq));
+        let next = usize::try_from(chain.seq.0).unwrap();
+        for event in &model.events[next..usize::try_from(event.seq.0).unwrap()] {
+            chain.follow(event);
+        }
+        assert_eq!(chain, model.chain(event.seq), "from the mark to {}", event.seq);
+    }
+}
+
+/// The machine, after a trip through its snapshot's bytes.
+fn restored(machine: &Machine, events: &[Event]) -> Machine {
+    let bytes = codec::encode(&machine.hot_state(), u64::MAX).unwrap();
+    let hot: HotState = codec::decode(&bytes, u64::MAX).unwrap();
+    let restored = Machine::restore(hot, events.iter().cloned()).unwrap();
+    assert_eq!(restored.state_hash(), machine.state_hash());
+    assert_eq!(restored.recompute_hash(), machine.state_hash());
+    assert_eq!(restored.hot_state(), machine.hot_state());
+    assert_eq!(restored.chain(), machine.chain());
+    for user in USERS.map(|user| user.parse::<UserId>().unwrap()) {
+        assert!(restored.orders_of(&user, Seq(0)).eq(machine.orders_of(&user, Seq(0))));
+    }
+    for seq in 1..=machine.seq().0 {
+        assert_eq!(restored.chain_before(Seq(seq)), machine.chain_before(Seq(seq)));
+    }
+    restored
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1500))]
+
+    #[test]
+    fn machine_is_the_model(log in log()) {
+        let (mut machine, mut model) = (Machine::new(), Model::default());
+        for batch in &log {
+            let peeked = (batch.stamp_ms <= machine.log_time_ms())
+                .then(|| batch.commands.first().and_then(|first| machine.peek(first)));
+            let seq_before = machine.seq();
+            let applied = machine.apply(batch);
+            prop_assert_eq!(&applied.replies, &model.apply(batch), "batch {:?}", batch);
+            prop_assert_eq!(&applied.events, &model.events[seq_before.0 as usize..]);
+            check_peek(&machine, batch, peeked.as_ref(), &applied);
+            check_invariants(&machine, &model);
+        }
+    }
+
+    #[test]
+    fn hash_does_not_depend_on_batches(log in log(), cut in 1..5usize) {
+        let (mut whole, mut parts) = (Machine::new(), Machine::new());
+        for batch in &log {
+            let stamp_ms = batch.stamp_ms;
+            let expected = whole.apply(batch);
+            let mut actual = Applied { replies: Vec::new(), events: Vec::new() };
+            for commands in batch.commands.chunks(cut) {
+                let part = parts.apply(&Batch { stamp_ms, commands: commands.to_vec() });
+                actual.replies.extend(part.replies);
+                actual.events.extend(part.events);
+            }
+            if batch.commands.is_empty() {
+                actual.events.extend(parts.apply(batch).events);
+            }
+            prop_assert_eq!(expected, actual);
+            prop_assert_eq!(whole.state_hash(), parts.state_hash());
+        }
+    }
+
+    #[test]
+    fn restored_machine_is_the_machine(log in log(), at in any::<prop::sample::Index>()) {
+        let at = at.index(log.len());
+        let (mut machine, mut events) = (Machine::new(), Vec::new());
+        for batch in &log[..at] {
+            events.extend(machine.apply(batch).events);
+        }
+        let mut other = restored(&machine, &events);
+        for batch in &log[at..] {
+            let applied = machine.apply(batch);
+            prop_assert_eq!(&applied, &other.apply(batch));
+            prop_assert_eq!(machine.state_hash(), other.state_hash());
+            events.extend(applied.events);
+        }
+        restored(&other, &events);
+    }
+
+    /// Equal hashes are worth something only if unequal states differ in them.
+    #[test]
+    fn every_change_changes_the_hash(log in log()) {
+        let mut machine = Machine::new();
+        let mut seen: BTreeMap<u128, HotState> = BTreeMap::new();
+        for batch in &log {
+            machine.apply(batch);
+            let state = machine.hot_state();
+            let before = seen.insert(machine.state_hash(), state.clone());
+            prop_assert!(before.is_none_or(|before| before == state));
+        }
+    }
+}
