@@ -32,6 +32,9 @@ use std::time::{Duration, Instant};
 /// there is, on a machine that is busy.
 const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 
+/// Where a node writes, after each sync of its log, up to where that reaches. It is not synced.
+const MARK_FILE: &str = "durable.mark";
+
 /// A kind of fault, as `--nemesis` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(usize);
