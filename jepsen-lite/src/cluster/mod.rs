@@ -71,14 +71,16 @@ pub struct Cluster {
     /// The links between them.
     pub network: Network,
     env: Vec<(String, OsString)>,
-    /// Whose files a nemesis has damaged: such a node may stop at any time, and comes back wiped.
-    damaged: BTreeSet<NodeId>,
+    /// Whose files a nemesis has damaged: until the fault is healed, which wipes it, such a node
+    /// may stop at any time.
+    damaged: Option<NodeId>,
     /// Who may end by itself until the fault of now is healed.
     excused: BTreeSet<NodeId>,
     /// What some faults need; or why it is not there, in words. Dropped after the processes.
     clocks: Result<Clocks, String>,
     journals: Result<Journals, String>,
     deaths: Vec<Death>,
+    breaches: Vec<String>,
     /// Dropped after the processes, which write there.
     disks: Result<Disks, String>,
     /// Dropped last: nothing is left to be claimed then.
@@ -138,11 +140,12 @@ impl Cluster {
                 .map(|(name, value)| (name, value.into()))
                 .chain([claim.environment()])
                 .collect(),
-            damaged: BTreeSet::new(),
+            damaged: None,
             excused: BTreeSet::new(),
             clocks: clocks.unwrap_or_else(unneeded),
             journals: journals.unwrap_or_else(unneeded),
             deaths: Vec::new(),
+            breaches: Vec::new(),
             disks: disks.unwrap_or_else(unneeded),
             claim,
         };
@@ -194,15 +197,29 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says that this node's files are no longer what it wrote. It may stop by itself from now
-    /// on, and the documented way back is an empty directory.
-    pub fn mark_damaged(&mut self, id: NodeId) {
-        self.damaged.insert(id);
+    /// Says that this node's files are no longer what it wrote. It may stop by itself until it is
+    /// healed, which is to give it an empty directory.
+    ///
+    /// # Panics
+    /// When another one is damaged: two of three that forget are a majority.
+    pub(crate) fn mark_damaged(&mut self, id: NodeId) {
+        assert!(self.damaged.is_none_or(|other| other == id), "{:?} is, too", self.damaged);
+        self.damaged = Some(id);
     }
 
-    /// Whose files are no longer what it wrote, and who was not wiped since.
+    /// Whose files are no longer what it wrote.
     pub(crate) fn damaged(&self) -> Option<NodeId> {
-        self.damaged.first().copied()
+        self.damaged
+    }
+
+    /// Takes note of a promise that a node was seen to break, in words.
+    pub(crate) fn breach(&mut self, what: String) {
+        self.breaches.push(what);
+    }
+
+    /// Promises that nodes were seen to break, besides what the checks of a history see.
+    pub fn breaches(&self) -> &[String] {
+        &self.breaches
     }
 
     /// Says that this node may end by itself until the fault of now is healed.
@@ -264,7 +281,7 @@ impl Cluster {
                 continue;
             }
             if let Ok(status) = self.processes.wait_exit(node, Duration::ZERO).await
-                && !self.damaged.contains(&node)
+                && self.damaged != Some(node)
                 && !self.excused.contains(&node)
             {
                 self.deaths.push(Death { node, status });

@@ -21,7 +21,8 @@ impl Cluster {
     }
 
     /// Takes every fault back and waits until all nodes are ready: a leader is heard, every node
-    /// votes, and none is far behind. Works under load.
+    /// votes, and none is far behind. A damaged node gets an empty directory, whatever became of
+    /// it, so that nothing later can be laid to the damage. Works under load.
     ///
     /// # Errors
     /// [`ClusterError`] when it did not come about in time, saying who was missing.
@@ -30,18 +31,26 @@ impl Cluster {
         self.lift().await?;
         loop {
             for id in self.down() {
+                if self.damaged == Some(id) {
+                    self.wipe(id)?;
+                }
                 self.launch(id)?;
             }
             let left = deadline.saturating_sub(started.elapsed());
             match self.processes.wait_ready(left).await {
-                // It was right to stop. Its way back is an empty directory.
-                Err(ClusterError::Exited { node, .. }) if self.damaged.contains(&node) => {
-                    self.wipe(node)?;
-                }
+                // It was right to stop.
+                Err(ClusterError::Exited { node, .. }) if self.damaged == Some(node) => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
                     // Ready is who holds the lease of a leader: a node may have died since.
                     self.notice_deaths().await;
+                    // It may hold wrong data where nobody has looked so far. The others are ready,
+                    // so they have what it is to be sent.
+                    if let Some(node) = self.damaged
+                        && self.processes.alive(node)
+                    {
+                        self.processes.kill(node)?;
+                    }
                     if self.down().is_empty() {
                         return Ok(());
                     }
@@ -81,7 +90,7 @@ impl Cluster {
         self.processes.wipe(id)?;
         let dir = &self.processes.node(id).dir;
         Journals::forget(dir).map_err(unusable("remove", dir.display().to_string()))?;
-        self.damaged.remove(&id);
+        self.damaged = self.damaged.filter(|damaged| *damaged != id);
         Ok(())
     }
 

@@ -1,163 +1,131 @@
 //! Damage to a node's log while it is down: flipped bytes, or a file that lost its end.
 //!
-//! Expected: the node stops at its start and says so, or the damage is where nothing is kept and
-//! it serves as before; never does it serve wrong data, which the checks of the run would show.
-//! What became of it is told. One that stopped, at once or later, comes back by the documented
-//! way: its directory is wiped. Seen to take hold when the file differs, and it is known what came
-//! of it.
+//! Expected: the node stops at its start and says so. Where nothing that it needs was hit it may
+//! serve as before, with all that it had synced; this is looked at before the others can make up
+//! for what it lacks. A node that serves with less breaks what it promised, and makes the run
+//! illegal. What it serves wrongly otherwise is for the checks of the run to see.
+//!
+//! Seen to take hold when the node stopped and said why. However it came out, the fault is healed
+//! by the documented way: the directory is wiped.
+
+mod file;
 
 use super::kill::kill;
 use super::stage::{Injection, Stage, named};
+use crate::cluster::{LogEnd, unusable};
 use client::cluster::ClusterError;
-use rand::Rng;
-use rand::rngs::StdRng;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use file::{Damage, synced_up_to};
 use std::time::{Duration, Instant};
 use stock::NodeId;
 
-/// sled's data file in a node's directory.
-const DATA_FILE: &str = "db-dir/db";
-/// Bytes that are flipped, one right after the other: a sector.
-const FLIPPED_BYTES: usize = 512;
-/// How often to look for a place that holds something; most of a young file is empty.
-const PLACES_MAX: usize = 10_000;
-/// How long a node may take to stop or to be ready.
-const VERDICT_DEADLINE: Duration = Duration::from_secs(20);
+/// How long a node may take to stop or to say what it holds.
+const VERDICT_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// What a node says that does not start with its directory, or that cannot read on in it.
+const REFUSES: [&str; 2] = ["This node must not take part with it", "the log store has stopped"];
+/// What a node is that has opened its log and takes part in Raft.
+const ROLES: [&str; 4] = ["leader", "follower", "candidate", "learner"];
 
 /// Flips a sector that holds something.
 pub(super) async fn corrupt(stage: Stage<'_>) -> Result<Injection, ClusterError> {
-    inject(stage, flip).await
+    inject(stage, file::flip).await
 }
 
 /// Cuts the end off, in the middle of what the file holds.
 pub(super) async fn truncate(stage: Stage<'_>) -> Result<Injection, ClusterError> {
-    inject(stage, cut).await
+    inject(stage, file::cut).await
 }
 
-/// Changes the file; says what was done, or nothing when it could not.
-type Damage = fn(&Path, &mut StdRng) -> io::Result<Option<String>>;
+/// What a node does with a damaged log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Became {
+    /// It stopped, and said that it must.
+    Refused,
+    /// It ended without a word of it.
+    Ended,
+    /// It serves, with entries up to this one.
+    Serves(u64),
+    /// None of these in time.
+    Neither,
+}
 
 async fn inject(mut stage: Stage<'_>, damage: Damage) -> Result<Injection, ClusterError> {
     let victim = stage.forgetful().await?;
     kill(&mut stage, &[victim])?;
-    let path = stage.cluster.processes.node(victim).dir.join(DATA_FILE);
+    let dir = stage.cluster.processes.node(victim).dir.clone();
+    let in_words = dir.display().to_string();
+    let synced = synced_up_to(&dir).map_err(unusable("read the mark in", &in_words))?;
     stage.cluster.mark_damaged(victim);
-    let done = damage(&path, &mut stage.turn.random);
-    let done = done.map_err(crate::cluster::unusable("damage", path.display().to_string()))?;
+    let done = damage(&dir, &mut stage.turn.random).map_err(unusable("damage", &in_words))?;
+    let before = LogEnd::of(&stage.cluster.processes.node(victim).log);
+    // Among the others it would be sent what it lacks before it can be asked.
+    stage.isolate(victim);
     stage.cluster.launch(victim)?;
-    let outcome = outcome(&mut stage, victim).await;
-    let seen = done.is_some() && outcome.is_some();
-    let what = format!(
-        "log of {}: {}; {}",
-        named(&[victim]),
-        done.unwrap_or_else(|| "it holds nothing to damage".to_owned()),
-        outcome.unwrap_or("it neither stopped nor was ready in time")
-    );
-    Ok(Injection::seen(what, seen))
+    let became = became(&mut stage, victim, &before).await;
+    stage.cluster.network.heal();
+    let log = format!("log of {}", named(&[victim]));
+    let done = done.map(|done| format!("{log}: {done}"));
+    if let (Some(done), Some(broken)) = (&done, became.breaks(synced)) {
+        stage.cluster.breach(format!("{done}, and {broken}"));
+    }
+    let seen = done.is_some() && became == Became::Refused;
+    let done = done.unwrap_or_else(|| format!("{log} holds nothing to damage"));
+    Ok(Injection::seen(format!("{done}; {}", became.in_words()), seen))
 }
 
-/// Whether it stopped or serves; none when neither came about in time.
-async fn outcome(stage: &mut Stage<'_>, victim: NodeId) -> Option<&'static str> {
+/// Waits until it is known.
+async fn became(stage: &mut Stage<'_>, victim: NodeId, before: &LogEnd) -> Became {
     let started = Instant::now();
     while started.elapsed() < VERDICT_DEADLINE {
         let processes = &mut stage.cluster.processes;
-        if let Ok(status) = processes.wait_exit(victim, Duration::ZERO).await {
-            return Some(if status.success() { "it ended" } else { "it stopped" });
+        if processes.wait_exit(victim, Duration::ZERO).await.is_ok() {
+            let refused = REFUSES.iter().any(|words| before.says_since(words));
+            return if refused { Became::Refused } else { Became::Ended };
         }
-        if processes.ready(victim).await {
-            return Some("it serves: nothing that it needs was hit");
+        let view = processes.view(victim).await;
+        let own = view.and_then(|view| view.nodes.into_iter().find(|node| node.id == victim));
+        // While it starts it tells of no entry.
+        if let Some(own) = own.filter(|own| ROLES.contains(&own.role.as_str()) && own.last_log > 0)
+        {
+            return Became::Serves(own.last_log);
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    None
+    Became::Neither
 }
 
-fn flip(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
-    let file = File::options().read(true).write(true).open(path)?;
-    let end = end_of_content(&file)?;
-    for _ in 0..PLACES_MAX {
-        let at = random.random_range(0..end.max(1));
-        let mut bytes = [0; FLIPPED_BYTES];
-        let count = file.read_at(&mut bytes, at)?;
-        if bytes[..count].iter().all(|byte| *byte == 0) {
-            continue;
+impl Became {
+    /// What it breaks of the promise that everything up to this entry is on its disk.
+    fn breaks(self, synced: Option<u64>) -> Option<String> {
+        match (self, synced) {
+            (Self::Serves(last), Some(synced)) if last < synced => Some(format!(
+                "it serves with entries up to {last}, though it had synced them up to {synced}"
+            )),
+            _ => None,
         }
-        for byte in &mut bytes[..count] {
-            *byte ^= 0xa5;
-        }
-        file.write_all_at(&bytes[..count], at)?;
-        file.sync_all()?;
-        return Ok(Some(format!("{count} bytes flipped at {at} of {end}")));
     }
-    Ok(None)
-}
 
-fn cut(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
-    let file = File::options().read(true).write(true).open(path)?;
-    let end = end_of_content(&file)?;
-    if end == 0 {
-        return Ok(None);
-    }
-    let left = random.random_range(0..end);
-    file.set_len(left)?;
-    file.sync_all()?;
-    Ok(Some(format!("cut to {left} bytes of {end}")))
-}
-
-/// Where the last byte is that is not zero: sled's file ends with room for what comes next.
-fn end_of_content(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    let mut block = vec![0; 64 * 1024];
-    while end > 0 {
-        let begin = end.saturating_sub(block.len() as u64);
-        let bytes = &mut block[..(end - begin) as usize];
-        file.read_exact_at(bytes, begin)?;
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-            return Ok(begin + last as u64 + 1);
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Refused => "it stopped, and said why",
+            Self::Ended => "it ended without a word of it",
+            Self::Serves(_) => "it serves",
+            Self::Neither => "it neither stopped nor served in time",
         }
-        end = begin;
     }
-    Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
-
-    /// A file with content in the middle, as sled's.
-    fn file() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let mut bytes = vec![0; 200_000];
-        bytes[100_000..120_000].fill(7);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &bytes).unwrap();
-        (file, bytes)
-    }
 
     #[test]
-    fn a_flip_hits_what_is_kept_and_a_cut_goes_through_it_or_before_it() {
-        for seed in 0..50 {
-            let mut random = StdRng::seed_from_u64(seed);
-            let (damaged, before) = file();
-            flip(damaged.path(), &mut random).unwrap().unwrap();
-            let after = std::fs::read(damaged.path()).unwrap();
-            assert_eq!(after.len(), before.len());
-            assert!(after[99_000..121_000] != before[99_000..121_000], "seed {seed}");
-            let (damaged, _) = file();
-            cut(damaged.path(), &mut random).unwrap().unwrap();
-            assert!(damaged.path().metadata().unwrap().len() < 120_000, "seed {seed}");
+    fn who_serves_with_less_than_was_synced_breaks_its_promise() {
+        let broken = Became::Serves(299).breaks(Some(300)).unwrap();
+        assert!(broken.contains("up to 299") && broken.contains("up to 300"), "{broken}");
+        for kept in [Became::Serves(300), Became::Serves(301), Became::Refused, Became::Ended] {
+            assert_eq!(kept.breaks(Some(300)), None);
         }
-    }
-
-    #[test]
-    fn an_empty_file_is_not_said_to_be_damaged() {
-        let mut random = StdRng::seed_from_u64(1);
-        let empty = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(flip(empty.path(), &mut random).unwrap(), None);
-        assert_eq!(cut(empty.path(), &mut random).unwrap(), None);
+        assert_eq!(Became::Serves(1).breaks(None), None);
     }
 }

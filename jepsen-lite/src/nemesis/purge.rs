@@ -37,12 +37,7 @@ pub(super) async fn inject(mut stage: Stage<'_>) -> Result<Injection, ClusterErr
         Away::Down => {
             kill(&mut stage, &[victim])?;
         }
-        Away::CutOff => {
-            for other in stage.cluster.ids().into_iter().filter(|other| *other != victim) {
-                stage.cluster.network.cut(victim, other);
-                stage.cluster.network.cut(other, victim);
-            }
-        }
+        Away::CutOff => stage.isolate(victim),
     }
     // Nobody has sent it more than this.
     let had = stage.cluster.others(victim).await.iter().map(|view| view.last_log).max();

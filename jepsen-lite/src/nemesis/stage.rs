@@ -106,15 +106,28 @@ impl Stage<'_> {
         Ok((ids, leader))
     }
 
-    /// Whose memory a fault may take: a follower; but while a node is there whose memory was
-    /// damaged before, that one again. Of three nodes two that forget are a majority, and what
-    /// they acknowledged is lost by right.
+    /// Whose memory a fault may take: a follower, one at a time. Of three nodes two that forget are
+    /// a majority, and what they acknowledged is lost by right.
     ///
     /// # Errors
     /// As [`Stage::followers`].
+    ///
+    /// # Panics
+    /// When a node is there whose memory was damaged before: to heal that fault was to wipe it,
+    /// and to wait until the others have sent it everything.
     pub(super) async fn forgetful(&mut self) -> Result<NodeId, ClusterError> {
+        let damaged = self.cluster.damaged();
+        assert_eq!(damaged, None, "a damaged node is left from an earlier fault");
         let (followers, _) = self.followers().await?;
-        Ok(self.cluster.damaged().unwrap_or(followers[0]))
+        Ok(followers[0])
+    }
+
+    /// Cuts a node off from all others, both ways.
+    pub(super) fn isolate(&self, node: NodeId) {
+        for other in self.cluster.ids().into_iter().filter(|other| *other != node) {
+            self.cluster.network.cut(node, other);
+            self.cluster.network.cut(other, node);
+        }
     }
 
     /// Each way between the leader and the others, or between any two nodes.
