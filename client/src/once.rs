@@ -11,9 +11,10 @@ use crate::holds::{confirm_path, release_path};
 use crate::orders::ORDERS_PAGE_MAX;
 use crate::{Client, ClientError};
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use stock::api::{
     HoldAccepted, HoldReleased, HoldView, OrderAccepted, OrderList, PostConfirm, PostHold,
-    PostRestock, ProductView, PutProduct,
+    PostRestock, Problem, ProductView, PutProduct,
 };
 use stock::{RequestId, Seq, Sku, UserId};
 
@@ -33,6 +34,42 @@ pub enum Consistency {
     Linearizable,
     /// What the node has applied, at once, even without a quorum.
     Stale,
+}
+
+/// What one attempt at a read came to.
+#[derive(Debug)]
+pub enum Reading<T> {
+    /// What was read.
+    Done(T),
+    /// The node's own words that there is no such thing, or that the question is wrong.
+    Refused(Problem),
+    /// No answer, or the node's own words that it cannot read now.
+    NotDone {
+        /// What happened, for people.
+        why: String,
+    },
+    /// A whole answer that no flashnode gives.
+    Foreign {
+        /// Its status, and what is wrong with it.
+        why: String,
+    },
+}
+
+impl<T: DeserializeOwned> Reading<T> {
+    fn of(exchange: Exchange) -> Self {
+        // A read that no majority confirmed in time has a 504, as a command has.
+        let whole = if let Exchange::Answered(answered) = &exchange {
+            answered.status != 504 || serde_json::from_slice::<Problem>(&answered.body).is_err()
+        } else {
+            false
+        };
+        match answer::read(exchange) {
+            Answer::Done { body, .. } => Self::Done(body),
+            Answer::Refused { problem } => Self::Refused(problem),
+            Answer::Unknown { why } if whole => Self::Foreign { why },
+            Answer::NotProposed { why, .. } | Answer::Unknown { why } => Self::NotDone { why },
+        }
+    }
 }
 
 impl Client {
@@ -104,12 +141,14 @@ impl Client {
         self.ask_one(node, Method::GET, &format!("v1/holds/{hold}"), None).await
     }
 
-    /// The product, linearizable, as this node answers.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
-    pub async fn product_once(&self, node: usize, sku: &Sku) -> Result<ProductView, ClientError> {
-        self.ask_one(node, Method::GET, &format!("v1/products/{sku}"), None).await
+    /// The product, linearizable, as this node answers. A read is never proposed: unknown is what
+    /// got no answer that the contract has.
+    pub async fn product_once(&self, node: usize, sku: &Sku) -> Reading<ProductView> {
+        let path = format!("v1/products/{sku}");
+        let timeout = self.timeouts.attempt;
+        let exchange = self.exchange(node, Method::GET, &path, None, timeout).await;
+        self.settler().notice(node, &exchange);
+        Reading::of(exchange)
     }
 
     /// A page of all orders after this one, by id, as this node holds them.
@@ -163,5 +202,33 @@ impl Client {
         let exchange = call::make(&self.http, Call { method, url, body, attempt, timeout }).await;
         self.settler().notice(node, &exchange);
         exchange
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Answered;
+
+    fn reading(status: u16, body: &str) -> Reading<u64> {
+        let body = body.as_bytes().to_vec();
+        Reading::of(Exchange::Answered(Answered { status, body, ..Answered::default() }))
+    }
+
+    #[test]
+    fn an_answer_that_no_node_gives_is_told_from_none() {
+        let problem = |status: u16| {
+            format!(r#"{{"type":"/problems/p","title":"t","status":{status},"detail":"d"}}"#)
+        };
+        assert!(matches!(reading(200, "7"), Reading::Done(7)));
+        assert!(matches!(reading(404, &problem(404)), Reading::Refused(_)));
+        for status in [503, 504] {
+            assert!(matches!(reading(status, &problem(status)), Reading::NotDone { .. }));
+        }
+        for (status, body) in [(200, "seven"), (302, ""), (504, "late"), (500, &problem(500))] {
+            assert!(matches!(reading(status, body), Reading::Foreign { .. }), "{status} {body}");
+        }
+        let lost = Exchange::Lost { why: "reset".into() };
+        assert!(matches!(Reading::<u64>::of(lost), Reading::NotDone { .. }));
     }
 }

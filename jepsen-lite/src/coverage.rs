@@ -20,6 +20,8 @@ pub struct Covered<'a> {
     pub operations: &'a BTreeMap<&'static str, Counted>,
     /// Why the cluster did not come back, if it did not.
     pub not_recovered: Option<&'a str>,
+    /// What of the final state could not be read, if anything.
+    pub unread: Option<&'a str>,
     /// Processes that ended though no fault called for it, each in words.
     pub deaths: &'a [String],
     /// Answers that the contract does not have.
@@ -33,6 +35,12 @@ pub fn gaps(covered: &Covered<'_>) -> Vec<String> {
     let mut gaps: Vec<String> = covered.lacking.into_iter().map(str::to_owned).collect();
     if let Some(why) = covered.not_recovered {
         gaps.push(format!("the cluster did not recover: {why}"));
+    }
+    if let Some(what) = covered.unread {
+        gaps.push(format!("the final state was not read: {what}"));
+    }
+    if covered.operations.is_empty() {
+        gaps.push("no client asked for anything".into());
     }
     // A node that was started again hides that it fell over; whoever kills it next would, too.
     gaps.extend(covered.deaths.iter().cloned());
@@ -83,9 +91,17 @@ mod tests {
         faults: &'a [Fault],
         operations: &'a BTreeMap<&'static str, Counted>,
     ) -> Covered<'a> {
-        let functions = &[Function::Read];
-        let (not_recovered, lacking, unexpected, deaths) = (None, None, &[][..], &[][..]);
-        Covered { kinds, faults, functions, operations, not_recovered, deaths, unexpected, lacking }
+        Covered {
+            kinds,
+            faults,
+            functions: &[Function::Read],
+            operations,
+            not_recovered: None,
+            unread: None,
+            deaths: &[],
+            unexpected: &[],
+            lacking: None,
+        }
     }
 
     #[test]
@@ -126,7 +142,24 @@ mod tests {
     #[test]
     fn every_function_must_have_succeeded() {
         assert_eq!(gaps(&covered(&[], &[], &operations(0))), ["no read ever succeeded"]);
-        assert_eq!(gaps(&covered(&[], &[], &BTreeMap::new())), ["no read ever succeeded"]);
+        let nothing = BTreeMap::new();
+        let gaps = gaps(&covered(&[], &[], &nothing));
+        assert_eq!(gaps, ["no client asked for anything", "no read ever succeeded"]);
+    }
+
+    #[test]
+    fn a_history_without_an_operation_is_never_ok() {
+        let nothing = BTreeMap::new();
+        let covered = Covered { functions: &[], ..covered(&[], &[], &nothing) };
+        assert_eq!(gaps(&covered), ["no client asked for anything"]);
+    }
+
+    #[test]
+    fn the_final_state_must_have_been_read() {
+        let operations = operations(1);
+        let covered = covered(&[], &[], &operations);
+        let gap = gaps(&Covered { unread: Some("product p-0 at node 2"), ..covered });
+        assert!(matches!(&gap[..], [only] if only.contains("p-0 at node 2")), "{gap:?}");
     }
 
     #[test]

@@ -12,6 +12,10 @@ use jepsen_lite::workload;
 use program::flashnode;
 use std::path::Path;
 use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Three nodes fill two cores, and a starved node would look like a dead one.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 fn plan(dir: &Path, seed: u64, nemeses: &str) -> Plan {
     println!("seed {seed}");
@@ -25,6 +29,7 @@ fn plan(dir: &Path, seed: u64, nemeses: &str) -> Plan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_under_faults_is_ok_and_writes_its_files() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan(dir.path(), 11, "kill,pause,partition");
     plan.workload = workload::Kind::Mixed;
@@ -75,6 +80,7 @@ async fn a_run_under_faults_is_ok_and_writes_its_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_order_is_illegal() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan(dir.path(), 12, "none");
     plan.time = Duration::from_secs(2);
@@ -93,6 +99,7 @@ async fn a_lost_order_is_illegal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replica_that_differs_is_illegal() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan(dir.path(), 13, "none");
     plan.time = Duration::from_secs(2);
@@ -105,15 +112,26 @@ async fn one_replica_that_differs_is_illegal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workload_that_the_server_lacks_is_unknown() {
+async fn what_a_run_did_not_see_is_unknown_and_a_broken_promise_illegal() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan(dir.path(), 14, "none");
     plan.time = Duration::from_secs(2);
     let mut evidence = run::observe(&plan, &|_| ()).await.unwrap();
+    let unknown_for = |evidence: &run::Evidence, why: &str| {
+        let report = run::conclude(&plan, evidence);
+        assert_eq!(report.verdict, Verdict::Unknown);
+        assert!(report.why[0].contains(why), "{:?}", report.why);
+    };
     evidence.lacking = Some("this server has no POST /v1/holds".into());
+    unknown_for(&evidence, "this server has no POST /v1/holds");
+    (evidence.lacking, evidence.unread) = (None, Some("p-3 at node 2: 503".into()));
+    unknown_for(&evidence, "p-3 at node 2");
+    // It outweighs what was not seen.
+    evidence.breaches = vec!["node 2 serves with less than it had synced".into()];
     let report = run::conclude(&plan, &evidence);
-    assert_eq!(report.verdict, Verdict::Unknown);
-    assert!(report.why[0].contains("this server has no POST /v1/holds"), "{:?}", report.why);
+    assert_eq!(report.verdict, Verdict::Illegal);
+    assert_eq!(report.why, evidence.breaches);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 mod records;
 
-use checker::flashnode::{Began, Input, Ledgers, Outcome, Record, RefusedFor, judge};
+use checker::flashnode::{Attempt, Began, Input, Ledgers, Outcome, Record, RefusedFor, judge};
 use checker::search::{Budget, Verdict};
 use records::{STOCK, buy, create, ledgers, read, record, restock, unknown};
 
@@ -130,4 +130,17 @@ fn a_product_that_nobody_put_on_sale_is_illegal_in_a_whole_run() {
     let whole = Ledgers { began: Began::Empty, ..Ledgers::default() };
     assert_eq!(judged(&records, &whole), Verdict::Illegal);
     assert_eq!(judged(&records, &Ledgers::default()), Verdict::Unknown);
+}
+
+/// An attempt that was surely not proposed leaves no doubt, and so explains no gap.
+#[test]
+fn only_an_attempt_in_doubt_explains_a_gap() {
+    let sent = |number| Attempt { number, node: 1, sent_ns: 0, ended_ns: 1, said: "503".into() };
+    let judged_after = |numbers: [u32; 2]| {
+        let (mut records, ledgers) = gap();
+        records[0].attempts = numbers.map(sent).into();
+        judged(&records, &ledgers)
+    };
+    assert_eq!(judged_after([1, 1]), Verdict::Illegal);
+    assert_eq!(judged_after([1, 2]), Verdict::Unknown);
 }

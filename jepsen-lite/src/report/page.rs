@@ -98,7 +98,7 @@ fn verdict_of(report: &RunReport) -> String {
     let verdict = name(report.verdict);
     let means = match report.verdict {
         Verdict::Ok => "no anomaly, and everything that was to be covered was",
-        Verdict::Illegal => "what clients were told cannot all be true",
+        Verdict::Illegal => "what clients were told, or what nodes promised, does not hold",
         Verdict::Unknown => "nothing was proved either way",
     };
     let mut html = format!("<div class=\"verdict {verdict}\"><b>{verdict}</b> — {means}<ul>");

@@ -10,7 +10,7 @@ use super::worker::{Left, Pace, Shared, Worker};
 use super::{Keep, Plan, RunError};
 use crate::cluster::{Cluster, Options};
 use crate::nemesis::{self, Fault};
-use crate::recorder::{Asked, Lane, Log, ProductNo, Recorder};
+use crate::recorder::{Asked, Log, ProductNo, Recorder};
 use crate::workload::Shelf;
 use checker::flashnode::{Began, Ledgers};
 use client::{Client, Timeouts};
@@ -50,8 +50,12 @@ pub struct Evidence {
     pub faults: Vec<Fault>,
     /// Why the cluster did not come back, if it did not.
     pub not_recovered: Option<String>,
+    /// What of the final state could not be read, if anything, in words.
+    pub unread: Option<String>,
     /// Processes that ended though no fault called for it, each in words.
     pub deaths: Vec<String>,
+    /// Promises that nodes were seen to break, besides what the history shows, each in words.
+    pub breaches: Vec<String>,
     /// Answers that the contract does not have.
     pub unexpected: Vec<String>,
     /// What the server lacks of what the workload needs.
@@ -84,7 +88,9 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     watch(Progress::Stage("healing"));
     let mut not_recovered = cluster.recover(RECOVERY).await.err().map(|error| error.to_string());
     watch(Progress::Stage("settling and final reads"));
-    let mut lanes: Vec<Lane> = finals::ask(&shared, &mut left).await;
+    let time = if not_recovered.is_none() { finals::READ } else { Duration::ZERO };
+    let (last, unread) = finals::ask(&shared, &mut left, time).await;
+    let mut lanes = vec![last];
     lanes.extend(left.into_iter().map(|left| left.lane));
     watch(Progress::Stage("reading every replica's ledger"));
     // The cluster is new: nothing was changed before the first operation.
@@ -97,10 +103,22 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     }
     cluster.notice_deaths().await;
     let deaths = cluster.deaths().iter().map(ToString::to_string).collect();
+    let breaches = cluster.breaches().to_vec();
     drop(cluster);
     clear(plan)?;
     let (log, unexpected) = (Log::merge(lanes), shared.board.take_unexpected());
-    Ok(Evidence { log, ledgers, faults, not_recovered, deaths, unexpected, lacking, asked_for })
+    Ok(Evidence {
+        log,
+        ledgers,
+        faults,
+        not_recovered,
+        unread,
+        deaths,
+        breaches,
+        unexpected,
+        lacking,
+        asked_for,
+    })
 }
 
 fn options(plan: &Plan) -> Options {

@@ -6,7 +6,7 @@
 use super::send::Heard;
 use super::worker::{Left, Shared, attempt};
 use crate::cluster::Cluster;
-use crate::recorder::{Asked, Lane, Open, ProductNo};
+use crate::recorder::{Asked, Lane, Open, ProductNo, Said};
 use checker::flashnode::{Began, Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
 use client::ClientError;
 use client::once::Consistency;
@@ -16,10 +16,17 @@ use stock::api::{NodeView, OrderView};
 
 /// How long the last attempts at one operation go on.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long the final reads go on, all together, of a cluster that is whole.
+pub(super) const READ: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Settles what the workers left open and reads every product at every node.
-pub(super) async fn ask(shared: &Shared, left: &mut [Left]) -> Vec<Lane> {
+/// Settles what the workers left open and reads every product at every node; says what could not
+/// be read in this time, if anything.
+pub(super) async fn ask(
+    shared: &Shared,
+    left: &mut [Left],
+    time: Duration,
+) -> (Lane, Option<String>) {
     let mut lane = Lane::default();
     for worker in left.iter_mut() {
         for open in worker.open.drain(..) {
@@ -28,12 +35,20 @@ pub(super) async fn ask(shared: &Shared, left: &mut [Left]) -> Vec<Lane> {
     }
     // No worker will use a number above all that were used.
     let process = left.iter().map(|worker| worker.process).max().unwrap_or(0) + 1;
+    let until = Instant::now() + time;
     for node in 0..shared.client.nodes_count() {
         for product in (0..shared.shelf.products()).map(ProductNo) {
-            read(shared, &mut lane, (process + node as u32, node), product).await;
+            let asker = (process + node as u32, node);
+            while let Err(why) = read(shared, &mut lane, asker, product).await {
+                if Instant::now() >= until {
+                    let what = format!("{} at node {}: {why}", product.sku(), node + 1);
+                    return (lane, Some(what));
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
-    vec![lane]
+    (lane, None)
 }
 
 async fn settle(shared: &Shared, lane: &mut Lane, mut open: Open) {
@@ -58,18 +73,27 @@ async fn settle(shared: &Shared, lane: &mut Lane, mut open: Open) {
     lane.leave_unknown(&shared.recorder, open);
 }
 
-async fn read(shared: &Shared, lane: &mut Lane, (process, node): (u32, usize), product: ProductNo) {
+/// One read, which is an operation whatever comes of it; or else what was said instead.
+async fn read(
+    shared: &Shared,
+    lane: &mut Lane,
+    (process, node): (u32, usize),
+    product: ProductNo,
+) -> Result<(), Said> {
     let mut open = shared.recorder.invoke(process, Asked::Read { product });
     match attempt(shared, &mut open, (node, 1), None).await {
         Heard::Decided { answer, replayed, .. } => {
             lane.complete(&shared.recorder, open, Ended::Decided { answer, replayed });
+            Ok(())
         }
         Heard::Unexpected { said } => {
             shared.board.unexpected(&said);
-            lane.leave_unknown(&shared.recorder, open);
-        }
-        Heard::NotProposed { .. } | Heard::Unknown { .. } => {
             lane.complete(&shared.recorder, open, Ended::NotDone);
+            Err(said)
+        }
+        Heard::NotProposed { said, .. } | Heard::Unknown { said } => {
+            lane.complete(&shared.recorder, open, Ended::NotDone);
+            Err(said)
         }
     }
 }
@@ -77,19 +101,36 @@ async fn read(shared: &Shared, lane: &mut Lane, (process, node): (u32, usize), p
 /// What every replica holds, once all have applied the same.
 ///
 /// # Errors
-/// In words, when they do not become level or one cannot be read.
+/// In words, when they do not become level, do not stay so while they are read, or one cannot be
+/// read.
 pub(super) async fn ledgers(
     cluster: &Cluster,
     shared: &Shared,
     deadline: Duration,
 ) -> Result<Ledgers, String> {
-    let views = cluster.processes.wait_level(deadline).await.map_err(|error| error.to_string())?;
-    let mut replicas = Vec::with_capacity(views.len());
-    for view in &views {
-        let replica = replica(shared, view).await;
-        replicas.push(replica.map_err(|error| format!("node {}'s ledger: {error}", view.id))?);
+    let until = Instant::now() + deadline;
+    loop {
+        let views = level(cluster, until).await?;
+        let mut replicas = Vec::with_capacity(views.len());
+        for view in &views {
+            let replica = replica(shared, view).await;
+            replicas.push(replica.map_err(|error| format!("node {}'s ledger: {error}", view.id))?);
+        }
+        // What was read page by page is of one state only if it is the same still.
+        let after = level(cluster, until).await?;
+        let state = |view: &NodeView| (view.id, view.seq, view.state_hash.clone());
+        if views.iter().map(state).eq(after.iter().map(state)) {
+            return Ok(Ledgers { began: Began::Empty, replicas });
+        }
+        if Instant::now() >= until {
+            return Err("the replicas went on while their ledgers were read".into());
+        }
     }
-    Ok(Ledgers { began: Began::Empty, replicas })
+}
+
+async fn level(cluster: &Cluster, until: Instant) -> Result<Vec<NodeView>, String> {
+    let left = until.saturating_duration_since(Instant::now());
+    cluster.processes.wait_level(left).await.map_err(|error| error.to_string())
 }
 
 async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, ClientError> {

@@ -29,8 +29,8 @@ use std::path::PathBuf;
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub struct RunReport {
-    /// Illegal if any check's is; unknown if none is and the run did not cover what it was to
-    /// cover, or a check could not tell; else ok.
+    /// Illegal if any check's is, or a node was seen to break a promise; unknown if not and the run
+    /// did not cover what it was to cover, or a check could not tell; else ok.
     pub verdict: Verdict,
     /// Why, in sentences. Of an ok: what was shown.
     pub why: Vec<String>,

@@ -6,8 +6,8 @@
 
 use crate::recorder::{Asked, RequestNo, Said};
 use checker::flashnode::{Answer, Outcome, RefusedFor};
-use client::once::Numbered;
-use client::{BuyAnswer, Client, ClientError};
+use client::once::{Numbered, Reading};
+use client::{BuyAnswer, Client};
 use std::time::Duration;
 use stock::Quantity;
 use stock::api::{BuyAccepted, PostBuy, Problem, ProductView, PutProduct};
@@ -104,13 +104,14 @@ fn counts(answer: client::Answer<ProductView>, status: &'static str) -> Heard {
 }
 
 /// A read that got no answer has changed nothing, so it may count as not done.
-fn read(answer: Result<ProductView, ClientError>) -> Heard {
-    match answer {
-        Ok(view) => {
+fn read(reading: Reading<ProductView>) -> Heard {
+    match reading {
+        Reading::Done(view) => {
             Heard::Decided { answer: counts_of(&view), replayed: false, said: "200".into() }
         }
-        Err(ClientError::Refused(problem)) => refused(&problem),
-        Err(error) => Heard::NotProposed { retry_after: None, said: error.to_string().into() },
+        Reading::Refused(problem) => refused(&problem),
+        Reading::NotDone { why } => Heard::NotProposed { retry_after: None, said: why.into() },
+        Reading::Foreign { why } => unexpected(why),
     }
 }
 

@@ -25,11 +25,12 @@ pub fn conclude(plan: &Plan, evidence: &Evidence) -> RunReport {
         functions: plan.workload.build().functions(),
         operations: &judgement.operations,
         not_recovered: evidence.not_recovered.as_deref(),
+        unread: evidence.unread.as_deref(),
         deaths: &evidence.deaths,
         unexpected: &evidence.unexpected,
         lacking: evidence.lacking.as_deref(),
     });
-    let (verdict, why) = combine(&judgement, gaps);
+    let (verdict, why) = combine(&judgement, &evidence.breaches, gaps);
     let tally = tally(evidence);
     let rate = tally.total() as f64 / evidence.asked_for.as_secs_f64().max(f64::MIN_POSITIVE);
     let (notes, faults, files) = (notes(evidence), evidence.faults.clone(), Vec::new());
@@ -37,13 +38,22 @@ pub fn conclude(plan: &Plan, evidence: &Evidence) -> RunReport {
 }
 
 /// Illegal outweighs everything: no gap in coverage takes a violation back.
-fn combine(judgement: &Judgement, gaps: Vec<String>) -> (Verdict, Vec<String>) {
+fn combine(
+    judgement: &Judgement,
+    breaches: &[String],
+    gaps: Vec<String>,
+) -> (Verdict, Vec<String>) {
     match judgement.verdict {
         Verdict::Illegal => {
-            let broken = |layer: &&Finding| layer.verdict == Verdict::Illegal;
-            let why = judgement.layers.iter().filter(broken).flat_map(in_words);
-            (Verdict::Illegal, why.collect())
+            let layers = |verdict| judgement.layers.iter().filter(move |l| l.verdict == verdict);
+            let mut why: Vec<String> = layers(Verdict::Illegal).flat_map(in_words).collect();
+            if why.is_empty() {
+                // Changes that nobody can have asked for are told of by a layer that is unsure.
+                why = layers(Verdict::Unknown).flat_map(in_words).collect();
+            }
+            (Verdict::Illegal, breaches.iter().cloned().chain(why).collect())
         }
+        _ if !breaches.is_empty() => (Verdict::Illegal, breaches.to_vec()),
         _ if !gaps.is_empty() => (Verdict::Unknown, gaps),
         Verdict::Unknown => {
             let undecided =

@@ -74,12 +74,14 @@ fn key(order: &LedgerOrder) -> (&str, &str) {
 }
 
 /// Whether an earlier attempt may have made a change that the last answer does not tell of: a
-/// product is put, and a hold settled, at most once, whoever asks again.
+/// product is put, and a hold settled, at most once, whoever asks again. Attempts are numbered: what
+/// was surely not proposed is sent again under the number that it had, and only an unknown outcome
+/// is followed by a higher one.
 pub(super) fn retried_in_doubt(of: &Record) -> bool {
     let once = match of.input {
         Input::Create { .. } => true,
         Input::Confirm { .. } | Input::Release { .. } => of.accepted().is_none(),
         _ => false,
     };
-    once && of.attempts.len() > 1
+    once && of.attempts.iter().any(|attempt| attempt.number > 1)
 }
