@@ -24,6 +24,8 @@ const FAULT: Duration = Duration::from_millis(600);
 
 /// Who buys at the same time where a fault needs load.
 const BUYERS: u64 = 8;
+/// How often each variant has its turn, until it was seen to take hold.
+const ROUNDS_MAX: u64 = 4;
 /// Longer than any test: faults end by their number.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -72,28 +74,46 @@ impl Scene {
         }
     }
 
-    /// Injects so many faults, one after the other, each variant in its turn. All take hold and
-    /// are healed; none are left when one of the kinds cannot be had here.
-    async fn inject(&mut self, faults_max: usize) -> Vec<Fault> {
+    /// Injects faults, so many one after the other that each variant has its turn, until each of
+    /// these was seen to take hold, by what is told of it. A machine that is busy may not show one
+    /// at once, so there are some rounds for it. All are healed; none are left when one of the
+    /// kinds cannot be had here.
+    async fn inject(&mut self, turns: usize, variants: &[&str]) -> Vec<Fault> {
+        let mut all: Vec<Fault> = Vec::new();
+        for round in 0..ROUNDS_MAX {
+            let faults = self.inject_once(SEED + round, turns).await;
+            if let Some(skipped) = faults.iter().find(|fault| fault.effect == Effect::Skipped) {
+                let why = format!("SKIPPED: {}: {}", skipped.kind, skipped.what);
+                assert!(std::env::var_os("FLASHNODE_NO_SKIPS").is_none(), "{why}");
+                eprintln!("{why}");
+                return Vec::new();
+            }
+            all.extend(faults);
+            if not_seen(&all, variants).is_empty() {
+                return all;
+            }
+        }
+        panic!(
+            "{:?} not seen to take hold in {ROUNDS_MAX} rounds: {all:#?}",
+            not_seen(&all, variants)
+        );
+    }
+
+    async fn inject_once(&mut self, seed: u64, faults_max: usize) -> Vec<Fault> {
         let began = Instant::now();
         let (until, calm) = (began + FAR, Duration::ZERO);
         let at_latest = until;
-        let plan = Plan { seed: SEED, began, until, at_latest, faults_max, fault: FAULT, calm };
+        let plan = Plan { seed, began, until, at_latest, faults_max, fault: FAULT, calm };
         let mut told = Vec::new();
         let mut tell = |fault: &Fault| {
-            println!("seed {SEED}: {fault:?}");
+            println!("seed {seed}: {fault:?}");
             told.push(fault.clone());
         };
         let all = nemesis::drive(&mut self.cluster, &self.kinds, plan, &mut tell).await;
-        if let Some(skipped) = all.iter().find(|fault| fault.effect == Effect::Skipped) {
-            let why = format!("SKIPPED: {}: {}", skipped.kind, skipped.what);
-            assert!(std::env::var_os("FLASHNODE_NO_SKIPS").is_none(), "{why}");
-            eprintln!("{why}");
-            return Vec::new();
+        if all.iter().all(|fault| fault.effect != Effect::Skipped) {
+            assert_eq!(all.len(), faults_max, "{all:?}");
         }
-        assert_eq!(all.len(), faults_max, "{all:?}");
-        for fault in &all {
-            assert_eq!(fault.effect, Effect::Installed, "{fault:?}");
+        for fault in all.iter().filter(|fault| fault.effect != Effect::Skipped) {
             assert!(fault.ended_ns.is_some(), "{fault:?}");
             let told_of = told.iter().filter(|other| other.began_ns == fault.began_ns).count();
             assert_eq!(told_of, 2, "{fault:?}");
@@ -114,6 +134,7 @@ impl Scene {
             assert_eq!(pair[0].state_hash, pair[1].state_hash, "states differ: {views:?}");
         }
         assert!(self.cluster.deaths().is_empty(), "{:?}", self.cluster.deaths());
+        assert!(self.cluster.breaches().is_empty(), "{:?}", self.cluster.breaches());
         drop(self.cluster);
         self.dir.close().expect("nothing is left in the way");
     }
@@ -167,13 +188,12 @@ async fn buy_until(client: Client, buyer: u64, stop: watch::Receiver<bool>) -> u
     sold
 }
 
-/// The nemesis takes hold in so many turns, and the cluster survives it. In some turn it was each
-/// of these variants, by what is told of it.
+/// The nemesis takes hold in each of these variants, of which there are so many, and the cluster
+/// survives it.
 async fn survives(name: &str, turns: usize, variants: &[&str]) {
     let mut scene = Scene::open(name, 3).await;
     scene.sell(20).await;
-    let faults = scene.inject(turns).await;
-    every_variant_was_seen(&faults, variants);
+    scene.inject(turns, variants).await;
     scene.close().await;
 }
 
@@ -181,21 +201,24 @@ async fn survives(name: &str, turns: usize, variants: &[&str]) {
 async fn survives_under_load(names: &str, turns: usize, variants: &[&str]) {
     let mut scene = Scene::open(names, 3).await;
     let load = Load::begin(&scene.cluster);
-    let faults = scene.inject(turns).await;
+    scene.inject(turns, variants).await;
     scene.sold += load.end().await;
-    every_variant_was_seen(&faults, variants);
     scene.close().await;
 }
 
-fn every_variant_was_seen(faults: &[Fault], variants: &[&str]) {
-    for words in variants.iter().filter(|_| !faults.is_empty()) {
-        assert!(faults.iter().any(|fault| fault.what.contains(words)), "no {words:?}: {faults:?}");
-    }
+/// What was not seen to take hold.
+fn not_seen<'a>(faults: &[Fault], variants: &[&'a str]) -> Vec<&'a str> {
+    let seen = |words: &str| {
+        let is = |fault: &Fault| fault.effect == Effect::Installed && fault.what.contains(words);
+        faults.iter().any(is)
+    };
+    variants.iter().copied().filter(|words| !seen(words)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill() {
-    survives("kill", 5, &[", the leader", ", a minority", ", a majority", ", all"]).await;
+    let variants = [", one of them", ", the leader", ", a minority", ", a majority", ", all"];
+    survives("kill", variants.len(), &variants).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,8 +245,7 @@ async fn partition() {
 async fn partition_of_five() {
     let mut scene = Scene::open("partition", 5).await;
     scene.sell(20).await;
-    let faults = scene.inject(PARTITIONS.len()).await;
-    every_variant_was_seen(&faults, &PARTITIONS);
+    scene.inject(PARTITIONS.len(), &PARTITIONS).await;
     scene.close().await;
 }
 
@@ -257,18 +279,23 @@ async fn clock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disk_full() {
-    let variants = ["the leader, has less than", "the leader, has nothing", "has less", "nothing"];
+    let variants = [
+        "the leader, has less than its reserve",
+        "the leader, has nothing",
+        "a follower, has less than its reserve",
+        "a follower, has nothing",
+    ];
     survives("disk-full", variants.len(), &variants).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn corrupt() {
-    survives("corrupt", 2, &["bytes flipped"]).await;
+    survives_under_load("corrupt", 2, &["it stopped, and said why"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn truncate() {
-    survives("truncate", 2, &["cut to"]).await;
+    survives_under_load("truncate", 2, &["it stopped, and said why"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -288,7 +315,8 @@ async fn unsynced() {
 async fn disk_full_and_unsynced_and_clock_in_one_cluster() {
     let mut scene = Scene::open("disk-full,unsynced,clock", 3).await;
     let load = Load::begin(&scene.cluster);
-    let faults = scene.inject(6).await;
+    let variants = ["the disk of", "power cut at", "the clock is"];
+    let faults = scene.inject(6, &variants).await;
     scene.sold += load.end().await;
     if !faults.is_empty() {
         for node in scene.cluster.processes.nodes() {

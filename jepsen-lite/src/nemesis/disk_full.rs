@@ -49,7 +49,7 @@ pub(super) async fn inject(mut stage: Stage<'_>) -> Result<Injection, ClusterErr
         Room::BelowReserve => "less than its reserve",
         Room::None => "nothing",
     };
-    let who = if leads { ", the leader," } else { "" };
-    let what = format!("the disk of {}{who} has {how} left", named(&[victim]));
+    let who = if leads { "the leader" } else { "a follower" };
+    let what = format!("the disk of {}, {who}, has {how} left", named(&[victim]));
     Ok(Injection::seen(what, small && noticed))
 }

@@ -30,7 +30,7 @@ pub(super) async fn inject(mut stage: Stage<'_>) -> Result<Injection, ClusterErr
         Victims::All => {}
     }
     let why = match victims {
-        Victims::One => "",
+        Victims::One => ", one of them",
         Victims::Leader => ", the leader",
         Victims::Minority => ", a minority",
         Victims::Majority => ", a majority",
