@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
-use stock::api::{BuyAccepted, ClusterView, PostBuy, PostRestock, ProductView, PutProduct};
-use stock::{RequestId, Sku};
+use stock::RequestId;
+use stock::api::{BuyAccepted, ClusterView, PostBuy};
 use uuid::Uuid;
 
 /// The pause between rounds of reads that no node answered.
@@ -99,51 +99,6 @@ impl Client {
     /// When there is no such position.
     pub fn address(&self, node: usize) -> &str {
         &self.nodes.at(node).address
-    }
-
-    /// Puts a product on sale, or finds it on sale on exactly these terms.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] when it exists on other terms or the terms are not valid,
-    /// [`ClientError::Unavailable`] when no node answered in time.
-    pub async fn create_product(
-        &self,
-        sku: &Sku,
-        terms: &PutProduct,
-    ) -> Result<ProductView, ClientError> {
-        // The same PUT twice is the same product, so it may be repeated like a read.
-        let body = json(terms);
-        self.ask(Method::PUT, &format!("v1/products/{sku}"), Some(&body)).await
-    }
-
-    /// Adds units, or (negative) takes back units that are still available. Exactly once: all
-    /// attempts go under one request id.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Unavailable`] (surely not done), or
-    /// [`ClientError::Unknown`].
-    pub async fn restock(&self, sku: &Sku, quantity: i64) -> Result<ProductView, ClientError> {
-        let body = json(&PostRestock { quantity });
-        let path = format!("v1/products/{sku}/restock");
-        let settled = self.command(Target::Post(&path), Some(&body), &new_request_id()).await;
-        settled.done("compare `flashctl product show` with what it was before restocking again")
-    }
-
-    /// The product, linearizable: at least as new as every answer given before this was called.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] when there is none, [`ClientError::Unavailable`].
-    pub async fn product(&self, sku: &Sku) -> Result<ProductView, ClientError> {
-        self.ask(Method::GET, &format!("v1/products/{sku}"), None).await
-    }
-
-    /// The product as this node has applied it, at once, even without a quorum.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`] when it knows none, [`ClientError::Unavailable`].
-    pub async fn product_stale(&self, node: usize, sku: &Sku) -> Result<ProductView, ClientError> {
-        let path = format!("v1/products/{sku}?consistency=stale");
-        self.ask_one(node, Method::GET, &path, None).await
     }
 
     /// Buys, over as many attempts and nodes as it takes within the deadline.
@@ -290,7 +245,11 @@ impl Client {
     ) -> Exchange {
         match self.nodes.at(node).url(path) {
             Ok(url) => {
-                call::make(&self.http, Call { method, url, body, attempt: None, timeout }).await
+                call::make(
+                    &self.http,
+                    Call { method, url, body, attempt: None, if_match: None, timeout },
+                )
+                .await
             }
             Err(error) => Exchange::NotSent { why: error.to_string() },
         }

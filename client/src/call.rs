@@ -4,13 +4,13 @@
 //! not sent" and "lost on the way". Never does: retry. A repeated request must carry a decision
 //! about its attempt number, which is `settle`'s. Called by `api` and `settle`.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, Url};
 use std::time::Duration;
-use stock::NodeId;
 use stock::api::{
     HEADER_ATTEMPT, HEADER_IDEMPOTENCY_KEY, HEADER_LEADER, HEADER_NODE, HEADER_REPLAYED,
 };
+use stock::{NodeId, Seq};
 
 /// The largest answer that is read: a page of 1,000 orders with the longest ids is below 1 MiB.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -22,6 +22,8 @@ pub(crate) struct Call<'a> {
     pub(crate) url: Url,
     pub(crate) body: Option<&'a str>,
     pub(crate) attempt: Option<Attempt<'a>>,
+    /// The version that an update is meant for.
+    pub(crate) if_match: Option<Seq>,
     pub(crate) timeout: Duration,
 }
 
@@ -68,6 +70,9 @@ pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
         request = request
             .header(HEADER_IDEMPOTENCY_KEY, attempt.key)
             .header(HEADER_ATTEMPT, HeaderValue::from(attempt.number));
+    }
+    if let Some(version) = call.if_match {
+        request = request.header(IF_MATCH, format!("\"{version}\""));
     }
     let mut response = match request.send().await {
         Ok(response) => response,

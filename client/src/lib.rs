@@ -10,11 +10,12 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`answer`] | what one attempt came to |
-//! | [`api`] | [`Client`]: one method a call of the contract |
+//! | [`api`] | [`Client`]: one method a call of the contract, in files by what they are about |
 //! | [`once`] | one attempt at one node, for recorders that number attempts themselves |
 //! | [`settle`] | numbered attempts under one request id, until the buy is settled |
 //! | [`storm`] | many buyers at once, and the report |
 //! | [`audit`] | what the buyers were told against what the cluster holds |
+//! | [`verify`] | the chain of receipts over all orders, recomputed |
 //! | [`cluster`] | real node processes: start, kill, pause, wipe |
 
 pub mod answer;
@@ -27,8 +28,10 @@ mod holds;
 mod nodes;
 pub mod once;
 mod orders;
+mod products;
 pub mod settle;
 pub mod storm;
+pub mod verify;
 
 pub use answer::{Answer, BuyAnswer, RefusedKind};
 pub use api::{Client, Timeouts, new_request_id};

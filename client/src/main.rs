@@ -15,6 +15,9 @@ Examples:
   flashctl demo                                   three nodes, a storm, a kill: watch it
   flashctl product create sneaker --stock 10000   put a product on sale
   flashctl buy sneaker --user alice               buy one
+  flashctl hold sneaker --user alice --ttl 90s    set one aside; then confirm or release it
+  flashctl order list --user alice                what she has
+  flashctl order verify                           recompute every receipt
   flashctl storm --product sneaker --buyers 30000 --concurrency 128
   flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 
@@ -32,10 +35,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create, show and restock products
+    /// Create, change, show, list and restock products
     Product(cmd::product::Args),
+    /// Put the products of a CSV file on sale
+    Import(cmd::import::Args),
     /// Buy, and stay with it until the outcome is known
     Buy(cmd::buy::Args),
+    /// Set units aside for a while
+    Hold(cmd::hold::Args),
+    /// Make a hold an order
+    Confirm(cmd::hold::ConfirmArgs),
+    /// Give a hold up
+    Release(cmd::hold::ReleaseArgs),
+    /// Show, list, explain and cancel orders, and verify their receipts
+    #[command(visible_alias = "orders")]
+    Order(cmd::order::Args),
     /// Show every node: role, term, commit, applied, lag
     Status(cmd::status::Args),
     /// Let many buyers loose on a product, then audit what they were told
@@ -63,6 +77,11 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
     match &cli.command {
         Command::Product(args) => cmd::product::run(args, &cli.global).await,
         Command::Buy(args) => cmd::buy::run(args, &cli.global).await,
+        Command::Import(args) => cmd::import::run(args, &cli.global).await,
+        Command::Hold(args) => cmd::hold::run(args, &cli.global).await,
+        Command::Confirm(args) => cmd::hold::confirm(args, &cli.global).await,
+        Command::Release(args) => cmd::hold::release(args, &cli.global).await,
+        Command::Order(args) => cmd::order::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,

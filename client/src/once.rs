@@ -199,7 +199,8 @@ impl Client {
         let key = key_of(numbered.request);
         let attempt = Some(Attempt { key: &key, number: numbered.attempt });
         let timeout = self.timeouts.attempt;
-        let exchange = call::make(&self.http, Call { method, url, body, attempt, timeout }).await;
+        let call = Call { method, url, body, attempt, if_match: None, timeout };
+        let exchange = call::make(&self.http, call).await;
         self.settler().notice(node, &exchange);
         exchange
     }

@@ -15,8 +15,8 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
-use stock::NodeId;
 use stock::api::BuyAccepted;
+use stock::{NodeId, Seq};
 
 /// The pause after the first round in which no node decided; it doubles with each round.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -73,6 +73,11 @@ pub(crate) enum Target<'a> {
     Buys,
     Post(&'a str),
     Delete(&'a str),
+    /// A merge patch, refused unless it meets the version that it is meant for.
+    Patch {
+        path: &'a str,
+        if_match: Option<Seq>,
+    },
 }
 
 /// How a command ended, over all its attempts; `T` is the body of its yes.
@@ -223,6 +228,10 @@ impl Settler<'_> {
             url,
             body: command.body,
             attempt: Some(Attempt { key: command.key, number }),
+            if_match: match command.target {
+                Target::Patch { if_match, .. } => if_match,
+                Target::Buys | Target::Post(_) | Target::Delete(_) => None,
+            },
             timeout: self.timeouts.attempt,
         };
         call::make(self.http, call).await
@@ -234,6 +243,7 @@ impl Settler<'_> {
             Target::Buys => return Ok((Method::POST, node.buys.clone())),
             Target::Post(path) => (Method::POST, path),
             Target::Delete(path) => (Method::DELETE, path),
+            Target::Patch { path, .. } => (Method::PATCH, path),
         };
         let url = node.url(path).map_err(|error| error.to_string())?;
         Ok((method, url))

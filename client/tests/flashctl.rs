@@ -55,6 +55,22 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["storm", "--product", "p", "--node", "4"][..], "no node 4"),
         (&["product", "show", "p", "--stale", "0"][..], "no node 0"),
         (&["product", "restock", "p", "0"][..], "0 units"),
+        (&["product", "create", "p", "--stock", "1", "--price", "5"][..], "--currency"),
+        (&["product", "create", "p", "--stock", "1", "--starts-at", "noon"][..], "RFC 3339"),
+        (&["product", "update", "p"][..], "say what to change"),
+        (&["product", "update", "p", "--limit", "1", "--without", "limit"][..], "take it away"),
+        (&["product", "update", "p", "--without", "stock"][..], "possible values"),
+        (&["hold", "--user", "u"][..], "PRODUCT"),
+        (&["hold", "p=0", "--user", "u"][..], "1 to 1000000"),
+        (&["hold", "p", "--user", "u", "--ttl", "90"][..], "90s"),
+        (&["hold", "p", "--user", "u", "--ttl", "2d"][..], "unit"),
+        (&["confirm", "1"][..], "--user"),
+        (&["release", "first"][..], "whole number"),
+        (&["order", "get", "first"][..], "whole number"),
+        (&["order", "explain", "--user", "u"][..], "--request-id"),
+        (&["order", "verify", "--node", "4"][..], "no node 4"),
+        (&["order", "verify", "--file", "/nowhere/copy.json"][..], "/nowhere/copy.json"),
+        (&["import", "/nowhere/products.csv"][..], "/nowhere/products.csv"),
         (&["status", "--nodes", "localhost"][..], "HOST:PORT"),
         (&["status", "--nodes", ","][..], "at least one address"),
         (&["demo", "--nodes", "4"][..], "3 or 5"),
@@ -146,4 +162,55 @@ async fn every_planted_lie_ends_with_4() {
         let broken = report["audit"]["violations"].as_array().unwrap();
         assert!(broken.iter().any(|one| one["rule"] == rule), "{plant:?}: {report:#}");
     }
+}
+
+#[tokio::test]
+async fn receipts_are_verified_and_one_flipped_bit_is_found() {
+    for (plant, exit) in [(Plant::Nothing, 0), (Plant::FlipABit, 4)] {
+        let node = fake::start(100, plant).await;
+        for at in 1..=5 {
+            let (user, key) = (format!("user-{at}"), format!("key-{at}"));
+            let args = ["buy", "p", "--user", &user, "--request-id", &key, "--nodes", &node];
+            assert_eq!(code(&beside(&args).await), 0);
+        }
+        let verified = beside(&["order", "verify", "--json", "--nodes", &node]).await;
+        assert_eq!(code(&verified), exit, "{}", stderr(&verified));
+        let told = json(&verified);
+        if exit == 0 {
+            assert_eq!((&told["verdict"], &told["orders"]), (&"ok".into(), &5.into()));
+        } else {
+            let (order, place) = (&told["order_id"], &told["place"]);
+            assert_eq!((order, place), (&3.into(), &3.into()), "{told}");
+        }
+        // The same of a copy that somebody kept.
+        let copy = beside(&["orders", "list", "--all", "--json", "--nodes", &node]).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &copy.stdout).unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(code(&flashctl(&["order", "verify", "--file", path])), exit);
+        let altered = String::from_utf8(copy.stdout).unwrap().replace("\"key-4\"", "\"key-5\"");
+        std::fs::write(file.path(), altered).unwrap();
+        let verified = flashctl(&["order", "verify", "--file", path]);
+        assert_eq!(code(&verified), 4);
+        let first = if exit == 0 { "order 4, in place 4," } else { "order 3, in place 3," };
+        let text = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(text.starts_with(first), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_checked_before_anything_is_imported() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "id,stock\np,1\nno spaces,2\ncap,x\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let refused = flashctl(&["import", path, "--nodes", &nobody()]);
+    assert_eq!(code(&refused), 2, "{}", stderr(&refused));
+    for told in [":3: ", ":4: ", "nothing was imported"] {
+        assert!(stderr(&refused).contains(told), "{}", stderr(&refused));
+    }
+    std::fs::write(file.path(), "id,stock\np,1\n").unwrap();
+    let dry = flashctl(&["import", path, "--dry-run", "--nodes", &nobody()]);
+    assert_eq!(code(&dry), 0, "{}", stderr(&dry));
+    let unreachable = flashctl(&["import", path, "--nodes", &nobody()]);
+    assert_eq!(code(&unreachable), 3, "{}", stderr(&unreachable));
 }

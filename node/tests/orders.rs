@@ -4,6 +4,7 @@
 
 mod scene;
 
+use client::verify::Verified;
 use reqwest::Method;
 use scene::Scene;
 use scene::http::{Answer, Ask, Caller};
@@ -100,6 +101,9 @@ async fn every_kind_of_order_is_listed_with_its_receipt() {
         }
         first_copy = Some(found);
     }
+    let last = first_copy.and_then(|copy| copy.last().cloned()).expect("orders");
+    let sound = Verified::Sound { orders: all.len() as u64, receipt: last.receipt };
+    assert_eq!(scene.client.verify(&[0, 1, 2]).await.expect("three copies"), sound);
     scene.assert_equal_states().await;
 }
 

@@ -2,9 +2,13 @@
 
 pub(crate) mod buy;
 pub(crate) mod demo;
+pub(crate) mod hold;
+pub(crate) mod import;
+pub(crate) mod order;
 pub(crate) mod product;
 pub(crate) mod status;
 pub(crate) mod storm;
+pub(crate) mod terms;
 
 use client::cluster::ClusterError;
 use client::{Client, ClientError};

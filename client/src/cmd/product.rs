@@ -1,10 +1,13 @@
-//! `flashctl product`: put on sale, show, restock.
+//! `flashctl product`: put on sale, change, show, list, restock.
 
+use super::terms::{Terms, Without};
 use super::{Exit, Failure, Global};
 use crate::out;
 use client::storm::grouped;
-use stock::api::{ProductView, PutProduct};
-use stock::{Quantity, Sku};
+use client::{Client, new_request_id};
+use std::fmt::Write as _;
+use stock::api::ProductView;
+use stock::{Quantity, Seq, Sku};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -22,13 +25,29 @@ enum Command {
         /// Units on sale
         #[arg(long)]
         stock: u64,
-        /// Its name, for people; otherwise its id
-        #[arg(long)]
-        name: Option<String>,
-        /// The most units that one user may buy
-        #[arg(long, value_parser = quantity)]
-        limit: Option<Quantity>,
+        #[command(flatten)]
+        terms: Terms,
     },
+    /// Change a product's terms; what is not named stays
+    #[command(after_help = "\
+Examples:
+  flashctl product update sneaker --limit 1 --ends-at 2026-11-27T20:00:00Z
+  flashctl product update sneaker --without start,limit    open it at once, for all")]
+    Update {
+        /// The product's id
+        id: Sku,
+        #[command(flatten)]
+        terms: Terms,
+        /// What to take away
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT,…")]
+        without: Vec<Without>,
+        /// Only if this is still its version, as the ETag of its answers has it
+        #[arg(long, value_name = "VERSION", value_parser = super::hold::seq)]
+        if_match: Option<Seq>,
+    },
+    /// List all products
+    #[command(after_help = "Example: flashctl product list")]
+    List,
     /// Show a product's counts
     #[command(after_help = "Example: flashctl product show sneaker")]
     Show {
@@ -67,12 +86,17 @@ pub(super) fn position(k: usize, nodes_count: usize) -> Result<usize, Failure> {
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let product = match &args.command {
-        Command::Create { id, stock, name, limit } => {
-            let name = name.clone().unwrap_or_else(|| id.to_string());
-            let terms =
-                PutProduct { name, stock: *stock, per_user_limit: *limit, ..PutProduct::default() };
-            client.create_product(id, &terms).await?
+        Command::Create { id, stock, terms } => {
+            let name = terms.name.clone().unwrap_or_else(|| id.to_string());
+            client.create_product(id, &terms.put(name, *stock)).await?
         }
+        Command::Update { id, terms, without, if_match } => {
+            let patch = terms.patch(without)?;
+            let request = new_request_id();
+            let settled = client.update_product((id, &patch), *if_match, &request).await;
+            settled.done("look at `flashctl product show` before updating again")?
+        }
+        Command::List => return list(&client, global).await,
         Command::Show { id, stale: None } => client.product(id).await?,
         Command::Show { id, stale: Some(k) } => {
             client.product_stale(position(*k, client.nodes_count())?, id).await?
@@ -90,14 +114,45 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+async fn list(client: &Client, global: &Global) -> Result<Exit, Failure> {
+    let mut list = client.products_after(None).await?;
+    while let Some(after) = list.next_after.take() {
+        let next = client.products_after(Some(&after)).await?;
+        list.products.extend(next.products);
+        (list.next_after, list.seq) = (next.next_after, next.seq);
+    }
+    if global.json {
+        out::json(&list);
+    } else if list.products.is_empty() {
+        out::text("no products\n");
+    } else {
+        out::text(&list.products.iter().map(in_words).collect::<String>());
+    }
+    Ok(Exit::Ok)
+}
+
 fn in_words(product: &ProductView) -> String {
     let ProductView { id, name, stocked, available, held, sold, per_user_limit, seq, .. } = product;
-    let limit = per_user_limit.map_or(String::new(), |limit| format!(", at most {limit} a user"));
-    format!(
-        "{id} \"{name}\": {} available, {} held, {} sold of {} stocked{limit} (seq {seq})\n",
+    let mut text = format!(
+        "{id} \"{name}\": {} available, {} held, {} sold of {} stocked",
         grouped(*available),
         grouped(*held),
         grouped(*sold),
         grouped(*stocked),
-    )
+    );
+    // Writing to a String cannot fail.
+    if let (Some(price), Some(currency)) = (product.price, product.currency) {
+        let _ = write!(text, ", {price} {currency} minor units each");
+    }
+    if let Some(limit) = per_user_limit {
+        let _ = write!(text, ", at most {limit} a user");
+    }
+    if let Some(starts_at) = product.starts_at {
+        let _ = write!(text, ", from {starts_at}");
+    }
+    if let Some(ends_at) = product.ends_at {
+        let _ = write!(text, ", until {ends_at}");
+    }
+    let _ = writeln!(text, " (seq {seq})");
+    text
 }

@@ -22,6 +22,8 @@ pub(crate) enum Plant {
     SellTwice,
     /// The first attempt of each buy is recorded, and its answer never given.
     LoseFirstAnswers,
+    /// One bit of the third order's buyer is another than when its receipt was made.
+    FlipABit,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,10 @@ impl Shop {
         let path = head.split(' ').nth(1)?;
         if path.starts_with("/v1/products/p") {
             return Some((200, json(&self.product())));
+        }
+        if path.starts_with("/v1/orders?limit=1") {
+            let (orders, seq) = (Vec::new(), Seq(self.sold));
+            return Some((200, json(&OrderList { orders, next_after: None, seq })));
         }
         if path.starts_with("/v1/orders?after=") {
             return Some((200, json(&self.page(path))));
@@ -165,17 +171,38 @@ impl Shop {
         }
     }
 
+    /// All orders, by id, with their places and receipts.
+    fn ledger(&self) -> Vec<OrderView> {
+        let mut orders = self.orders.clone();
+        orders.sort_by_key(|order| order.order_id);
+        let mut before = Receipt::START;
+        for (order, place) in orders.iter_mut().zip(1..) {
+            before = order.receipt_after(before);
+            (order.place, order.receipt) = (place, before);
+            if self.plant == Plant::FlipABit && place == 3 {
+                order.user_id = flipped(order.user_id.as_str()).parse().unwrap();
+            }
+        }
+        orders
+    }
+
     /// Pages of two orders, so that paging is exercised.
     fn page(&self, path: &str) -> OrderList {
         let after = path.split(['=', '&']).nth(1).unwrap().parse().unwrap();
-        let mut rest: Vec<OrderView> =
-            self.orders.iter().filter(|order| order.order_id.0 > after).cloned().collect();
-        rest.sort_by_key(|order| order.order_id);
+        let mut rest = self.ledger();
+        rest.retain(|order| order.order_id.0 > after);
         let more = rest.len() > 2;
         rest.truncate(2);
         let next_after = rest.last().filter(|_| more).map(|order| order.order_id);
         OrderList { orders: rest, next_after, seq: Seq(self.sold) }
     }
+}
+
+/// A text whose last letter differs in its lowest bit.
+fn flipped(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    String::from_utf8(bytes).unwrap()
 }
 
 fn accepted(order: &OrderView) -> BuyAccepted {

@@ -1,0 +1,310 @@
+//! The chain of receipts over orders, recomputed: from nodes' copies, or from one that somebody
+//! kept.
+//!
+//! Owns: the walk, page by page and all nodes in step, so that it takes no more room for ten
+//! million orders than for ten. Never does: believe a receipt; each is computed from the order and
+//! the one before. Called by `flashctl order verify`.
+
+use crate::orders::ORDERS_PAGE_MAX;
+use crate::{Client, ClientError};
+use reqwest::Method;
+use std::fmt;
+use stock::api::{OrderList, OrderView};
+use stock::{Receipt, Seq};
+
+/// What a verification came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// Every order fits, in every copy.
+    Sound {
+        /// How many there are.
+        orders: u64,
+        /// The receipt of the last.
+        receipt: Receipt,
+    },
+    /// One does not; those before it do.
+    Misfit(Misfit),
+}
+
+/// The first order that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// In whose copy: the position of a node; none of a kept copy.
+    pub node: Option<usize>,
+    /// The order's id.
+    pub order: Seq,
+    /// Which order it should be, counted from 1.
+    pub place: u64,
+    /// What is wrong.
+    pub why: Why,
+}
+
+/// Why an order does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It has another receipt than it and those before it lead to.
+    Receipt {
+        /// As it is in the copy.
+        told: Receipt,
+        /// As it must be.
+        computed: Receipt,
+    },
+    /// It is said to be another in number.
+    Place {
+        /// As it is in the copy.
+        told: u64,
+    },
+    /// It does not come after the one before.
+    Order,
+    /// Another node has another order there, or says something else of it.
+    Copies {
+        /// The position of that node.
+        other: usize,
+    },
+    /// Another node has it, this one does not.
+    Missing {
+        /// The position of that node.
+        other: usize,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Receipt { told, computed } => write!(
+                f,
+                "its receipt is {told}, but it and the orders before it lead to {computed}"
+            ),
+            Self::Place { told } => write!(f, "it is said to be order {told}"),
+            Self::Order => f.write_str("it does not come after the one before it"),
+            Self::Copies { .. } => f.write_str("the copies of two nodes differ in it"),
+            Self::Missing { .. } => f.write_str("one node has it, another does not"),
+        }
+    }
+}
+
+/// Takes orders one after the other, from the first on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Walk {
+    orders: u64,
+    last: Seq,
+    receipt: Receipt,
+}
+
+impl Walk {
+    /// Checks the next order.
+    ///
+    /// # Errors
+    /// [`Misfit`] when it cannot be the next.
+    pub fn step(&mut self, order: &OrderView) -> Result<(), Misfit> {
+        let place = self.orders + 1;
+        let misfit = |why| Misfit { node: None, order: order.order_id, place, why };
+        if order.order_id <= self.last || order.seq != order.order_id {
+            return Err(misfit(Why::Order));
+        }
+        let (told, computed) = (order.receipt, order.receipt_after(self.receipt));
+        if told != computed {
+            return Err(misfit(Why::Receipt { told, computed }));
+        }
+        if order.place != place {
+            return Err(misfit(Why::Place { told: order.place }));
+        }
+        *self = Self { orders: place, last: order.order_id, receipt: computed };
+        Ok(())
+    }
+
+    /// What it came to.
+    pub fn end(self) -> Verified {
+        Verified::Sound { orders: self.orders, receipt: self.receipt }
+    }
+}
+
+/// Checks a copy that somebody kept, from the first order on.
+pub fn kept(orders: &[OrderView]) -> Verified {
+    let mut walk = Walk::default();
+    match orders.iter().try_for_each(|order| walk.step(order)) {
+        Ok(()) => walk.end(),
+        Err(misfit) => Verified::Misfit(misfit),
+    }
+}
+
+impl Client {
+    /// Checks the copies of these nodes, each for itself and against the others, up to the newest
+    /// order that the cluster has acknowledged by now.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] when one of them does not answer.
+    pub async fn verify(&self, nodes: &[usize]) -> Result<Verified, ClientError> {
+        // Linearizable, and then the least that each node must have applied.
+        let newest: OrderList = self.ask(Method::GET, "v1/orders?limit=1", None).await?;
+        let mut copies: Vec<(usize, Walk)> =
+            nodes.iter().map(|node| (*node, Walk::default())).collect();
+        let mut after = Seq(0);
+        loop {
+            let mut pages = Vec::with_capacity(copies.len());
+            for (node, _) in &copies {
+                pages.push(self.page(*node, after, newest.seq).await?);
+            }
+            if let Some(misfit) = compare(&mut copies, &pages) {
+                return Ok(Verified::Misfit(misfit));
+            }
+            // Where the shortest page ends; the rest comes again.
+            match pages.iter().map(|page| page.next_after).min().flatten() {
+                Some(next) if next < newest.seq => after = next,
+                _ => break,
+            }
+        }
+        let walk = copies.first().map_or_else(Walk::default, |(_, walk)| *walk);
+        Ok(walk.end())
+    }
+
+    /// The orders after one, at most up to `newest`, as this node holds them.
+    async fn page(&self, node: usize, after: Seq, newest: Seq) -> Result<OrderList, ClientError> {
+        let limit = ORDERS_PAGE_MAX;
+        let path =
+            format!("v1/orders?after={after}&limit={limit}&consistency=stale&min_seq={newest}");
+        let mut page: OrderList = self.ask_one(node, Method::GET, &path, None).await?;
+        page.orders.retain(|order| order.order_id <= newest);
+        // An order beyond it ends the page there.
+        page.next_after = page.next_after.filter(|next| *next < newest);
+        Ok(page)
+    }
+}
+
+/// Takes the next page of each copy.
+fn compare(copies: &mut [(usize, Walk)], pages: &[OrderList]) -> Option<Misfit> {
+    let longest = pages.iter().map(|page| page.orders.len()).max().unwrap_or(0);
+    for at in 0..longest {
+        let mut first: Option<(usize, &OrderView)> = None;
+        for ((node, walk), page) in copies.iter_mut().zip(pages) {
+            let told = page.orders.get(at);
+            match (first, told) {
+                (None, Some(order)) => first = Some((*node, order)),
+                (Some((other, known)), Some(order)) if !same(known, order) => {
+                    let (node, order, place) = (Some(*node), order.order_id, walk.orders + 1);
+                    return Some(Misfit { node, order, place, why: Why::Copies { other } });
+                }
+                (Some((other, known)), None) => {
+                    let (node, order, place) = (Some(*node), known.order_id, walk.orders + 1);
+                    return Some(Misfit { node, order, place, why: Why::Missing { other } });
+                }
+                _ => {}
+            }
+            if let Some(Err(misfit)) = told.map(|order| walk.step(order)) {
+                return Some(Misfit { node: Some(*node), ..misfit });
+            }
+        }
+    }
+    None
+}
+
+/// Whether two copies of an order are of the same; one may know already that it was cancelled.
+fn same(left: &OrderView, right: &OrderView) -> bool {
+    let right = OrderView { cancelled: left.cancelled, ..right.clone() };
+    *left == right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stock::api::LineView;
+
+    /// So many orders, each of two units, with the receipts that they must have.
+    pub(crate) fn chain(count: u64) -> Vec<OrderView> {
+        let mut before = Receipt::START;
+        let order = |place: u64| {
+            let mut order = OrderView {
+                order_id: Seq(place * 2),
+                user_id: format!("user-{place}").parse().unwrap(),
+                request_id: format!("key-{place}").parse().unwrap(),
+                items: vec![LineView {
+                    product_id: "tee".parse().unwrap(),
+                    quantity: stock::Quantity::new(2).unwrap(),
+                    remaining: 100 - place,
+                }],
+                hold_id: None,
+                cancelled: false,
+                place,
+                receipt: Receipt::START,
+                at_ms: 1_000 + place,
+                seq: Seq(place * 2),
+            };
+            order.receipt = order.receipt_after(before);
+            before = order.receipt;
+            order
+        };
+        (1..=count).map(order).collect()
+    }
+
+    #[test]
+    fn a_sound_copy_ends_with_its_last_receipt() {
+        let orders = chain(5);
+        let receipt = orders[4].receipt;
+        assert_eq!(kept(&orders), Verified::Sound { orders: 5, receipt });
+        assert_eq!(kept(&[]), Verified::Sound { orders: 0, receipt: Receipt::START });
+    }
+
+    /// Every byte of the copy's JSON, flipped in its lowest bit: what is still a copy of orders is
+    /// found out, at the order that it is in, but for the mark of a cancel, which is no part of it.
+    #[test]
+    fn one_flipped_byte_is_found() {
+        let orders = chain(3);
+        let sound = serde_json::to_vec(&orders).unwrap();
+        let ends: Vec<usize> =
+            (1..=3).map(|count| serde_json::to_vec(&orders[..count]).unwrap().len() - 1).collect();
+        let mut found = 0;
+        for at in 0..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            let Ok(flipped) = serde_json::from_slice::<Vec<OrderView>>(&bytes) else { continue };
+            if flipped == orders {
+                continue;
+            }
+            let Verified::Misfit(misfit) = kept(&flipped) else {
+                panic!("not found at {at}: {}", String::from_utf8_lossy(&bytes))
+            };
+            let place = ends.iter().filter(|end| **end <= at).count() as u64 + 1;
+            assert_eq!(misfit.place, place, "{}", String::from_utf8_lossy(&bytes));
+            found += 1;
+        }
+        assert!(found > 100, "only {found} flips left orders");
+    }
+
+    #[test]
+    fn a_missing_or_moved_order_is_found() {
+        let orders = chain(4);
+        for (copy, place) in [
+            ([&orders[..1], &orders[2..]].concat(), 2),
+            (orders[1..].to_vec(), 1),
+            (vec![orders[0].clone(), orders[2].clone(), orders[1].clone()], 2),
+            (vec![orders[0].clone(), orders[0].clone()], 2),
+        ] {
+            assert!(matches!(kept(&copy), Verified::Misfit(misfit) if misfit.place == place));
+        }
+    }
+
+    #[test]
+    fn copies_are_compared_order_by_order() {
+        let orders = chain(4);
+        let page = |orders: &[OrderView]| OrderList {
+            orders: orders.to_vec(),
+            next_after: None,
+            seq: Seq(8),
+        };
+        let compared = |second: &[OrderView]| {
+            let mut copies = [(0, Walk::default()), (2, Walk::default())];
+            compare(&mut copies, &[page(&orders), page(second)])
+        };
+        assert_eq!(compared(&orders), None);
+        let mut cancelled = orders.clone();
+        cancelled[1].cancelled = true;
+        assert_eq!(compared(&cancelled), None, "one node knows more");
+        let mut altered = orders.clone();
+        altered[2].items[0].remaining += 1;
+        let misfit = compared(&altered).unwrap();
+        assert_eq!((misfit.node, misfit.order, misfit.place), (Some(2), Seq(6), 3));
+        assert_eq!(misfit.why, Why::Copies { other: 0 });
+        let misfit = compared(&orders[..3]).unwrap();
+        assert_eq!((misfit.place, misfit.why), (4, Why::Missing { other: 0 }));
+    }
+}
