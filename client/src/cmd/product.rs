@@ -142,7 +142,7 @@ fn in_words(product: &ProductView) -> String {
     );
     // Writing to a String cannot fail.
     if let (Some(price), Some(currency)) = (product.price, product.currency) {
-        let _ = write!(text, ", {price} {currency} minor units each");
+        let _ = write!(text, ", price {price} in minor units of {currency}");
     }
     if let Some(limit) = per_user_limit {
         let _ = write!(text, ", at most {limit} a user");
