@@ -14,6 +14,7 @@ mod mutant;
 pub(crate) use crate::logging::LogFormat;
 
 use args::Flags;
+use raft::FeedLimits;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) snapshot_entries: u64,
     /// Log entries kept behind a snapshot: a node that lags by less needs no snapshot.
     pub(crate) keep_entries: u64,
+    /// How far back the event feed reaches.
+    pub(crate) feed: FeedLimits,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.

@@ -13,8 +13,8 @@ pub(crate) use scrape::{ProductGauges, Scrape};
 use crate::front::Route;
 use axum::http::StatusCode;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,15 +25,18 @@ pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub(crate) const PRODUCTS_MAX: usize = 1000;
 
 /// The codes that this node answers; any other is counted as `other`.
-const CODES: [(u16, &str); 17] = [
+const CODES: [(u16, &str); 20] = [
+    (101, "101"),
     (200, "200"),
     (201, "201"),
+    (304, "304"),
     (400, "400"),
     (404, "404"),
     (405, "405"),
     (408, "408"),
     (409, "409"),
     (410, "410"),
+    (412, "412"),
     (413, "413"),
     (415, "415"),
     (422, "422"),
@@ -96,6 +99,19 @@ impl BuyOutcome {
     ];
 }
 
+/// Who listens to live stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// To every change, as server-sent events.
+    Events,
+    /// To stock levels, over a WebSocket.
+    Levels,
+}
+
+impl Listener {
+    const ALL: [(Self, &str); 2] = [(Self::Events, "events"), (Self::Levels, "levels")];
+}
+
 /// The node's metrics. A clone counts into the same numbers.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Families>);
@@ -114,6 +130,8 @@ struct Families {
     leader_changes: IntCounter,
     connections: IntGauge,
     connections_refused: IntCounter,
+    /// One for each of [`Listener::ALL`], in its order.
+    listeners: Vec<IntGauge>,
 }
 
 struct RouteFamilies {
@@ -180,6 +198,14 @@ impl Metrics {
             "Connections that were refused because too many were open",
         )?;
         registry.register(Box::new(connections_refused.clone()))?;
+        let listeners = IntGaugeVec::new(
+            Opts::new(
+                "flashnode_listeners",
+                "Clients that listen to live stock, by what they hear",
+            ),
+            &["feed"],
+        )?;
+        registry.register(Box::new(listeners.clone()))?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -193,6 +219,10 @@ impl Metrics {
             leader_changes,
             connections,
             connections_refused,
+            listeners: Listener::ALL
+                .iter()
+                .map(|(_, name)| listeners.with_label_values(&[name]))
+                .collect(),
         })))
     }
 
@@ -239,6 +269,11 @@ impl Metrics {
     /// Counts a connection that found no room.
     pub(crate) fn connection_refused(&self) {
         self.0.connections_refused.inc();
+    }
+
+    /// Counts listeners that came (`1`) or went (`-1`).
+    pub(crate) fn listeners_add(&self, kind: Listener, listeners: i64) {
+        self.0.listeners[kind as usize].add(listeners);
     }
 
     /// Everything in the text format.

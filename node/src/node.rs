@@ -6,7 +6,7 @@
 
 use crate::actor;
 use crate::config::Config;
-use crate::front::{self, FrontState};
+use crate::front::{self, FrontState, Live};
 use crate::listener;
 use crate::metrics::Metrics;
 use anyhow::{Context, bail};
@@ -45,12 +45,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let stock = actor::start(replica.clone(), frames, metrics.clone());
     let draining = Arc::new(AtomicBool::new(false));
+    let (close, closing) = watch::channel(false);
+    let live = Live::new(&replica, config.feed, metrics.clone(), closing.clone());
     let state = FrontState::new(
         replica.clone(),
         stock,
         metrics.clone(),
         config.deadline,
         Arc::clone(&draining),
+        live,
     );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
@@ -60,7 +63,6 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         config.advertise_http,
         config.data.display()
     );
-    let (close, closing) = watch::channel(false);
     let connections_max = listener::make_room(config.max_connections);
     let mut server =
         tokio::spawn(listener::serve(listener, app, connections_max, metrics, closing));

@@ -9,10 +9,11 @@
 use crate::applied::{Applied, Found};
 use crate::replica::Replica;
 use crate::segment::SegmentStore;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use stock::{Event, HotState, Seq};
+use stock::{Event, Hold, HotState, Seq};
 use tokio::sync::watch;
 
 /// The most events that one call returns.
@@ -58,9 +59,12 @@ impl FeedWatch {
     }
 }
 
-/// The whole state at one `seq`: what [`HotState`] says, and all events up to it, page by page.
+/// The whole state at one `seq`: what [`HotState`] says, the open holds, which orders were taken
+/// back, and all events up to it, page by page.
 pub struct Export {
     hot: HotState,
+    holds: Vec<(Seq, Hold)>,
+    cancelled: BTreeSet<Seq>,
     feed: EventReader,
     read: Seq,
 }
@@ -69,6 +73,16 @@ impl Export {
     /// Products, log time, state hash, and the `seq` that all of the export is of.
     pub fn hot(&self) -> &HotState {
         &self.hot
+    }
+
+    /// The holds that are open, by id.
+    pub fn holds(&self) -> &[(Seq, Hold)] {
+        &self.holds
+    }
+
+    /// Whether an order was taken back.
+    pub fn is_cancelled(&self, order: Seq) -> bool {
+        self.cancelled.contains(&order)
     }
 
     /// The next events, in order from the first on; none after that of the export's `seq`.
@@ -106,11 +120,14 @@ impl Replica {
         FeedWatch(self.shared().applied.progress())
     }
 
-    /// The whole state as this node has applied it now. Copies products and stored outcomes under
-    /// a short lock; the events are read as the export is.
+    /// The whole state as this node has applied it now. Copies products, stored outcomes, open
+    /// holds and the ids of cancelled orders under one lock; the events are read as the export is.
     pub fn export(&self) -> Export {
-        let hot = self.read(stock::Machine::hot_state);
-        Export { hot, feed: self.event_reader(), read: Seq(0) }
+        let (hot, holds, cancelled) = self.read(|machine| {
+            let holds = machine.open_holds().map(|(id, hold)| (id, hold.clone()));
+            (machine.hot_state(), holds.collect(), machine.cancelled_orders().collect())
+        });
+        Export { hot, holds, cancelled, feed: self.event_reader(), read: Seq(0) }
     }
 
     fn event_reader(&self) -> EventReader {

@@ -3,10 +3,12 @@
 //!
 //! Field names are the contract; every type here is `snake_case` JSON.
 
+mod events;
 mod holds;
 mod orders;
 
 pub use crate::timestamp::Timestamp;
+pub use events::{ChangeView, EventView, ExportLine};
 pub use holds::{
     HoldAccepted, HoldList, HoldReleased, HoldStatus, HoldView, PostConfirm, PostHold,
 };

@@ -23,6 +23,11 @@ impl Timestamp {
         if ms <= AT_MS_MAX { Ok(Self(ms)) } else { Err(invalid("is after the year 9999")) }
     }
 
+    /// An instant, or the last of the year 9999 if it is later.
+    pub fn at_most(ms: u64) -> Self {
+        Self(ms.min(AT_MS_MAX))
+    }
+
     /// Milliseconds since the Unix epoch.
     pub fn ms(self) -> u64 {
         self.0

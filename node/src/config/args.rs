@@ -84,6 +84,16 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N")]
     pub(super) keep_entries: Option<u64>,
 
+    /// Events of at most so many MiB are given one by one, besides those in memory
+    /// [default: all] [env: FLASHNODE_EVENTS_MIB]
+    #[arg(long, value_name = "MIB")]
+    pub(super) events_mib: Option<u64>,
+
+    /// Events of at most so many hours are given one by one, besides those in memory
+    /// [default: all] [env: FLASHNODE_EVENTS_HOURS]
+    #[arg(long, value_name = "HOURS")]
+    pub(super) events_hours: Option<u64>,
+
     /// How log lines look [default: human] [env: FLASHNODE_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
@@ -94,7 +104,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 15] = [
+pub(super) const VARIABLES: [(&str, &str); 17] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -108,6 +118,8 @@ pub(super) const VARIABLES: [(&str, &str); 15] = [
     ("FLASHNODE_ELECTION_MAX_MS", "--election-max-ms"),
     ("FLASHNODE_SNAPSHOT_ENTRIES", "--snapshot-entries"),
     ("FLASHNODE_KEEP_ENTRIES", "--keep-entries"),
+    ("FLASHNODE_EVENTS_MIB", "--events-mib"),
+    ("FLASHNODE_EVENTS_HOURS", "--events-hours"),
     ("FLASHNODE_LOG_FORMAT", "--log-format"),
     ("FLASHNODE_LOG", "--log-level"),
 ];
@@ -164,6 +176,8 @@ impl Flags {
             election_max_ms: self.election_max_ms.or(other.election_max_ms),
             snapshot_entries: self.snapshot_entries.or(other.snapshot_entries),
             keep_entries: self.keep_entries.or(other.keep_entries),
+            events_mib: self.events_mib.or(other.events_mib),
+            events_hours: self.events_hours.or(other.events_hours),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
         }

@@ -4,6 +4,7 @@ use super::args::Flags;
 use super::file::{ClusterFile, NodeEntry};
 use super::{Config, ConfigError};
 use crate::logging::{self, LogFormat};
+use raft::FeedLimits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -26,6 +27,8 @@ const SNAPSHOT_ENTRIES_DEFAULT: u64 = 10_000;
 const SNAPSHOT_ENTRIES: RangeInclusive<u64> = 10..=10_000_000;
 const KEEP_ENTRIES_DEFAULT: u64 = 2_000;
 const KEEP_ENTRIES: RangeInclusive<u64> = 1..=10_000_000;
+/// In MiB and in hours: what a disk and a machine's life can hold, and no overflow.
+const EVENTS: RangeInclusive<u64> = 1..=100_000_000;
 
 const HOST_PORT: &str = "HOST:PORT, with a port from 1 to 65535";
 const IP_PORT: &str = "IP:PORT, such as 127.0.0.1:8101 or 0.0.0.0:8101, with a port from 1";
@@ -70,6 +73,8 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let max_connections =
         given.max_connections.or(file.max_connections).unwrap_or(MAX_CONNECTIONS_DEFAULT);
     within("--max-connections", max_connections, MAX_CONNECTIONS)?;
+    let feed =
+        feed(given.events_mib.or(file.events_mib), given.events_hours.or(file.events_hours))?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -88,9 +93,17 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         election_max: Duration::from_millis(times.election_max_ms),
         snapshot_entries,
         keep_entries,
+        feed,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
     })
+}
+
+fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError> {
+    mib.map_or(Ok(()), |mib| within("--events-mib", mib, EVENTS))?;
+    hours.map_or(Ok(()), |hours| within("--events-hours", hours, EVENTS))?;
+    let age = hours.map(|hours| Duration::from_secs(hours * 3600));
+    Ok(FeedLimits { bytes: mib.map(|mib| mib * 1024 * 1024), age })
 }
 
 /// What the file says of the other nodes is checked too: it is wrong for them, and for all.

@@ -18,6 +18,8 @@ pub(super) struct ClusterFile {
     pub(super) election_max_ms: Option<u64>,
     pub(super) snapshot_entries: Option<u64>,
     pub(super) keep_entries: Option<u64>,
+    pub(super) events_mib: Option<u64>,
+    pub(super) events_hours: Option<u64>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
 }

@@ -198,7 +198,7 @@ enum Found {
     Settled(Settlement),
 }
 
-fn open_view(id: Seq, hold: Hold, seq: Seq) -> Result<HoldView, Problem> {
+pub(super) fn open_view(id: Seq, hold: Hold, seq: Seq) -> Result<HoldView, Problem> {
     let Hold { user, items, expires_at_ms } = hold;
     Ok(HoldView {
         hold_id: id,

@@ -18,11 +18,13 @@ mod buys;
 mod cancel;
 mod cluster;
 mod explain;
+mod export;
 mod field;
 mod health;
 mod history;
 mod holds;
 mod key;
+mod live;
 mod orders;
 mod problems;
 mod products;
@@ -33,6 +35,7 @@ mod wanted;
 mod won;
 mod write;
 
+pub(crate) use live::Live;
 pub(crate) use route::Route;
 
 use crate::actor::StockHandle;
@@ -68,6 +71,7 @@ pub(crate) struct FrontState {
     draining: Arc<AtomicBool>,
     /// One permit for each batch call that is worked on.
     batches: Semaphore,
+    live: Live,
     node: NodeId,
     node_header: HeaderValue,
 }
@@ -80,11 +84,12 @@ impl FrontState {
         metrics: Metrics,
         deadline: Duration,
         draining: Arc<AtomicBool>,
+        live: Live,
     ) -> Self {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
         let batches = Semaphore::new(batch::CALLS_MAX);
-        Self { replica, stock, metrics, deadline, draining, batches, node, node_header }
+        Self { replica, stock, metrics, deadline, draining, batches, live, node, node_header }
     }
 
     fn deadline(&self) -> Instant {

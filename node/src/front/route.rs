@@ -2,9 +2,10 @@
 //!
 //! A further endpoint is a line here, a `mod` line in `mod.rs`, and its file.
 
-use super::scrape;
+use super::live::{events, ws};
 use super::{Finished, FrontState, method_not_allowed};
-use super::{batch, buys, cancel, cluster, explain, health, holds, orders, problems, products};
+use super::{batch, buys, cancel, cluster, explain, export, health, holds, orders};
+use super::{problems, products, scrape};
 use axum::routing::MethodRouter;
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +58,9 @@ routes! {
     Order "/v1/orders/{id}" { get orders::show }
     Cancel "/v1/orders/{id}/cancel" { post cancel::post }
     Explain "/v1/explain" { get explain::show }
+    Events "/v1/events" { get events::show }
+    Export "/v1/export" { get export::show }
+    Levels "/ws" { get ws::show }
     Cluster "/v1/cluster" { get cluster::show }
     Livez "/livez" { get health::livez }
     Readyz "/readyz" { get health::readyz }

@@ -88,6 +88,9 @@ kinds! {
         "Its deadline has passed, and its units went back on sale."
     SaleOver 410 "sale-over" "The sale is over"
         "The product is no longer sold."
+    EventsGone 410 "events-gone" "The feed no longer reaches so far back"
+        "The events after this id are no longer given one by one. Start from `/v1/export`, which is \
+         the whole state at one `seq`, and go on from there."
     VersionDiffers 412 "version-differs" "The product has changed"
         "The product has changed since the version that If-Match names. Look at it again."
     TooLarge 413 "too-large" "The body is too large"

@@ -135,7 +135,13 @@ async fn an_export_is_of_one_seq_whatever_is_applied_meanwhile() {
     stage.apply(SEGMENT / BATCH + 3);
     let hot = stage.reader.applied.read(stock::Machine::hot_state);
     let seq = hot.seq.0;
-    let mut export = Export { hot, feed: stage.reader.clone(), read: Seq(0) };
+    let mut export = Export {
+        hot,
+        holds: Vec::new(),
+        cancelled: BTreeSet::new(),
+        feed: stage.reader.clone(),
+        read: Seq(0),
+    };
     let mut read = Vec::new();
     while let Some(events) = export.next_events().await.unwrap() {
         read.extend(events);

@@ -82,6 +82,11 @@ impl Machine {
         self.holds.open()
     }
 
+    /// The orders that were taken back, by id.
+    pub fn cancelled_orders(&self) -> impl Iterator<Item = Seq> {
+        self.cancelled.iter().copied()
+    }
+
     /// Whether the order was taken back.
     pub fn is_cancelled(&self, order: Seq) -> bool {
         self.cancelled.contains(&order)

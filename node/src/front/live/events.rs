@@ -1,0 +1,152 @@
+//! `GET /v1/events`: every committed change as a server-sent event, its `seq` as the id.
+//!
+//! A listener that names the last id it has seen gets everything after it, on any node, without a
+//! gap and without a repeat: ids are dense, and the same on every node. An id that this node has
+//! not reached waits. Without an id the stream begins with the next change.
+
+use super::super::FrontState;
+use super::super::query::Parameters;
+use super::bell::Seat;
+use super::tail::Next;
+use crate::metrics::Listener;
+use crate::problem::{Kind, Problem};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use stock::Seq;
+use tokio::time::timeout;
+
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// For nginx, which would hold the stream back otherwise.
+static NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A silent stream says that it is there, before load balancers take it for dead.
+const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+const COMMENT: &[u8] = b": still here\n\n";
+/// The first words: browsers that are cut off come back after so many milliseconds.
+const GREETING: &[u8] = b": flashnode\nretry: 500\n\n";
+
+/// `GET /v1/events`.
+pub(in super::super) async fn show(
+    state: Arc<FrontState>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::of_write(request.uri(), &["after"])?;
+    let after = match last_event_id(request.headers())? {
+        // A browser that comes back asks the same URL again, and says in the header how far it is.
+        Some(id) => Some(id),
+        None => parameters.number("after")?,
+    };
+    let after = after.map_or_else(|| state.live.newest(), Seq);
+    let first = match state.live.tail.after(after).await {
+        Ok(Next::Gone { oldest }) => return Err(gone(oldest)),
+        Ok(next) => next,
+        Err(error) => return Err(Problem::internal("read the events", &error)),
+    };
+    let seat = state.live.bell.sit(Listener::Events);
+    let listening = Listening { state, seat, after, first: Some(first), greeted: false };
+    let text = stream::unfold(listening, |mut listening| async move {
+        let text = listening.next().await?;
+        Some((Ok::<Bytes, Infallible>(text), listening))
+    });
+    let mut response = Response::new(Body::from_stream(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(&NO_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(id) = headers.get(&LAST_EVENT_ID) else {
+        return Ok(None);
+    };
+    let digits = id.to_str().ok().filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()));
+    let id = digits.and_then(|id| id.parse().ok()).ok_or_else(|| {
+        let why = "Last-Event-ID: it is the `seq` of the last event seen, a whole number.";
+        Problem::new(Kind::InvalidHeader, why)
+    })?;
+    Ok(Some(id))
+}
+
+fn gone(oldest: Seq) -> Problem {
+    let from = oldest.0 - 1;
+    let detail = format!(
+        "This node gives events from {oldest} on. Go on after {from}, or start from `/v1/export`."
+    );
+    Problem::new(Kind::EventsGone, detail)
+}
+
+/// One listener's place in the feed.
+struct Listening {
+    state: Arc<FrontState>,
+    seat: Seat,
+    /// The last event that was written.
+    after: Seq,
+    /// What was found before the answer began.
+    first: Option<Next>,
+    greeted: bool,
+}
+
+impl Listening {
+    /// What is written next. None when the stream ends: the node shuts down or is fenced, or the
+    /// listener has fallen behind what the feed still gives. It comes back with its last id, and
+    /// is told why.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(Bytes::from_static(GREETING));
+        }
+        loop {
+            if self.seat.closing() || self.state.replica.fenced().is_some() {
+                return None;
+            }
+            let next = match self.first.take() {
+                Some(first) => Ok(first),
+                None => self.state.live.tail.after(self.after).await,
+            };
+            match next {
+                Ok(Next::Text { text, last }) => {
+                    self.after = last;
+                    return Some(text);
+                }
+                Ok(Next::Nothing) => {}
+                Ok(Next::Gone { .. }) => return None,
+                Err(error) => {
+                    tracing::error!("the events after {} cannot be read: {error}", self.after);
+                    return None;
+                }
+            }
+            match timeout(COMMENT_INTERVAL, self.seat.after(self.after)).await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(_silence) => return Some(Bytes::from_static(COMMENT)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(id: &'static [u8]) -> Result<Option<u64>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(&LAST_EVENT_ID, HeaderValue::from_bytes(id).unwrap());
+        last_event_id(&headers)
+    }
+
+    #[test]
+    fn the_last_id_is_a_number_or_refused() {
+        assert_eq!(read(b"17").unwrap(), Some(17));
+        assert_eq!(last_event_id(&HeaderMap::new()).unwrap(), None);
+        for id in [&b""[..], b"-1", b"+1", b"x", b"18446744073709551616", b"\xff"] {
+            assert_eq!(read(id).unwrap_err().kind(), Kind::InvalidHeader, "{id:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Live stock: the change feed as server-sent events, and stock levels over a WebSocket.
+//!
+//! Owns what listeners share: a tail of encoded events, and a bell that tells them of new ones.
+//! Never holds up a buy: listeners only read what is applied, and are woken at a bounded rate.
+
+mod bell;
+mod encode;
+pub(super) mod events;
+mod tail;
+pub(super) mod ws;
+
+use crate::metrics::Metrics;
+use bell::Bell;
+use raft::{FeedLimits, Replica};
+use stock::Seq;
+use tail::Tail;
+use tokio::sync::watch;
+
+/// What the listeners of a node share.
+pub(crate) struct Live {
+    tail: Tail,
+    bell: Bell,
+    levels: ws::Levels,
+}
+
+impl Live {
+    /// Follows the replica. Listeners end when `closing` turns true.
+    pub(crate) fn new(
+        replica: &Replica,
+        limits: FeedLimits,
+        metrics: Metrics,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        let levels = ws::Levels::follow(replica.clone(), closing.clone());
+        let bell = Bell::hang(replica, metrics, closing);
+        Self { tail: Tail::new(replica.clone(), limits), bell, levels }
+    }
+
+    /// The newest change that listeners know of.
+    fn newest(&self) -> Seq {
+        self.bell.newest()
+    }
+}
