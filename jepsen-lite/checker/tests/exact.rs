@@ -133,6 +133,56 @@ fn an_expiry_may_be_told_late() {
     assert_eq!(judged(&early, &Ledgers::default()), Verdict::Illegal);
 }
 
+/// Two users took a hold each, and neither was told. One ran out: whose, nobody can say, until one
+/// of them is let buy again.
+#[test]
+fn whose_hold_ran_out_is_open_until_an_answer_tells() {
+    let input = |user: &str, hold: bool| {
+        let (product, user) = ("p".to_owned(), user.to_owned());
+        if hold {
+            Input::Hold { product, user, quantity: 1 }
+        } else {
+            Input::Buy { product, user, quantity: 1 }
+        }
+    };
+    let lost = |at: u64, user: &str| {
+        let outcome = Outcome::Hold { hold: 0, remaining: 0 };
+        unknown(record([at, at], input(user, true), 0, outcome), user)
+    };
+    let counts = |available, held| Outcome::Counts { stocked: 9, available, held, sold: 0 };
+    let create = Input::Create { product: "p".into(), stock: 9, limit: Some(1) };
+    let expire = Input::Expire { product: "p".into(), hold: 2 };
+    let before = [
+        record([0, 1], create, 1, counts(9, 0)),
+        lost(2, "ann"),
+        lost(3, "bob"),
+        record([4, 5], Input::Read { product: "p".into() }, 3, counts(7, 2)),
+        record([6, 7], expire, 4, Outcome::Hold { hold: 2, remaining: 8 }),
+    ];
+    let bought = |user, seq| (user, seq, Outcome::Ordered { remaining: 12 - seq });
+    let refused = |user, seq| {
+        let outcome = Outcome::Refused { reason: RefusedFor::LimitReached, remaining: None };
+        (user, seq, outcome)
+    };
+    for (answers, expected) in [
+        (vec![bought("ann", 5)], Verdict::Ok),
+        (vec![bought("bob", 5)], Verdict::Ok),
+        (vec![refused("ann", 4)], Verdict::Ok),
+        (vec![refused("bob", 4)], Verdict::Ok),
+        (vec![refused("ann", 4), bought("bob", 5)], Verdict::Ok),
+        (vec![bought("ann", 5), refused("bob", 5)], Verdict::Ok),
+        (vec![bought("ann", 5), bought("bob", 6)], Verdict::Illegal),
+        (vec![refused("ann", 4), refused("bob", 4)], Verdict::Illegal),
+        (vec![refused("ann", 4), bought("ann", 5)], Verdict::Illegal),
+    ] {
+        let later = (4..).zip(&answers).map(|(place, (user, seq, outcome))| {
+            record([2 * place, 2 * place + 1], input(user, false), *seq, outcome.clone())
+        });
+        let records: Vec<Record> = before.iter().cloned().chain(later).collect();
+        assert_eq!(exactly(&records, &Ledgers::default()), expected, "{answers:?}");
+    }
+}
+
 /// One product, 64 clients, hundreds of operations in doubt and no ledger to settle them: the
 /// steps grow with the operations, legal or not, not with the ways to order them.
 #[test]

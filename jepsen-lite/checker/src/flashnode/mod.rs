@@ -15,6 +15,7 @@
 //! | [`bugs`] | the same with one bug planted |
 
 pub mod bugs;
+mod buyers;
 pub mod codec;
 mod density;
 pub mod exact;

@@ -5,6 +5,7 @@
 //!
 //! A change has a `seq` above all that were seen; a read or a refusal has at least the last.
 
+use super::buyers::{Buyers, Wanted};
 use super::persistent::Map;
 use super::{Answer, Input, Outcome, RefusedFor, codec};
 use crate::model::Reading;
@@ -47,11 +48,8 @@ pub struct Product {
     available: u64,
     held: u64,
     sold: u64,
-    /// Units bought or held, by user; kept only where there is a limit.
-    units: Map<Arc<str>, u64>,
     holds: Map<u64, Hold>,
-    /// Holds that an unknown operation took, whose id no client was told.
-    unnamed: Arc<Vec<(Arc<str>, u32)>>,
+    buyers: Buyers,
 }
 
 /// The model `flashnode`: partitions are products.
@@ -88,8 +86,15 @@ impl Model for Sale {
     fn observes(&self, state: &Product, op: &Op) -> bool {
         // A higher `seq` would show in the state; with this one, all that could follow is later.
         op.answer.as_ref().is_some_and(|answer| {
-            let is_refusal = matches!(answer.outcome, Outcome::Refused { .. });
-            answer.seq == state.seq && (is_refusal || state.only_reads(&op.input))
+            let leaves_no_trace = match answer.outcome {
+                // It tells which of several cases it is.
+                Outcome::Refused { reason: RefusedFor::LimitReached, .. } => {
+                    state.buyers.are_certain()
+                }
+                Outcome::Refused { .. } => true,
+                _ => state.only_reads(&op.input),
+            };
+            answer.seq == state.seq && leaves_no_trace
         })
     }
 
@@ -110,7 +115,7 @@ impl Model for Sale {
 
     fn state_bytes(&self, state: &Product) -> usize {
         // The search counts each state twice, as its two copies; those share their maps.
-        size_of_val(state) + usize::midpoint(state.units.path_bytes(), state.holds.path_bytes())
+        size_of_val(state) + usize::midpoint(state.buyers.bytes(), state.holds.path_bytes())
     }
 
     fn describe(&self, op: &Op) -> String {
@@ -151,8 +156,11 @@ impl Product {
         let at_seq = || Self { seq: answer.seq, ..self.clone() };
         if let Outcome::Refused { reason, remaining } = &answer.outcome {
             let told = remaining.is_none_or(|told| self.terms.is_none() || told == self.available);
-            let true_now = answer.seq >= self.seq && told && self.refuses(input, *reason);
-            return true_now.then(at_seq);
+            if answer.seq < self.seq || !told {
+                return None;
+            }
+            let buyers = self.refuse(input, *reason)?;
+            return Some(Self { buyers, ..at_seq() });
         }
         if self.only_reads(input) {
             let fits = answer.seq >= self.seq && self.told(&answer.outcome, input);
@@ -214,9 +222,17 @@ impl Product {
             }
     }
 
+    /// The buyers as this refusal leaves them, `None` when its reason is not true of this state.
+    fn refuse(&self, input: &Input, reason: RefusedFor) -> Option<Buyers> {
+        if reason == RefusedFor::LimitReached {
+            return self.buyers.refuse(self.wanted(input)?);
+        }
+        self.refuses(input, reason).then(|| self.buyers.clone())
+    }
+
     /// Whether this reason is true of this state. Which of several is told is not promised.
     fn refuses(&self, input: &Input, reason: RefusedFor) -> bool {
-        let Some(terms) = self.terms else {
+        if self.terms.is_none() {
             // A hold is asked for by its id alone: of no product, there is none either.
             return match input {
                 Input::Create { .. } => false,
@@ -225,7 +241,7 @@ impl Product {
                 }
                 _ => reason == RefusedFor::UnknownProduct,
             };
-        };
+        }
         match (input, reason) {
             (Input::Create { .. }, RefusedFor::Differs) => !self.only_reads(input),
             (Input::Restock { quantity, .. }, RefusedFor::OutOfRange) => {
@@ -241,10 +257,6 @@ impl Product {
                 Input::Buy { quantity, .. } | Input::Hold { quantity, .. },
                 RefusedFor::Insufficient,
             ) => self.available > 0 && self.available < u64::from(*quantity),
-            (
-                Input::Buy { user, quantity, .. } | Input::Hold { user, quantity, .. },
-                RefusedFor::LimitReached,
-            ) => !self.within_limit(terms, user, *quantity),
             (Input::Confirm { hold, .. } | Input::Release { hold, .. }, reason) => {
                 match self.holds.get(hold) {
                     None => reason == RefusedFor::UnknownHold,
@@ -257,9 +269,15 @@ impl Product {
         }
     }
 
-    fn within_limit(&self, terms: Terms, user: &str, quantity: u32) -> bool {
-        let has = self.units.get(user).copied().unwrap_or(0);
-        terms.limit.is_none_or(|limit| has.saturating_add(quantity.into()) <= limit.into())
+    /// What this asks for of what is on sale.
+    fn wanted<'a>(&self, input: &'a Input) -> Option<Wanted<'a>> {
+        let limit = self.terms?.limit;
+        match input {
+            Input::Buy { user, quantity, .. } | Input::Hold { user, quantity, .. } => {
+                Some(Wanted { limit, user, quantity: *quantity })
+            }
+            _ => None,
+        }
     }
 
     /// The state after this change, `None` when it would be refused. Without an answer, `seq`
@@ -283,21 +301,19 @@ impl Product {
                     return None;
                 }
             }
-            Input::Buy { user, quantity, .. } => {
-                next.take(user, *quantity)?;
+            Input::Buy { quantity, .. } => {
+                next.take(self.wanted(input)?)?;
                 next.sold += u64::from(*quantity);
             }
             Input::Hold { user, quantity, .. } => {
-                next.take(user, *quantity)?;
-                let user: Arc<str> = user.as_str().into();
+                let wanted = self.wanted(input)?;
+                next.take(wanted)?;
                 next.held += u64::from(*quantity);
                 if answer.is_some() {
-                    let hold = Hold::Open { user, quantity: *quantity };
+                    let hold = Hold::Open { user: user.as_str().into(), quantity: *quantity };
                     next.holds.insert(next.seq, hold);
                 } else {
-                    let unnamed = Arc::make_mut(&mut next.unnamed);
-                    unnamed.push((user, *quantity));
-                    unnamed.sort();
+                    next.buyers.hold_unnamed(wanted);
                 }
             }
             Input::Confirm { hold, .. } => {
@@ -306,12 +322,10 @@ impl Product {
                 next.sold += quantity;
             }
             Input::Release { hold, .. } => next.give_back(*hold, Hold::Settled)?,
-            Input::Expire { hold, .. } => {
-                if self.holds.get(hold).is_none() {
-                    next.name_hold(*hold, answer)?;
-                }
-                next.give_back(*hold, Hold::Expired)?;
+            Input::Expire { hold, .. } if self.holds.get(hold).is_none() => {
+                next.run_out_unnamed(*hold, answer)?;
             }
+            Input::Expire { hold, .. } => next.give_back(*hold, Hold::Expired)?,
             Input::Read { .. } => return None,
         }
         assert_eq!(
@@ -322,16 +336,12 @@ impl Product {
         Some(next)
     }
 
-    fn take(&mut self, user: &str, quantity: u32) -> Option<()> {
-        let terms = self.terms?;
-        if quantity == 0 || !self.within_limit(terms, user, quantity) {
+    fn take(&mut self, wanted: Wanted<'_>) -> Option<()> {
+        if wanted.quantity == 0 {
             return None;
         }
-        self.available = self.available.checked_sub(quantity.into())?;
-        if terms.limit.is_some() {
-            let has = self.units.get(user).copied().unwrap_or(0);
-            self.units.insert(user.into(), has.saturating_add(quantity.into()));
-        }
+        self.buyers = self.buyers.take(wanted)?;
+        self.available = self.available.checked_sub(wanted.quantity.into())?;
         Some(())
     }
 
@@ -347,22 +357,21 @@ impl Product {
         let (user, quantity) = self.settle(hold, into)?;
         self.held -= quantity;
         self.available += quantity;
-        if let Some(has) = self.units.get(&user).copied() {
-            self.units.insert(user, has.saturating_sub(quantity));
-        }
+        self.buyers.give_back(&user, quantity);
         Some(())
     }
 
     /// An expiry can be the first to name a hold whose taker never had an answer: it is one of as
     /// many units as came back.
-    fn name_hold(&mut self, hold: u64, answer: Option<&Answer>) -> Option<()> {
+    fn run_out_unnamed(&mut self, hold: u64, answer: Option<&Answer>) -> Option<()> {
         let Some(Answer { outcome: Outcome::Hold { remaining, .. }, .. }) = answer else {
             return None;
         };
         let back = remaining.checked_sub(self.available)?;
-        let at = self.unnamed.iter().position(|(_, quantity)| u64::from(*quantity) == back)?;
-        let (user, quantity) = Arc::make_mut(&mut self.unnamed).remove(at);
-        self.holds.insert(hold, Hold::Open { user, quantity });
+        self.buyers = self.buyers.run_out(back)?;
+        self.holds.insert(hold, Hold::Expired);
+        self.held -= back;
+        self.available += back;
         Some(())
     }
 }

@@ -18,7 +18,8 @@ pub(super) enum Settled {
     InDoubt,
 }
 
-/// The first replica's orders, sorted by product and request. That the replicas agree is `ledger`'s to check.
+/// The first replica's orders, sorted by product and request. That the replicas agree is `ledger`'s
+/// to check.
 #[derive(Debug)]
 pub(super) struct Settler<'a> {
     orders: Vec<&'a LedgerOrder>,

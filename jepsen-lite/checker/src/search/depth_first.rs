@@ -310,7 +310,8 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         Some(candidates)
     }
 
-    /// Walks to the next completion of what is not linearized, and takes every legal observation on the way.
+    /// Walks to the next completion of what is not linearized, and takes every legal observation on
+    /// the way.
     fn settle(&mut self) {
         loop {
             self.walk();
