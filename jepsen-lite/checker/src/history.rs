@@ -244,6 +244,15 @@ impl History {
 }
 
 impl Call {
+    /// What it is to a model where its answer says no more than whether it took place.
+    pub(crate) fn done<Op>(&self, op: Op) -> Reading<Op> {
+        match self.ending {
+            Ending::Ok(_) => Reading::Known(op),
+            Ending::Open(_) => Reading::Unknown(op),
+            Ending::Fail(_) => Reading::Nothing,
+        }
+    }
+
     /// Position of its completion, of whatever kind.
     pub fn completed(&self) -> Option<usize> {
         match self.ending {

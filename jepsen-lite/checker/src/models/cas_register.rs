@@ -4,7 +4,7 @@
 //! Called through `Model`.
 
 use super::{Key, pair};
-use crate::{Call, Ending, History, Model, Reading, Value};
+use crate::{Call, Ending, Event, History, Model, Reading, Value};
 
 /// The model. One register for each key of an `independent` history.
 #[derive(Debug, Clone)]
@@ -107,39 +107,34 @@ impl Model for CasRegister {
     fn read(&self, history: &History, call: &Call) -> Result<Reading<Op>, String> {
         let event = &history.events[call.invoked];
         let op = |kind| Op { key: Key::of(history, call), kind };
-        let cas = || {
-            let (old, new) = pair(&event.value)
-                .ok_or_else(|| format!("cas takes [old new], and this is {}", event.value))?;
-            Ok::<_, String>((old.clone(), new.clone()))
-        };
         Ok(match (&*event.f, call.ending) {
             ("read", Ending::Ok(at)) => {
                 Reading::Known(op(Kind::Read(history.events[at].value.clone())))
             }
-            ("read", _) | ("write", Ending::Fail(_)) => Reading::Nothing,
-            ("write", Ending::Ok(_)) => Reading::Known(op(Kind::Write(event.value.clone()))),
-            ("write", Ending::Open(_)) => Reading::Unknown(op(Kind::Write(event.value.clone()))),
+            ("read", _) => Reading::Nothing,
+            ("write", _) => call.done(op(Kind::Write(event.value.clone()))),
             ("cas", ending) => {
-                let (old, new) = cas()?;
+                let (old, new) = pair(&event.value)
+                    .map(|(old, new)| (old.clone(), new.clone()))
+                    .ok_or_else(|| format!("cas takes [old new], and this is {}", event.value))?;
                 match ending {
-                    Ending::Ok(_) => Reading::Known(op(Kind::Cas(old, new))),
-                    Ending::Open(_) => Reading::Unknown(op(Kind::Cas(old, new))),
-                    Ending::Fail(at) => {
-                        let completion = &history.events[at];
-                        let is_refusal = self.failed_cas == FailedCas::Mismatch
-                            && completion.error.is_none()
-                            && completion.value == event.value;
-                        if is_refusal {
-                            Reading::Known(op(Kind::Mismatch(old, new)))
-                        } else {
-                            Reading::Nothing
-                        }
+                    Ending::Fail(at) if self.is_mismatch(event, &history.events[at]) => {
+                        Reading::Known(op(Kind::Mismatch(old, new)))
                     }
+                    _ => call.done(op(Kind::Cas(old, new))),
                 }
             }
             (other, _) => {
                 return Err(format!("cas-register has read, write and cas, and this is {other}"));
             }
         })
+    }
+}
+
+impl CasRegister {
+    /// Whether a compare-and-set failed because the register held something else.
+    fn is_mismatch(&self, invoked: &Event, failed: &Event) -> bool {
+        let names_no_cause = failed.error.is_none() && failed.value == invoked.value;
+        self.failed_cas == FailedCas::Mismatch && names_no_cause
     }
 }

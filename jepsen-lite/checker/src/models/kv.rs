@@ -100,12 +100,9 @@ impl Model for Kv {
             text_of(value)
         };
         let op = |kind| Op { key: key.clone(), kind };
-        let written = |kind: fn(Arc<str>) -> Kind| {
-            Ok(match call.ending {
-                Ending::Ok(_) => Reading::Known(op(kind(text(event)?))),
-                Ending::Open(_) => Reading::Unknown(op(kind(text(event)?))),
-                Ending::Fail(_) => Reading::Nothing,
-            })
+        let written = |kind: fn(Arc<str>) -> Kind| match call.ending {
+            Ending::Fail(_) => Ok(Reading::Nothing),
+            _ => Ok(call.done(op(kind(text(event)?)))),
         };
         match (&*event.f, call.ending) {
             ("get" | "read", Ending::Ok(at)) => {

@@ -3,7 +3,7 @@
 //! Owns: its meaning. Called through `Model`.
 
 use super::Key;
-use crate::{Call, Ending, History, Model, Reading};
+use crate::{Call, History, Model, Reading};
 
 /// The model. One lock for each key of an `independent` history.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,11 +86,6 @@ impl Model for Mutex {
             "release" => Kind::Release,
             other => return Err(format!("mutex has acquire and release, and this is {other}")),
         };
-        let op = Op { key: Key::of(history, call), kind };
-        Ok(match call.ending {
-            Ending::Ok(_) => Reading::Known(op),
-            Ending::Open(_) => Reading::Unknown(op),
-            Ending::Fail(_) => Reading::Nothing,
-        })
+        Ok(call.done(Op { key: Key::of(history, call), kind }))
     }
 }
