@@ -23,6 +23,7 @@ pub mod format;
 pub mod history;
 pub mod model;
 pub mod models;
+mod random;
 pub mod search;
 pub mod timeline;
 pub mod value;

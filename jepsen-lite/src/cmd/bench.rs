@@ -1,22 +1,20 @@
 //! `jepsen-lite bench`: what the checks take on clean histories that grow, and on a folder of
 //! recorded ones.
 //!
-//! Owns: the synthetic register histories and the table. Never does: judge by a time. Each row runs
+//! Owns: the table. Never does: judge by a time. Each row runs
 //! in a process of its own, because a process's peak memory only rises.
 
 use super::Exit;
 use super::check::{self, ModelName, Question};
 use anyhow::{Context, bail, ensure};
-use checker::Value;
 use checker::flashnode::synthetic::{Doubt, Plan, Synthetic, generate};
 use checker::flashnode::{exact, witness};
-use checker::models::cas_register::{Kind, Op};
-use checker::models::{CasRegister, Key};
-use checker::search::{self, Budget, Operation, Verdict};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use checker::models::{CasRegister, synthetic};
+use checker::search::{self, Budget, Verdict};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Time the checks on clean histories that grow
@@ -63,35 +61,39 @@ impl Check {
 }
 
 const CLIENTS: usize = 16;
-const VALUES: i64 = 5;
 /// Products of a sale.
 const PRODUCTS: usize = 20;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     if let (Some(size), Some(check)) = (args.only, args.check) {
-        return one_row(check, size, args.seed);
+        let row = row(check, size, args.seed)?;
+        writeln!(io::stdout(), "{}", serde_json::to_string(&row)?)?;
+        return Ok(Exit::Ok);
     }
-    println!("clean histories of {CLIENTS} clients, seed {}", args.seed);
-    println!(
+    let mut out = io::stdout().lock();
+    writeln!(out, "clean histories of {CLIENTS} clients, seed {}", args.seed)?;
+    writeln!(
+        out,
         "check     operations  check ms  ns/operation  history MiB  + check MiB  configurations  \
          verdict"
-    );
-    let program = std::env::current_exe().context("where this program is")?;
+    )?;
     let mut worst = Exit::Ok;
     for check in Check::ALL {
-        for size in args.sizes.iter().map(ToString::to_string) {
-            let seed = args.seed.to_string();
-            let status = Command::new(&program)
-                .args(["bench", "--check", check.name(), "--only", &size, "--seed", &seed])
-                .status()
-                .context("cannot start a process for one row")?;
-            if !status.success() {
+        let mut rows = Vec::new();
+        for &size in &args.sizes {
+            let row = row_of_a_process(check, size, args.seed)?;
+            writeln!(out, "{}", row.text(check))?;
+            if row.verdict != Verdict::Ok.name() {
                 worst = Exit::Unknown;
             }
+            rows.push(row);
+        }
+        if let Some(words) = growth(&rows) {
+            writeln!(out, "{words}")?;
         }
     }
     if let Some(dir) = &args.histories {
-        let exit = folder(dir)?;
+        let exit = folder(&mut out, dir)?;
         if worst == Exit::Ok {
             worst = exit;
         }
@@ -99,18 +101,84 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(worst)
 }
 
+/// One size of one check.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    operations: usize,
+    elapsed_ns: u64,
+    /// The most memory of the process before the check.
+    history_kib: u64,
+    /// What the check came to need beyond it.
+    check_kib: u64,
+    /// Those that a search remembered; none of the witness.
+    configurations: Option<usize>,
+    verdict: String,
+}
+
+impl Row {
+    fn ns_an_operation(&self) -> u64 {
+        self.elapsed_ns / self.operations.max(1) as u64
+    }
+
+    fn text(&self, check: Check) -> String {
+        format!(
+            "{:<8}  {:>10}  {:>8.1}  {:>12}  {:>11}  {:>11}  {:>14}  {}",
+            check.name(),
+            self.operations,
+            self.elapsed_ns as f64 / 1e6,
+            self.ns_an_operation(),
+            self.history_kib / 1024,
+            self.check_kib / 1024,
+            self.configurations.map_or("-".to_owned(), |count| count.to_string()),
+            self.verdict,
+        )
+    }
+}
+
+/// What an operation costs in the two longest histories: the same, where time and memory grow
+/// with the length and no faster.
+fn growth(rows: &[Row]) -> Option<String> {
+    let mut rows: Vec<&Row> = rows.iter().collect();
+    rows.sort_by_key(|row| row.operations);
+    let [.., shorter, longer] = rows[..] else { return None };
+    let bytes = |row: &Row| row.check_kib * 1024 / row.operations.max(1) as u64;
+    let times = longer.ns_an_operation() as f64 / shorter.ns_an_operation().max(1) as f64;
+    Some(format!(
+        "          {} operations: {times:.2} times the time, an operation, of {}; {} bytes an \
+         operation, after {}",
+        longer.operations,
+        shorter.operations,
+        bytes(longer),
+        bytes(shorter),
+    ))
+}
+
+fn row_of_a_process(check: Check, size: usize, seed: u64) -> anyhow::Result<Row> {
+    let program = std::env::current_exe().context("where this program is")?;
+    let output = Command::new(&program)
+        .args(["bench", "--check", check.name(), "--only", &size.to_string()])
+        .args(["--seed", &seed.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start a process for one row")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).with_context(|| {
+        format!("the process for {size} operations of {} ended without a row", check.name())
+    })
+}
+
 /// What a check came to.
 struct Came {
     verdict: Verdict,
-    /// Those that a search remembered; none of the witness.
     configurations: Option<usize>,
 }
 
-fn one_row(check: Check, size: usize, seed: u64) -> anyhow::Result<Exit> {
+fn row(check: Check, size: usize, seed: u64) -> anyhow::Result<Row> {
     match check {
         Check::Register => {
-            let operations = synthetic(size, seed);
-            timed(check, size, || {
+            let operations =
+                synthetic::register(synthetic::Plan { seed, operations: size, clients: CLIENTS });
+            timed(size, || {
                 let model = CasRegister::default();
                 let report = search::check(&model, &operations, Budget::default());
                 let all = report.partitions.iter().map(|it| it.statistics.configurations);
@@ -119,7 +187,7 @@ fn one_row(check: Check, size: usize, seed: u64) -> anyhow::Result<Exit> {
         }
         Check::Sale => {
             let Synthetic { records, ledgers } = sale(size, seed);
-            timed(check, size, || {
+            timed(size, || {
                 let found = exact::check(&records, &ledgers, Budget::default());
                 let all = found.statistics.iter().map(|it| it.configurations);
                 Came { verdict: found.verdict, configurations: Some(all.sum()) }
@@ -127,7 +195,7 @@ fn one_row(check: Check, size: usize, seed: u64) -> anyhow::Result<Exit> {
         }
         Check::Witness => {
             let Synthetic { records, ledgers } = sale(size, seed);
-            timed(check, size, || {
+            timed(size, || {
                 let found = witness::check(&records, &ledgers);
                 Came { verdict: found.verdict, configurations: None }
             })
@@ -140,23 +208,15 @@ fn sale(size: usize, seed: u64) -> Synthetic {
     generate(Plan { seed, operations: size, clients: CLIENTS as u32, products, nodes: 1, doubt })
 }
 
-/// Runs a check and prints its row.
-fn timed(check: Check, size: usize, run: impl FnOnce() -> Came) -> anyhow::Result<Exit> {
+/// Runs a check.
+fn timed(operations: usize, run: impl FnOnce() -> Came) -> anyhow::Result<Row> {
     let history_kib = peak_kib()?;
     let began = Instant::now();
     let Came { verdict, configurations } = run();
-    let elapsed = began.elapsed();
-    println!(
-        "{:<8}  {size:>10}  {:>8.1}  {:>12}  {:>11}  {:>11}  {:>14}  {}",
-        check.name(),
-        elapsed.as_secs_f64() * 1000.0,
-        elapsed.as_nanos() / size.max(1) as u128,
-        history_kib / 1024,
-        (peak_kib()? - history_kib) / 1024,
-        configurations.map_or("-".to_owned(), |count| count.to_string()),
-        verdict.name(),
-    );
-    Ok(if verdict == Verdict::Ok { Exit::Ok } else { Exit::Unknown })
+    let elapsed_ns = began.elapsed().as_nanos() as u64;
+    let check_kib = peak_kib()? - history_kib;
+    let verdict = verdict.name().to_owned();
+    Ok(Row { operations, elapsed_ns, history_kib, check_kib, configurations, verdict })
 }
 
 /// The most memory that this process ever had resident, in KiB.
@@ -167,74 +227,8 @@ fn peak_kib() -> anyhow::Result<u64> {
     number.context("no VmHWM in /proc/self/status")?.parse().context("VmHWM")
 }
 
-/// Where a client's operation is.
-enum Stage {
-    Idle,
-    Invoked { at: usize, asked: Kind },
-    Effective { at: usize, kind: Kind },
-}
-
-/// A clean history: each operation takes effect at one moment between its ends.
-fn synthetic(size: usize, seed: u64) -> Vec<Operation<Op>> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut clients: Vec<Stage> = (0..CLIENTS).map(|_| Stage::Idle).collect();
-    let mut register = Value::Nil;
-    let mut operations = Vec::with_capacity(size);
-    let mut clock = 0;
-    while operations.len() < size {
-        let client = &mut clients[rng.random_range(0..CLIENTS)];
-        clock += 1;
-        *client = match std::mem::replace(client, Stage::Idle) {
-            Stage::Idle => {
-                let mut value = || Value::Int(rng.random_range(0..VALUES));
-                let (a, b) = (value(), value());
-                let asked = match rng.random_range(0..3) {
-                    0 => Kind::Read(a),
-                    1 => Kind::Write(a),
-                    _ => Kind::Cas(a, b),
-                };
-                Stage::Invoked { at: clock, asked }
-            }
-            Stage::Invoked { at, asked } => {
-                let kind = take_effect(&mut register, asked);
-                Stage::Effective { at, kind }
-            }
-            Stage::Effective { at, kind } => {
-                let op = Op { key: Key(None), kind };
-                operations.push(Operation { op, invoked: at, returned: Some(clock) });
-                Stage::Idle
-            }
-        };
-    }
-    // What took effect and never returned may have been seen.
-    for client in clients {
-        if let Stage::Effective { at, kind: kind @ (Kind::Write(_) | Kind::Cas(..)) } = client {
-            let op = Op { key: Key(None), kind };
-            operations.push(Operation { op, invoked: at, returned: None });
-        }
-    }
-    operations
-}
-
-fn take_effect(register: &mut Value, asked: Kind) -> Kind {
-    match asked {
-        Kind::Read(_) => Kind::Read(register.clone()),
-        Kind::Write(value) => {
-            *register = value.clone();
-            Kind::Write(value)
-        }
-        Kind::Cas(old, new) | Kind::Mismatch(old, new) if *register != old => {
-            Kind::Mismatch(old, new)
-        }
-        Kind::Cas(old, new) | Kind::Mismatch(old, new) => {
-            *register = new.clone();
-            Kind::Cas(old, new)
-        }
-    }
-}
-
 /// Checks each history of a folder; reading the files is part of the time.
-fn folder(dir: &Path) -> anyhow::Result<Exit> {
+fn folder(out: &mut impl Write, dir: &Path) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let table = dir.join("verdicts.csv");
     let rows = std::fs::read_to_string(&table)
@@ -249,13 +243,14 @@ fn folder(dir: &Path) -> anyhow::Result<Exit> {
         let result = check::check_file(name, &dir.join(file), Question::default())?;
         let expected = if linearizable == "true" { Verdict::Ok } else { Verdict::Illegal };
         if result.verdict != expected {
-            println!("wrong: {file} is {}, not {}", result.verdict.name(), expected.name());
+            let (is, due) = (result.verdict.name(), expected.name());
+            writeln!(out, "wrong: {file} is {is}, not {due}")?;
             wrong += 1;
         }
         checked += 1;
     }
     ensure!(checked > 0, "{} lists no histories", table.display());
     let elapsed_ms = began.elapsed().as_secs_f64() * 1000.0;
-    println!("{checked} recorded histories: {elapsed_ms:.1} ms, {wrong} wrong");
+    writeln!(out, "{checked} recorded histories: {elapsed_ms:.1} ms, {wrong} wrong")?;
     Ok(if wrong == 0 { Exit::Ok } else { Exit::Illegal })
 }

@@ -7,10 +7,10 @@
 //! A lie that nobody could notice is no bug: a history that offers no place for one, such as a
 //! retry of an accepted buy, is passed over ([`plant`] gives `None`), not counted as caught.
 
-use super::synthetic::random::Random;
 use super::synthetic::server::{Armed, Glitch};
 use super::synthetic::{Plan, Synthetic, simulate};
 use super::{Answer, Ended, Input, LedgerOrder, Outcome, Record};
+use crate::random::Random;
 
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ pub mod cas_register;
 pub mod kv;
 pub mod multi_register;
 pub mod mutex;
+pub mod synthetic;
 
 pub use cas_register::{CasRegister, FailedCas};
 pub use kv::Kv;

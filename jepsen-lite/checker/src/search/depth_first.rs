@@ -36,6 +36,8 @@ struct Goal {
     ends_max: usize,
     /// All of them, or one.
     all: bool,
+    /// How many events behind the search are kept; all if `None`.
+    kept: Option<usize>,
 }
 
 enum Outcome {
@@ -43,6 +45,8 @@ enum Outcome {
     Exhausted,
     /// More than are worth finding.
     TooMany,
+    /// None was found, and not all was tried: some was let go.
+    Lost,
     RanOut(RanOut),
 }
 
@@ -104,8 +108,8 @@ struct Search<'a, M: Model, S> {
     way: Option<Arc<Way>>,
     /// The configurations at the goal, each once, where all are looked for.
     goals: Vec<Root<S>>,
-    /// How far a stretch goes, in events; `None` once one had too many ends.
-    stretch: Option<usize>,
+    /// Whether some configuration was let go that had more to try.
+    is_lost: bool,
     steps: u64,
     /// Of what is forgotten.
     forgotten: Statistics,
@@ -155,7 +159,7 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
             tried: 0,
             way: None,
             goals: Vec::new(),
-            stretch: None,
+            is_lost: false,
             steps: 0,
             forgotten: Statistics::default(),
         }
@@ -166,10 +170,16 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         self.memo = Memo::new();
         self.goals.clear();
         self.tried = 0;
+        self.is_lost = false;
+        let mut let_go_at =
+            goal.kept.map_or(usize::MAX, |kept| self.roots[0].at as usize + 2 * kept);
         let mut visits: u64 = 0;
         loop {
             let entered = loop {
                 if self.stack.is_empty() {
+                    if self.is_lost {
+                        return Outcome::Lost;
+                    }
                     if !self.next_root() {
                         return Outcome::Exhausted;
                     }
@@ -186,6 +196,11 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
                 Entered::Goal => {
                     self.note_goal();
                     self.back_to_top();
+                }
+                Entered::New if self.at >= let_go_at && self.at == self.deepest.at => {
+                    let kept = goal.kept.unwrap_or(usize::MAX);
+                    self.let_go(kept);
+                    let_go_at = self.at.saturating_add(kept);
                 }
                 Entered::New => {}
                 Entered::Before => self.back_to_top(),

@@ -31,15 +31,59 @@ enum Least {
 /// What was visited.
 #[derive(Debug)]
 pub(super) struct Memo<S> {
-    visited: HashMap<Key<S>, Least, Hashing>,
+    /// Up to the event `until`.
+    behind: Visited<S>,
+    until: u32,
+    /// Past it.
+    ahead: Visited<S>,
+}
+
+impl<S: Eq + Hash> Memo<S> {
+    pub(super) fn new() -> Self {
+        Self { behind: Visited::new(), until: 0, ahead: Visited::new() }
+    }
+
+    /// As of [`Visited::visit`].
+    pub(super) fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
+        let part = if key.at <= self.until { &mut self.behind } else { &mut self.ahead };
+        part.visit(key, usage, usages)
+    }
+
+    /// Forgets what lies behind the event up to which it last did so; gives how many those were.
+    /// From now on, what lies behind this event is behind.
+    pub(super) fn let_go(&mut self, until: u32) -> usize {
+        self.until = until;
+        let ahead = std::mem::replace(&mut self.ahead, Visited::new());
+        std::mem::replace(&mut self.behind, ahead).entries
+    }
+
+    /// The states of all configurations remembered, some more than once.
+    pub(super) fn states(&self) -> impl Iterator<Item = StateId> {
+        self.behind.by_key.keys().chain(self.ahead.by_key.keys()).map(|key| key.state)
+    }
+
+    /// Configurations remembered.
+    pub(super) fn len(&self) -> usize {
+        self.behind.entries + self.ahead.entries
+    }
+
+    /// Bytes taken, about; `heap_bytes_each` is what one key holds elsewhere.
+    pub(super) fn bytes(&self, heap_bytes_each: usize) -> usize {
+        self.behind.bytes(heap_bytes_each) + self.ahead.bytes(heap_bytes_each)
+    }
+}
+
+#[derive(Debug)]
+struct Visited<S> {
+    by_key: HashMap<Key<S>, Least, Hashing>,
     /// Bytes in lists and wide sets.
     heap_bytes: usize,
     entries: usize,
 }
 
-impl<S: Eq + Hash> Memo<S> {
-    pub(super) fn new() -> Self {
-        Self { visited: HashMap::default(), heap_bytes: 0, entries: 0 }
+impl<S: Eq + Hash> Visited<S> {
+    fn new() -> Self {
+        Self { by_key: HashMap::default(), heap_bytes: 0, entries: 0 }
     }
 
     /// Notes a visit. False when one that could do as much was here before: the same
@@ -49,9 +93,9 @@ impl<S: Eq + Hash> Memo<S> {
     /// take the one with the shortest. Its next step leads to a configuration that was visited,
     /// or cut for a visited one that can do as much in as many steps; either has a shorter
     /// solution.
-    pub(super) fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
+    fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
         use std::collections::hash_map::Entry;
-        match self.visited.entry(key) {
+        match self.by_key.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(Least::One(usage));
                 self.entries += 1;
@@ -84,17 +128,11 @@ impl<S: Eq + Hash> Memo<S> {
         }
     }
 
-    /// Configurations remembered.
-    pub(super) fn len(&self) -> usize {
-        self.entries
-    }
-
-    /// Bytes taken, about; `heap_bytes_each` is what one key holds elsewhere.
-    pub(super) fn bytes(&self, heap_bytes_each: usize) -> usize {
+    fn bytes(&self, heap_bytes_each: usize) -> usize {
         let entry = size_of::<(Key<S>, Least)>() + 1;
         // The table grows by doubling, at 7/8 full.
-        self.visited.capacity() * entry * 8 / 7
-            + self.visited.len() * heap_bytes_each
+        self.by_key.capacity() * entry * 8 / 7
+            + self.by_key.len() * heap_bytes_each
             + self.heap_bytes
     }
 }

@@ -88,21 +88,13 @@ impl Schedule {
         due: impl Fn(usize) -> Due,
     ) -> Self {
         assert!(operations.len() < 1 << 31, "{} operations are too many", operations.len());
-        let mut edges: Vec<(usize, Edge, u32)> = Vec::with_capacity(2 * members.len());
-        for &member in members {
-            let Operation { invoked, returned, .. } = operations[member];
-            let Some(returned) = returned else { continue };
-            assert!(invoked <= returned, "operation {member}: {invoked}, returned {returned}");
-            edges.push((invoked, Edge::Invoked, member as u32));
-            edges.push((returned, Edge::Returned, member as u32));
-        }
-        edges.sort_unstable();
+        let edges = Edges::new(operations, members);
         let queues = queues(model, operations, members, &edges);
         let mut free: BinaryHeap<Reverse<u32>> = BinaryHeap::new();
         let mut slots: u32 = 0;
         let mut held: std::collections::HashMap<u32, u32> = std::collections::HashMap::new();
-        let mut events = Vec::with_capacity(edges.len());
-        for (at, edge, operation) in edges {
+        let mut events = Vec::with_capacity(2 * edges.invoked.len());
+        for (at, edge, operation) in edges.iter(operations) {
             let slot = match edge {
                 Edge::Invoked => {
                     let slot = free.pop().map_or(slots, |Reverse(slot)| slot);
@@ -138,6 +130,55 @@ impl Schedule {
     }
 }
 
+/// The ends of the known operations, each kind in order of position. A run has millions: they are
+/// indices, and no list holds both kinds.
+struct Edges {
+    invoked: Vec<u32>,
+    returned: Vec<u32>,
+}
+
+impl Edges {
+    fn new<Op>(operations: &[Operation<Op>], members: &[usize]) -> Self {
+        let mut invoked = Vec::with_capacity(members.len());
+        for &member in members {
+            let Operation { invoked: from, returned, .. } = operations[member];
+            let Some(returned) = returned else { continue };
+            assert!(from <= returned, "operation {member}: {from}, returned {returned}");
+            invoked.push(member as u32);
+        }
+        let mut returned = invoked.clone();
+        invoked.sort_by_key(|it| (operations[*it as usize].invoked, *it));
+        returned.sort_by_key(|it| (operations[*it as usize].returned, *it));
+        Self { invoked, returned }
+    }
+
+    /// All in order. At one position, invocations come first.
+    fn iter<'a, Op>(
+        &'a self,
+        operations: &'a [Operation<Op>],
+    ) -> impl Iterator<Item = (usize, Edge, u32)> {
+        let mut invoked = self.invoked.iter().copied().peekable();
+        let mut returned = self.returned.iter().copied().peekable();
+        std::iter::from_fn(move || {
+            let of = |it: &u32| &operations[*it as usize];
+            let begin = invoked.peek().map(|it| (of(it).invoked, Edge::Invoked, *it));
+            let end = returned.peek().and_then(|it| Some((of(it).returned?, Edge::Returned, *it)));
+            match (begin, end) {
+                (Some(begin), Some(end)) if begin < end => invoked.next().map(|_| begin),
+                (Some(begin), None) => invoked.next().map(|_| begin),
+                (_, end) => returned.next().and(end),
+            }
+        })
+    }
+
+    /// How many come before a completion at this position would.
+    fn before_return_at<Op>(&self, operations: &[Operation<Op>], at: usize) -> usize {
+        let of = |it: &u32| &operations[*it as usize];
+        self.invoked.partition_point(|it| of(it).invoked <= at)
+            + self.returned.partition_point(|it| of(it).returned.is_some_and(|end| end < at))
+    }
+}
+
 fn least_later(events: &[Event], rank: impl Fn(&Event) -> u64) -> Vec<u64> {
     let mut least = u64::MAX;
     let mut backwards: Vec<u64> = events
@@ -158,12 +199,12 @@ fn queues<M: Model>(
     model: &M,
     operations: &[Operation<M::Op>],
     members: &[usize],
-    edges: &[(usize, Edge, u32)],
+    edges: &Edges,
 ) -> Vec<Queue> {
     let mut by_shape: BTreeMap<M::Shape, Vec<Unknown>> = BTreeMap::new();
     for &member in members {
         let Operation { op, invoked, returned: None } = &operations[member] else { continue };
-        let from = edges.partition_point(|(at, edge, _)| (*at, *edge) < (*invoked, Edge::Returned));
+        let from = edges.before_return_at(operations, *invoked);
         let unknown = Unknown { operation: member as u32, from: from as u32 };
         by_shape.entry(model.shape(op)).or_default().push(unknown);
     }

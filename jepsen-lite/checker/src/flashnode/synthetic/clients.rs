@@ -2,9 +2,9 @@
 //!
 //! Owns: the mix of operations. Never does: serve them. Called by the generator.
 
-use super::random::Random;
 use super::{Doubt, Plan};
 use crate::flashnode::{Answer, Input, Outcome};
+use crate::random::Random;
 
 /// The holds that a client keeps in mind; older ones are forgotten.
 const HOLDS_MAX: usize = 8;

@@ -7,17 +7,15 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | `random` | the seeded numbers |
 //! | `server` | the simulated sale, and its glitches |
 //! | `clients` | what a client asks next, and what becomes of it |
 
 mod clients;
-pub(super) mod random;
 pub(super) mod server;
 
 use super::{Attempt, Ended, Input, Ledgers, Record};
+use crate::random::Random;
 use clients::{Client, Course};
-use random::Random;
 use server::{Armed, Delivery, Server, Told};
 
 /// What may end in doubt.

@@ -15,13 +15,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Searches one partition.
+/// Searches one partition, so that memory follows what is open at once and not the length.
 ///
 /// As long as that costs little, it goes by stretches: all configurations that the end of one can
-/// be reached in are found, and with them everything before is decided and forgotten. So memory
-/// follows what is open at once. A stretch that has too many of them, and all after it, is searched
-/// for one order only, and nothing is forgotten, since to find that there is none all that was
-/// visited must be known.
+/// be reached in are found, and with them everything before is decided and forgotten. Where a
+/// stretch has too many of them, one order is looked for from there to the end, and of what lies
+/// more than a stretch behind it nothing is kept. If that comes back for what it let go, all
+/// configurations are found after all, stretch by stretch up to where it failed.
 pub(in crate::search) fn run<M: Model, S: Slots>(
     model: &M,
     operations: &[Operation<M::Op>],
@@ -30,23 +30,27 @@ pub(in crate::search) fn run<M: Model, S: Slots>(
     budget: Budget,
 ) -> (Finding<M::State>, Statistics) {
     let search: Search<'_, M, S> = Search::new(model, operations, schedule, start);
-    by_stretches(search, STRETCH_EVENTS, budget)
+    by_stretches(search, PACE, budget)
 }
 
 fn by_stretches<M: Model, S: Slots>(
     mut search: Search<'_, M, S>,
-    stretch: usize,
+    pace: Pace,
     budget: Budget,
 ) -> (Finding<M::State>, Statistics) {
-    search.stretch = Some(stretch);
     let clock = Clock { began: Instant::now(), budget };
+    let mut going = Going::Quickly;
     let finding = loop {
-        let goal = search.next_goal();
+        let goal = search.next_goal(pace, &mut going);
         match search.run(&clock, goal) {
             Outcome::Goal => break Finding::Linearizable { order: search.whole_order() },
             Outcome::Exhausted if search.goals.is_empty() => break search.stuck(),
             Outcome::Exhausted => search.forget(),
-            Outcome::TooMany => search.stretch = None,
+            Outcome::TooMany => going = Going::OneWay,
+            Outcome::Lost => {
+                let until = std::mem::take(&mut search.deepest).at.max(search.from() + 1);
+                going = Going::Thoroughly { until };
+            }
             Outcome::RanOut(what) => break Finding::RanOut(what),
         }
     };
@@ -65,7 +69,7 @@ pub(in crate::search) fn reach<M: Model, S: Slots>(
     let mut search: Search<'_, M, S> = Search::new(model, operations, schedule, start);
     let clock = Clock { began: Instant::now(), budget };
     let at = schedule.events.len();
-    let everything = Goal { at, visits_max: u64::MAX, ends_max: usize::MAX, all: true };
+    let everything = Goal { all: true, ..Goal::one_way(at) };
     if let Outcome::RanOut(what) = search.run(&clock, everything) {
         return Err(what);
     }
@@ -75,12 +79,37 @@ pub(in crate::search) fn reach<M: Model, S: Slots>(
     Ok(states.into_iter().map(|id| search.states.get(id).clone()).collect())
 }
 
-/// How far a stretch goes, in events.
-const STRETCH_EVENTS: usize = 8192;
-/// The most visits that finding all its ends may take, for each of its events.
-const VISITS_PER_EVENT_MAX: u64 = 2;
-/// The most configurations that it may end in; each keeps its way through the stretch.
-const ENDS_MAX: usize = 64;
+/// How a search goes from stretch to stretch.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// How far a stretch goes, in events.
+    events: usize,
+    /// The most visits that finding all its ends may take, for each of its events.
+    visits_per_event_max: u64,
+    /// The most configurations that it may end in; each keeps its way through the stretch.
+    ends_max: usize,
+    /// How far a stretch goes whose ends are found whatever it takes.
+    thorough_events: usize,
+}
+
+const PACE: Pace =
+    Pace { events: 8192, visits_per_event_max: 2, ends_max: 64, thorough_events: 512 };
+
+#[derive(Debug, Clone, Copy)]
+enum Going {
+    /// To all ends of a stretch, unless they are many.
+    Quickly,
+    /// To the end of the history, by one order.
+    OneWay,
+    /// To all ends of each stretch, up to this event.
+    Thoroughly { until: usize },
+}
+
+impl Goal {
+    fn one_way(at: usize) -> Self {
+        Self { at, visits_max: u64::MAX, ends_max: usize::MAX, all: false, kept: None }
+    }
+}
 
 /// A configuration from which a stretch begins, and how it came about.
 #[derive(Debug, Clone)]
@@ -101,18 +130,30 @@ pub(super) struct Way {
 
 impl<M: Model, S: Slots> Search<'_, M, S> {
     /// The end of the next stretch, or that of the history.
-    fn next_goal(&self) -> Goal {
+    fn next_goal(&self, pace: Pace, going: &mut Going) -> Goal {
         let end = self.schedule.events.len();
-        let from = self.roots.iter().map(|root| root.at as usize).max().unwrap_or(end);
-        match self.stretch {
-            Some(events) if from + events < end => Goal {
-                at: from + events,
-                visits_max: events as u64 * VISITS_PER_EVENT_MAX,
-                ends_max: ENDS_MAX,
-                all: true,
-            },
-            _ => Goal { at: end, visits_max: u64::MAX, ends_max: usize::MAX, all: false },
+        let from = self.from();
+        if matches!(*going, Going::Thoroughly { until } if from >= until) {
+            *going = Going::Quickly;
         }
+        match going {
+            Going::Quickly if from + pace.events < end => Goal {
+                visits_max: pace.events as u64 * pace.visits_per_event_max,
+                ends_max: pace.ends_max,
+                all: true,
+                ..Goal::one_way(from + pace.events)
+            },
+            Going::Thoroughly { .. } if from + pace.thorough_events < end => {
+                Goal { all: true, ..Goal::one_way(from + pace.thorough_events) }
+            }
+            Going::OneWay => Goal { kept: Some(pace.events), ..Goal::one_way(end) },
+            Going::Quickly | Going::Thoroughly { .. } => Goal::one_way(end),
+        }
+    }
+
+    /// Where all roots are behind, or at.
+    fn from(&self) -> usize {
+        self.roots.iter().map(|root| root.at as usize).max().unwrap_or(self.schedule.events.len())
     }
 
     /// Stands at the next configuration that the stretch begins from. False when all were tried.
@@ -139,6 +180,42 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
                 way: Some(Arc::new(way)),
             });
         }
+    }
+
+    /// Lets go of what lies more than so many events behind the present configuration, and no
+    /// order came farther than it: where else one could have gone on from there, and what was
+    /// visited.
+    pub(super) fn let_go(&mut self, kept: usize) {
+        let from = self.at.saturating_sub(kept);
+        let gone = self.stack.partition_point(|frame| (frame.at as usize) < from);
+        if gone == 0 {
+            return;
+        }
+        self.is_lost = true;
+        self.stack.drain(..gone);
+        let placed = self.stack.first().map_or(0, |frame| frame.order_len);
+        for frame in &mut self.stack {
+            frame.order_len -= placed;
+        }
+        let before = self.way.take();
+        let order = self.order.drain(..placed as usize).collect();
+        self.way = Some(Arc::new(Way { before, order }));
+        self.deepest.way.clone_from(&self.way);
+        self.deepest.order.clone_from(&self.order);
+        self.deepest.shared = self.order.len();
+        self.forgotten.memory_bytes = self.forgotten.memory_bytes.max(self.memory_bytes());
+        self.forgotten.configurations += self.memo.let_go(self.at as u32);
+        self.let_states_go();
+    }
+
+    fn let_states_go(&mut self) {
+        let mut live: HashSet<StateId> = self.memo.states().collect();
+        live.insert(self.state);
+        live.extend(self.stack.iter().map(|frame| frame.state));
+        live.extend(self.roots.iter().map(|root| root.state));
+        live.extend(&self.deepest.states);
+        let freed = self.states.keep(&live, |state| self.model.state_bytes(state));
+        self.forgotten.states += freed;
     }
 
     /// Goes on from all ends of a stretch: what led there is decided.
@@ -198,21 +275,38 @@ mod tests {
         prop::collection::vec(one, 1..12)
     }
 
+    /// Short stretches, of which any number of ends is too many: so each way of going is gone.
+    fn paces() -> impl Strategy<Value = Pace> {
+        (1_usize..8, 0_u64..4, 0_usize..4, 1_usize..6).prop_map(
+            |(events, visits_per_event_max, ends_max, thorough_events)| Pace {
+                events,
+                visits_per_event_max,
+                ends_max,
+                thorough_events,
+            },
+        )
+    }
+
+    fn config() -> ProptestConfig {
+        ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(config())]
 
         /// What is forgotten was decided: the verdict, and where it fails, are those of a search
         /// that forgets nothing; and the order that is put together has every known operation.
         #[test]
-        fn stretches_of_any_length_decide_alike(operations in histories(), stretch in 1_usize..8) {
+        fn stretches_of_any_length_decide_alike(operations in histories(), pace in paces()) {
             let model = CasRegister { initial: Value::Int(0), ..CasRegister::default() };
             let members: Vec<usize> = (0..operations.len()).collect();
             let schedule = Schedule::new(&model, &operations, &members, |_| Due::Binding);
             let search = || {
                 Search::<_, u64>::new(&model, &operations, &schedule, Value::Int(0))
             };
-            let (whole, _) = by_stretches(search(), usize::MAX / 2, Budget::default());
-            let (parts, _) = by_stretches(search(), stretch, Budget::default());
+            let unhurried = Pace { events: usize::MAX / 2, ..PACE };
+            let (whole, _) = by_stretches(search(), unhurried, Budget::default());
+            let (parts, _) = by_stretches(search(), pace, Budget::default());
             match (whole, parts) {
                 (Finding::Linearizable { .. }, Finding::Linearizable { order }) => {
                     let mut state = Value::Int(0);

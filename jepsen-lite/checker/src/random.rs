@@ -2,7 +2,7 @@
 //! pseudorandom number generators", OOPSLA 2014, figure 17).
 //!
 //! Owns: the same numbers for the same seed, for ever; a seed that is printed must still plant
-//! the same bug after an upgrade. Never does: anything secret. Called by the generator and `bugs`.
+//! the same bug after an upgrade. Never does: anything secret. Called by the generators and `bugs`.
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
