@@ -124,10 +124,10 @@ fn where_nothing_was_done_there_is_nothing_to_check() {
     let kill = "{:process :nemesis :type :info :f :kill :value nil}\n";
     let failed = "{:process 0 :type :invoke :f :write :value 1}\n\
                   {:process 0 :type :fail :f :write :value 1}\n";
-    for input in [kill, failed] {
+    for (input, code, words) in [(kill, 5, "nothing to check"), (failed, 0, "shows nothing")] {
         let output = check(&["--model", "cas-register", "-"], input);
-        assert_eq!(output.status.code(), Some(5), "{}", told(&output));
-        assert!(told(&output).contains("nothing to check"), "{}", told(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+        assert!(told(&output).contains(words), "{}", told(&output));
     }
     let output = check(&["--model", "flashnode", "-"], kill);
     assert_eq!(output.status.code(), Some(5), "{}", told(&output));

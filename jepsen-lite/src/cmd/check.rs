@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// Decide whether recorded histories are linearizable.
 ///
 /// Exits 4 if one is illegal, else 2 if one cannot be read, else 5 if one is unknown, else 0.
-/// A history without an operation that says anything is unknown.
+/// A history without a client's operation is unknown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What the history is one of
@@ -92,8 +92,10 @@ pub(crate) struct Checked {
 
 const MIB: usize = 1 << 20;
 
-/// Said of a history that nothing can be decided from.
-const NOTHING: &str = "nothing to check: no operation in it says anything";
+/// Said of a history without a client's operation, which is unknown.
+const NOTHING: &str = "nothing to check: no client does anything in it";
+/// Said of one that is ok whatever the order.
+const NOTHING_TOLD: &str = "shows nothing: no operation took place or told of what it met";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let budget = budget(args)?;

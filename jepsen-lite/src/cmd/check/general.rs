@@ -2,11 +2,11 @@
 //!
 //! Owns: what is told of it. Never does: decide; the search does. Called by `check`.
 
-use super::{Checked, NOTHING, Question, draw};
+use super::{Checked, NOTHING, NOTHING_TOLD, Question, draw};
 use checker::format::FormatError;
 use checker::search::{self, Budget, Finding, RanOut, Report, Statistics, Verdict};
 use checker::timeline::{self, Told};
-use checker::{History, Model, explain};
+use checker::{History, Model, Process, explain};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -25,7 +25,8 @@ pub(super) fn check<M: Model>(
     let report = search::check(model, &operations, budget);
     let left = Budget { time: budget.time.saturating_sub(began.elapsed()), ..budget };
     let explanations = explain::explain(model, &operations, &report, Some(history), left);
-    let verdict = if operations.is_empty() { Verdict::Unknown } else { report.verdict };
+    let is_empty = history.events.iter().all(|event| event.process == Process::Nemesis);
+    let verdict = if is_empty { Verdict::Unknown } else { report.verdict };
     if let Some(path) = question.timeline {
         let title = file.display().to_string();
         let told = Told { title: &title, verdict, explanations: &explanations };
@@ -34,7 +35,7 @@ pub(super) fn check<M: Model>(
     }
     let mut words = Vec::new();
     if operations.is_empty() {
-        words.push(NOTHING.to_owned());
+        words.push(if is_empty { NOTHING } else { NOTHING_TOLD }.to_owned());
     }
     for explanation in explanations.iter().take(EXPLAINED_MAX) {
         if report.partitions.len() > 1 {

@@ -2,10 +2,10 @@
 //!
 //! Owns: what is told of it. Never does: decide; `checker::flashnode` does. Called by `check`.
 //!
-//! Of a run's own files, the verdict is that of the run's checks. What the run knew besides, such as
-//! that a fault never took hold, is not in them.
+//! Of a run's own files, the verdict is that of the run's checks. What the run knew besides, such
+//! as that a fault never took hold, is not in them.
 
-use super::{Checked, NOTHING, Question, draw};
+use super::{Checked, NOTHING, NOTHING_TOLD, Question, draw};
 use checker::explain::Explanation;
 use checker::flashnode::{
     Began, Ended, Finding, Judgement, Layer, Ledgers, Record, Recorded, Violation, exact, judge,
@@ -40,7 +40,10 @@ pub(super) fn check(
     } else {
         Vec::new()
     };
-    let mut words = if is_empty { vec![NOTHING.to_owned()] } else { Vec::new() };
+    let mut words = Vec::new();
+    if recorded.records.iter().all(|record| record.answer().is_none()) {
+        words.push(if is_empty { NOTHING } else { NOTHING_TOLD }.to_owned());
+    }
     words.extend(in_words(&recorded, &judged, &explanations));
     if let Some(path) = question.timeline {
         draw(&page(&recorded, &judged, (file, &words)), path)?;
