@@ -8,7 +8,7 @@ use client::BuyAnswer;
 use client::cluster::Launch;
 use scene::{PATIENCE, Scene, until};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stock::NodeId;
@@ -45,6 +45,19 @@ fn with_clock(library: &PathBuf, off: &str) -> Launch {
         set("DONT_FAKE_MONOTONIC", "1".into()),
     ];
     Launch { args: Vec::new(), env }
+}
+
+/// What libfaketime leaves in shared memory when this process is killed; removed at the end.
+struct SharedMemory(u32);
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        let Self(pid) = self;
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            // A process that ended by itself has removed it.
+            let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+        }
+    }
 }
 
 async fn get<T: serde::de::DeserializeOwned>(scene: &Scene, node: NodeId, path: &str) -> T {
@@ -91,7 +104,7 @@ async fn offs_reported(scene: &Scene, asked: NodeId, wrong: NodeId, off_ms: i64)
 }
 
 /// Makes a node the leader, by asking whoever leads instead to go.
-async fn make_leader(scene: &mut Scene, wanted: NodeId, launch: &Launch) {
+async fn make_leader(scene: &mut Scene, wanted: NodeId) {
     for _ in 0..20 {
         let leader = scene.leader().await;
         if leader == wanted {
@@ -99,8 +112,7 @@ async fn make_leader(scene: &mut Scene, wanted: NodeId, launch: &Launch) {
         }
         scene.cluster.terminate(leader).expect("it runs");
         scene.cluster.wait_exit(leader, PATIENCE).await.expect("it hands over and ends");
-        let launch = if leader == wanted { launch.clone() } else { Launch::default() };
-        scene.cluster.launch(leader, &launch).expect("it starts again");
+        scene.cluster.start_node(leader).expect("it starts again");
         scene.cluster.wait_ready(PATIENCE).await.expect("it is back");
     }
     panic!("node {wanted} never led");
@@ -115,6 +127,7 @@ async fn play(off: &str, off_ms: i64) {
     scene.cluster.kill(wrong).expect("it runs");
     let launch = with_clock(&library, off);
     scene.cluster.launch(wrong, &launch).expect("it starts with another clock");
+    let _left_behind = scene.cluster.node(wrong).pid().map(SharedMemory);
     scene.cluster.wait_ready(PATIENCE).await.expect("it is back");
     let leader = scene.leader().await;
     for asked in [leader, wrong] {
@@ -123,7 +136,7 @@ async fn play(off: &str, off_ms: i64) {
     }
     assert_right(&scene, "wrong-follower").await;
 
-    make_leader(&mut scene, wrong, &launch).await;
+    make_leader(&mut scene, wrong).await;
     assert_right(&scene, "wrong-leader").await;
 
     // The next leader starts from where log time is.

@@ -1,3 +1,5 @@
+//! The recorder's order never overstates real time, and its records are bounded and whole.
+
 use super::*;
 use checker::flashnode::{Answer, Ended, Outcome, Record};
 use std::sync::Arc;

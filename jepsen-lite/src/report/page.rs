@@ -19,7 +19,8 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2430;--dim:#68717f;--line:#e3e6eb;--ground:#f6f7f9;
 --card:#fff;--ok:#2b8a3e;--illegal:#e03131;--unknown:#b35c00;--link:#1864ab;--on:#fff}
 @media (prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#98a2b0;--line:#2c333d;
---ground:#0e1116;--card:#14181e;--ok:#69c97e;--illegal:#ff6b6b;--unknown:#f5b041;--link:#74b0f0;--on:#0e1116}}
+--ground:#0e1116;--card:#14181e;--ok:#69c97e;--illegal:#ff6b6b;--unknown:#f5b041;
+--link:#74b0f0;--on:#0e1116}}
 body{margin:0 auto;max-width:1240px;padding:28px 24px 60px;background:var(--ground);
 color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 h1{font-size:22px;margin:0 0 14px}h2{font-size:16px;margin:30px 0 8px}

@@ -1,3 +1,5 @@
+//! What every workload must do: sell out again and again, ask for all it says, obey its seed.
+
 use super::*;
 use rand::SeedableRng;
 

@@ -75,9 +75,9 @@ fn key(order: &LedgerOrder) -> (&str, &str) {
 }
 
 /// Whether an earlier attempt may have made a change that the last answer does not tell of: a
-/// product is put, and a hold settled, at most once, whoever asks again. Attempts are numbered: what
-/// was surely not proposed is sent again under the number that it had, and only an unknown outcome
-/// is followed by a higher one.
+/// product is put, and a hold settled, at most once, whoever asks again. Attempts are numbered:
+/// what was surely not proposed is sent again under the number that it had, and only an unknown
+/// outcome is followed by a higher one.
 pub(super) fn retried_in_doubt(of: &Record) -> bool {
     let once = match of.input {
         Input::Create { .. } => true,
