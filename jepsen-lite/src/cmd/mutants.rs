@@ -5,7 +5,10 @@
 
 use super::Exit;
 use anyhow::{Context, bail, ensure};
-use jepsen_lite::mutants::{self, ALL, HUNT_MAX, Hunt, Limits, Mutant, Nodes, Pace, Recipe};
+use jepsen_lite::mutants::{
+    self, ALL, Broken, HUNT_MAX, Hunt, Limits, Mutant, Nodes, Pace, Recipe,
+};
+use jepsen_lite::report::reasons;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,7 +32,7 @@ pub(crate) struct Args {
     /// A flashnode without; otherwise the one beside this program
     #[arg(long, value_name = "PATH")]
     clean_binary: Option<PathBuf>,
-    /// Decides what power cuts leave; printed, and chosen by chance when it is not given
+    /// The seed of the first run for each bug [default: one that is known to be quick]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// Print one JSON object
@@ -44,13 +47,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         None => build()?,
     };
     compare_names(&binary)?;
-    let seed = args.seed.unwrap_or_else(rand::random);
-    if !args.json {
-        println!("seed {seed}");
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let clean = runtime.block_on(hunt_clean(args, &chosen, seed))?;
-    let hunts = runtime.block_on(hunt_mutants(args, &chosen, &binary, seed))?;
+    let clean = runtime.block_on(hunt_clean(args, &chosen))?;
+    let hunts = runtime.block_on(hunt_mutants(args, &chosen, &binary))?;
     let alarms = clean.iter().filter(|hunt| hunt.caught.is_some()).count();
     let missed = hunts.iter().filter(|hunt| hunt.caught.is_none()).count();
     if args.json {
@@ -59,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     } else if alarms + missed == 0 {
         println!("verdict: ok. Every bug was caught, and nothing where there is none.");
     } else {
-        println!("verdict: {missed} bugs were not caught, {alarms} recipes raised a false alarm.");
+        println!("verdict: {missed} bugs were not caught, {alarms} hunts raised a false alarm.");
     }
     Ok(if alarms + missed == 0 { Exit::Ok } else { Exit::Illegal })
 }
@@ -106,15 +105,15 @@ fn compare_names(binary: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plays each recipe once against a server without bugs, which must pass.
-async fn hunt_clean(args: &Args, chosen: &[Mutant], seed: u64) -> anyhow::Result<Vec<Hunt>> {
+/// Hunts once in each way in a server without bugs, which must pass.
+async fn hunt_clean(args: &Args, chosen: &[Mutant]) -> anyhow::Result<Vec<Hunt>> {
     let mut recipes: Vec<Recipe> = Vec::new();
     for recipe in chosen.iter().map(|mutant| mutant.recipe) {
         if !recipes.contains(&recipe) {
             recipes.push(recipe);
         }
     }
-    let nodes = Nodes { binary: args.clean_binary.clone(), mutant: None, seed };
+    let nodes = Nodes { binary: args.clean_binary.clone(), mutant: None, seed: args.seed };
     let limits = Limits { time: HUNT_MAX, runs: 1 };
     let mut hunts = Vec::new();
     for recipe in recipes {
@@ -125,16 +124,12 @@ async fn hunt_clean(args: &Args, chosen: &[Mutant], seed: u64) -> anyhow::Result
     Ok(hunts)
 }
 
-async fn hunt_mutants(
-    args: &Args,
-    chosen: &[Mutant],
-    binary: &Path,
-    seed: u64,
-) -> anyhow::Result<Vec<Hunt>> {
+async fn hunt_mutants(args: &Args, chosen: &[Mutant], binary: &Path) -> anyhow::Result<Vec<Hunt>> {
     let limits = Limits { time: HUNT_MAX, runs: RUNS_MAX };
     let mut hunts = Vec::new();
     for mutant in chosen {
-        let nodes = Nodes { binary: Some(binary.to_owned()), mutant: Some(mutant.name), seed };
+        let nodes =
+            Nodes { binary: Some(binary.to_owned()), mutant: Some(mutant.name), seed: args.seed };
         let hunt = mutants::hunt(mutant.recipe, &nodes, limits).await?;
         tell(args, &hunt);
         hunts.push(hunt);
@@ -147,15 +142,15 @@ fn tell(args: &Args, hunt: &Hunt) {
     if args.json {
         return;
     }
+    let Hunt { recipe, runs, seconds, seed, .. } = hunt;
     let what = hunt.mutant.unwrap_or("no bug");
-    let recipe = hunt.recipe;
     let end = match (&hunt.caught, hunt.mutant) {
-        (Some(broken), _) => {
-            format!("caught by {}: {}: {}", broken.layer, broken.rule, broken.found)
+        (Some(Broken { by, found }), _) => {
+            format!("caught by {by}, seed {seed}: {}", reasons::cut(found))
         }
         (None, Some(_)) => "NOT CAUGHT".to_owned(),
         (None, None) => "nothing to catch".to_owned(),
     };
-    let runs = if hunt.runs == 1 { "run" } else { "runs" };
-    println!("{what} ({recipe}): {} {runs}, {:.1} s: {end}", hunt.runs, hunt.seconds);
+    let number = if *runs == 1 { "run" } else { "runs" };
+    println!("{what} ({recipe}): {runs} {number}, {seconds:.1} s: {end}");
 }

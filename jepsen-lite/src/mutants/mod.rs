@@ -1,24 +1,27 @@
-//! Seeded bugs in the server, and the recipe that catches each.
+//! Seeded bugs in the server, and how each is caught.
 //!
-//! Owns: the table of bugs, the hunt for one, and the check that the same recipes find nothing in
-//! a build without bugs. A recipe is a scene with real processes, signals and the public HTTP API,
-//! aimed at one kind of bug; it never looks inside a node. Never does: build the server. Called by
-//! `jepsen-lite mutants`.
+//! Owns: the table of bugs, the hunt for one, and the check that the same hunts find nothing in a
+//! build without bugs. All but one are hunted by ordinary runs: a catch is the verdict of the
+//! checker that judges every run. `vote-not-persisted` shows only where a vote is forgotten at one
+//! moment of an election, which runs meet too seldom; a scene is directed for it. A hunt never
+//! looks inside a node, and what merely hangs is not caught. Never does: build the server. Called
+//! by `jepsen-lite mutants`.
 //!
-//! - `stage`, a cluster with a product on sale, and the rules that hold after every scene
-//! - `storm`, nodes that die while buyers storm them
-//! - `asleep`, nodes that wake up in the past
-//! - `retry`, request ids from before a snapshot
-//! - `rush`, more buyers than units
+//! - `runs`, ordinary runs, and when their verdict is a catch
+//! - `voter`, the scene of a deposed leader that meets a voter that restarted
+//! - `stage`, a cluster for that scene, with a product on sale
 
-mod asleep;
-mod retry;
-mod rush;
+mod runs;
 mod stage;
-mod storm;
+mod voter;
 
+pub use runs::Runs;
+
+use crate::run::RunError;
+use crate::workload::Kind as Workload;
 use client::cluster::ClusterError;
 use serde::Serialize;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,59 +29,42 @@ use std::time::{Duration, Instant};
 pub const VARIABLE: &str = "FLASHNODE_MUTANT";
 /// How long one bug is hunted.
 pub const HUNT_MAX: Duration = Duration::from_secs(300);
-/// Scenes of one hunt that may fail to play, as when another program takes a port.
-const UNPLAYED_MAX: u32 = 3;
+/// Runs of one hunt that may decide nothing, as when another program takes a port.
+const UNPLAYED_MAX: u32 = 5;
 
 /// How to catch a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipe {
-    /// The leader dies in a storm, and is started again at once.
-    LeaderDies,
-    /// As [`Recipe::LeaderDies`], where nobody campaigns before it is back.
-    LeaderIsBackFirst,
-    /// All nodes die at once in a storm.
-    AllDie,
-    /// The power of all nodes fails at once in a storm: what they did not sync may be gone.
-    PowerFails,
-    /// A leader sleeps while another sells, and is asked as it wakes.
-    LeaderAsleep,
-    /// A follower sleeps while the others sell, and is asked as it wakes.
-    FollowerAsleep,
+    /// By ordinary runs.
+    Runs(Runs),
     /// A leader sleeps through an election; whoever voted it out restarts, and is all it finds.
     VoterForgets,
-    /// All nodes come back from snapshots, and an old request comes again.
-    LateRetry,
-    /// More buyers than units, all at once, again and again.
-    Rush,
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runs(runs) => runs.fmt(f),
+            Self::VoterForgets => {
+                f.write_str("directed scene: the deposed leader meets a voter that restarted")
+            }
+        }
+    }
 }
 
 impl Recipe {
-    /// Its name, for people.
-    pub fn name(self) -> &'static str {
+    /// The seed of the first run, unless another one is asked for.
+    fn seed(self) -> u64 {
         match self {
-            Self::LeaderDies => "the leader dies in a storm",
-            Self::LeaderIsBackFirst => "the leader dies and is back before an election",
-            Self::AllDie => "all die at once in a storm",
-            Self::PowerFails => "the power fails in a storm",
-            Self::LeaderAsleep => "the leader sleeps through an election",
-            Self::FollowerAsleep => "a follower sleeps while others sell",
-            Self::VoterForgets => "the deposed leader meets a voter that restarted",
-            Self::LateRetry => "a retry from before the snapshot",
-            Self::Rush => "more buyers than units",
+            Self::Runs(runs) => runs.seed,
+            Self::VoterForgets => 0,
         }
     }
 
-    async fn play(self, nodes: &Nodes) -> Result<(), Stop> {
+    async fn play(self, nodes: &Nodes, seed: u64) -> Result<(), Stop> {
         match self {
-            Self::LeaderDies => storm::play(nodes, storm::Fault::LeaderDies).await,
-            Self::LeaderIsBackFirst => storm::play(nodes, storm::Fault::LeaderIsBackFirst).await,
-            Self::AllDie => storm::play(nodes, storm::Fault::AllDie).await,
-            Self::PowerFails => storm::play(nodes, storm::Fault::PowerFails).await,
-            Self::LeaderAsleep => asleep::wakes(nodes, asleep::Sleeper::Leader).await,
-            Self::FollowerAsleep => asleep::wakes(nodes, asleep::Sleeper::Follower).await,
-            Self::VoterForgets => asleep::voter_forgets(nodes).await,
-            Self::LateRetry => retry::play(nodes).await,
-            Self::Rush => rush::play(nodes).await,
+            Self::Runs(runs) => runs.play(nodes, seed).await,
+            Self::VoterForgets => voter::forgets(nodes).await,
         }
     }
 }
@@ -105,53 +91,118 @@ pub struct Mutant {
 
 /// Every seeded bug that the server has.
 pub const ALL: [Mutant; 10] = [
-    mutant("read-without-readindex", Recipe::LeaderAsleep, Pace::Fast),
-    mutant("answer-before-commit", Recipe::LeaderDies, Pace::Fast),
-    mutant("no-fsync", Recipe::PowerFails, Pace::Fast),
-    mutant("request-table-missing-from-snapshot", Recipe::LateRetry, Pace::Fast),
+    mutant("read-without-readindex", READS_APART, Pace::Fast),
+    mutant("answer-before-commit", LEADERS_DIE, Pace::Fast),
+    mutant("no-fsync", POWER_CUTS, Pace::Fast),
+    mutant("request-table-missing-from-snapshot", ALL_RESTART, Pace::Fast),
     mutant("vote-not-persisted", Recipe::VoterForgets, Pace::Fast),
-    mutant("retry-under-new-id", Recipe::LeaderDies, Pace::Fast),
-    mutant("speculative-sold-out", Recipe::Rush, Pace::Fast),
-    mutant("follower-answers-stale", Recipe::FollowerAsleep, Pace::Fast),
-    mutant("ack-before-write", Recipe::AllDie, Pace::Slow),
-    mutant("leader-restored", Recipe::LeaderIsBackFirst, Pace::Slow),
+    mutant("retry-under-new-id", LEADERS_DIE, Pace::Fast),
+    mutant("speculative-sold-out", RUSH, Pace::Fast),
+    mutant("follower-answers-stale", READS_APART, Pace::Fast),
+    mutant("ack-before-write", POWER_CUTS, Pace::Slow),
+    mutant("leader-restored", LEADER_IS_BACK_FIRST, Pace::Slow),
 ];
+
+/// Many readers, at nodes that do not hear each other.
+const READS_APART: Recipe = Recipe::Runs(Runs {
+    workload: Workload::ReadHeavy,
+    nemeses: "partition,pause",
+    time_s: 5,
+    concurrency: 16,
+    args: &[],
+    seed: 1,
+});
+
+/// Many buyers, and leaders that die.
+const LEADERS_DIE: Recipe = Recipe::Runs(Runs {
+    workload: Workload::HotProduct,
+    nemeses: "kill",
+    time_s: 5,
+    concurrency: 32,
+    args: &[],
+    seed: 1,
+});
+
+/// Many buyers, and nodes that lose what they did not sync. The first cut of this seed takes all of
+/// it from all nodes; where nothing was ever synced, a majority that lost all would only hang.
+const POWER_CUTS: Recipe = Recipe::Runs(Runs {
+    workload: Workload::Buy,
+    nemeses: "unsynced",
+    time_s: 5,
+    concurrency: 16,
+    args: &[],
+    seed: 3,
+});
+
+/// Outcomes that are in doubt before all nodes come back from snapshots, and are settled after it.
+const ALL_RESTART: Recipe = Recipe::Runs(Runs {
+    workload: Workload::Buy,
+    nemeses: "kill,rolling",
+    time_s: 5,
+    concurrency: 32,
+    args: &["--snapshot-entries", "10", "--keep-entries", "1"],
+    seed: 1,
+});
+
+/// One product, sold out again and again.
+const RUSH: Recipe = Recipe::Runs(Runs {
+    workload: Workload::HotProduct,
+    nemeses: "none",
+    time_s: 3,
+    concurrency: 64,
+    args: &[],
+    seed: 1,
+});
+
+/// As `POWER_CUTS`, where nobody campaigns before a leader that died is back.
+const LEADER_IS_BACK_FIRST: Recipe = Recipe::Runs(Runs {
+    workload: Workload::Buy,
+    nemeses: "unsynced",
+    time_s: 5,
+    concurrency: 16,
+    args: &["--heartbeat-ms", "100", "--election-min-ms", "600", "--election-max-ms", "900"],
+    seed: 3,
+});
 
 const fn mutant(name: &'static str, recipe: Recipe, pace: Pace) -> Mutant {
     Mutant { name, recipe, pace }
 }
 
-/// What the nodes of a scene run.
+/// What the nodes of a hunt run.
 #[derive(Debug, Clone)]
 pub struct Nodes {
     /// The `flashnode` program; otherwise looked for beside this one.
     pub binary: Option<PathBuf>,
     /// The bug that they have; none in a build without.
     pub mutant: Option<&'static str>,
-    /// Decides what a power cut leaves; each run of a hunt has the next.
-    pub seed: u64,
+    /// The seed of the first run; otherwise the recipe's. Each run of a hunt has the next.
+    pub seed: Option<u64>,
 }
 
-/// A rule that a scene saw broken.
+/// What was seen of a bug.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
-    /// Which check saw it: `ledger`, `real-time`, `replicas` or `recovery`.
-    pub layer: &'static str,
-    /// The rule.
-    pub rule: &'static str,
-    /// What was seen, with the values.
+    /// Which checks saw it, with the rules; `real-time` is the directed scene's own.
+    pub by: String,
+    /// The first finding: the rule, and what was seen, with the values.
     pub found: String,
 }
 
-/// Why a scene ended early.
+/// Why a run ended without an ok.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
     /// A rule was broken: the bug is caught.
-    #[error("{}: {}: {}", .0.layer, .0.rule, .0.found)]
+    #[error("{}: {}", .0.by, .0.found)]
     Broken(Broken),
-    /// The scene could not be played; nothing is decided.
+    /// It could not be played, or not to its end; nothing is decided.
     #[error(transparent)]
-    Harness(#[from] ClusterError),
+    Harness(#[from] RunError),
+}
+
+impl From<ClusterError> for Stop {
+    fn from(error: ClusterError) -> Self {
+        Self::Harness(error.into())
+    }
 }
 
 /// The hunt for one bug.
@@ -159,11 +210,11 @@ pub enum Stop {
 pub struct Hunt {
     /// The bug; none in a build without.
     pub mutant: Option<&'static str>,
-    /// The recipe.
-    pub recipe: &'static str,
-    /// The seed of the first run.
+    /// How it was hunted.
+    pub recipe: String,
+    /// The seed of the last run, which is the one that caught it if any did.
     pub seed: u64,
-    /// How often the recipe was played.
+    /// How many runs there were.
     pub runs: u32,
     /// From the start of the first run to the catch, or to the end.
     pub seconds: f64,
@@ -171,31 +222,32 @@ pub struct Hunt {
     pub caught: Option<Broken>,
 }
 
-/// Plays a recipe until a rule breaks, for at most this long and this many times.
+/// Makes one run after the other until a rule breaks, for at most this long and this many times.
 ///
 /// # Errors
-/// [`ClusterError`] when several scenes could not be played.
-pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt, ClusterError> {
+/// [`RunError`] when several runs decided nothing.
+pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt, RunError> {
     let started = Instant::now();
-    let (mut runs, mut unplayed, mut caught) = (0, 0, None);
+    let first = nodes.seed.unwrap_or(recipe.seed());
+    let (mut seed, mut runs, mut unplayed, mut caught) = (first, 0, 0, None);
     while caught.is_none() && runs < limits.runs && started.elapsed() < limits.time {
-        runs += 1;
-        let nodes = Nodes { seed: nodes.seed.wrapping_add(u64::from(runs)), ..nodes.clone() };
+        seed = first.wrapping_add(u64::from(runs + unplayed));
         let left = limits.time.saturating_sub(started.elapsed());
-        match tokio::time::timeout(left, recipe.play(&nodes)).await {
+        match tokio::time::timeout(left, recipe.play(nodes, seed)).await {
             Ok(Err(Stop::Broken(broken))) => caught = Some(broken),
             Ok(Err(Stop::Harness(error))) if unplayed == UNPLAYED_MAX => return Err(error),
             // It decides nothing, and does not count.
-            Ok(Err(Stop::Harness(_))) => {
-                runs -= 1;
+            Ok(Err(Stop::Harness(error))) => {
+                eprintln!("a run of seed {seed} decided nothing: {error}");
                 unplayed += 1;
+                continue;
             }
             Ok(Ok(())) | Err(_) => {}
         }
+        runs += 1;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let (mutant, seed, recipe) = (nodes.mutant, nodes.seed, recipe.name());
-    Ok(Hunt { mutant, recipe, seed, runs, seconds, caught })
+    Ok(Hunt { mutant: nodes.mutant, recipe: recipe.to_string(), seed, runs, seconds, caught })
 }
 
 /// When a hunt is given up.

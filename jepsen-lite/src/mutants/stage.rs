@@ -1,13 +1,11 @@
-//! The stage of a scene: a cluster with the bug, a product on sale, and the rules that hold after
-//! every scene whatever happened in it. Called by the scenes.
+//! The stage of a directed scene: a cluster with the bug, and a product on sale. Called by `voter`.
 
-use super::{Broken, Nodes, Stop, VARIABLE};
+use super::{Nodes, Stop, VARIABLE};
 use crate::cluster::{Claim, stake_claim, unusable};
 use crate::proxy::Network;
 use client::cluster::{ClusterError, Launch, Options, ProcessCluster};
 use client::{Client, Timeouts};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stock::api::{PostBuy, ProductView, PutProduct};
@@ -29,29 +27,15 @@ pub(super) struct Stage {
     pub(super) sku: Sku,
     pub(super) before: ProductView,
     env: Vec<(String, OsString)>,
-    power: Power,
     /// Dropped last: nothing is left to be claimed then.
     _claim: Claim,
 }
 
-/// Whether nodes can lose what they did not sync.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Power {
-    Steady,
-    MayFail,
-}
-
 impl Stage {
     /// Three nodes that are ready, with a product on sale.
-    pub(super) async fn open(nodes: &Nodes, args: &[&str]) -> Result<Self, Stop> {
-        Self::open_on(nodes, args, Power::Steady).await
-    }
-
-    /// As [`Stage::open`], where the power may fail.
-    pub(super) async fn open_on(nodes: &Nodes, args: &[&str], power: Power) -> Result<Self, Stop> {
-        let extra_args = args.iter().map(ToString::to_string).collect();
+    pub(super) async fn open(nodes: &Nodes) -> Result<Self, Stop> {
         let binary = nodes.binary.clone();
-        let options = Options { nodes: NODES, binary, dir: None, extra_args };
+        let options = Options { nodes: NODES, binary, dir: None, extra_args: Vec::new() };
         let claim = stake_claim()?;
         let mut cluster = ProcessCluster::prepare(options)?;
         let mutant = nodes.mutant.iter().map(|name| (VARIABLE.to_owned(), name.into()));
@@ -64,8 +48,7 @@ impl Stage {
             cluster.detour(from, to, address);
         }
         for id in Self::ids() {
-            let env = environment(&cluster, id, &env, power)?;
-            cluster.launch(id, &Launch { args: Vec::new(), env })?;
+            cluster.launch(id, &Launch { args: Vec::new(), env: env.clone() })?;
         }
         cluster.wait_ready(PATIENCE).await?;
         let timeouts = Timeouts { settle: PATIENCE, give_up: PATIENCE, ..Timeouts::default() };
@@ -74,7 +57,7 @@ impl Stage {
         let sku = sku("sneaker");
         put(&client, &sku, STOCK).await?;
         let before = client.product(&sku).await.map_err(ClusterError::from)?;
-        Ok(Self { cluster, network, client, sku, before, env, power, _claim: claim })
+        Ok(Self { cluster, network, client, sku, before, env, _claim: claim })
     }
 
     pub(super) fn ids() -> impl Iterator<Item = NodeId> {
@@ -83,60 +66,12 @@ impl Stage {
 
     /// Starts a node that is down, with the bug that it had.
     pub(super) fn launch(&mut self, id: NodeId) -> Result<(), ClusterError> {
-        let env = environment(&self.cluster, id, &self.env, self.power)?;
-        self.cluster.launch(id, &Launch { args: Vec::new(), env })
+        self.cluster.launch(id, &Launch { args: Vec::new(), env: self.env.clone() })
     }
 
-    /// Takes from a node that was killed what it wrote and did not sync after some moment that
-    /// the seed decides.
-    pub(super) fn lose_unsynced(&self, id: NodeId, seed: u64) -> Result<(), ClusterError> {
-        let journal = journal(&self.cluster, id);
-        let undone = unsynced::undo(&journal, unsynced::Loss::Suffix, seed);
-        undone.map(|_| ()).map_err(unusable("undo what is in", journal.display().to_string()))
-    }
-
-    /// All nodes are ready; one that ended by itself, or does not come back, breaks a rule.
-    pub(super) async fn recovers(&mut self) -> Result<(), Stop> {
-        match self.cluster.wait_ready(PATIENCE).await {
-            Ok(()) => Ok(()),
-            // Another program took its port while it was down: not this node's doing.
-            Err(ClusterError::Exited { log_end, node, status, log }) if port_taken(&log_end) => {
-                Err(ClusterError::Exited { node, status, log, log_end }.into())
-            }
-            Err(error @ (ClusterError::Exited { .. } | ClusterError::Deadline { .. })) => {
-                Err(broken("recovery", "every node comes back", error.to_string()))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// All nodes hold the same state at the same index.
-    pub(super) async fn agrees(&mut self) -> Result<(), Stop> {
-        self.recovers().await?;
-        let views = match self.cluster.wait_level(PATIENCE).await {
-            Ok(views) => views,
-            Err(error @ ClusterError::Deadline { .. }) => {
-                return Err(broken("replicas", "all become level", error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        match views.windows(2).find(|pair| pair[0].state_hash != pair[1].state_hash) {
-            None => Ok(()),
-            Some(pair) => Err(broken(
-                "replicas",
-                "equal states at one index",
-                format!(
-                    "at entry {}, node {} is at change {} with state {}, node {} at {} with {}",
-                    pair[0].applied,
-                    pair[0].id,
-                    pair[0].seq,
-                    pair[0].state_hash,
-                    pair[1].id,
-                    pair[1].seq,
-                    pair[1].state_hash
-                ),
-            )),
-        }
+    /// All nodes are ready.
+    pub(super) async fn recovers(&mut self) -> Result<(), ClusterError> {
+        self.cluster.wait_ready(PATIENCE).await
     }
 
     pub(super) async fn leader(&self) -> Result<NodeId, ClusterError> {
@@ -156,31 +91,6 @@ impl Stage {
     pub(super) fn buy(&self, user: &str) -> PostBuy {
         buy(&self.sku, user)
     }
-}
-
-/// A node's journal of unsynced changes, beside its directory.
-fn journal(cluster: &ProcessCluster, id: NodeId) -> PathBuf {
-    cluster.node(id).dir.with_extension("unsynced")
-}
-
-/// What a node's environment has besides that of this program.
-fn environment(
-    cluster: &ProcessCluster,
-    id: NodeId,
-    env: &[(String, OsString)],
-    power: Power,
-) -> Result<Vec<(String, OsString)>, ClusterError> {
-    let mut env = env.to_vec();
-    if power == Power::MayFail {
-        let library = unsynced::library().map_err(unusable("find", "the library to preload"))?;
-        let dir = &cluster.node(id).dir;
-        env.extend(unsynced::environment(&library, dir, &journal(cluster, id)));
-    }
-    Ok(env)
-}
-
-fn port_taken(log_end: &str) -> bool {
-    log_end.contains("Address already in use")
 }
 
 /// A buy of one unit.
@@ -209,10 +119,6 @@ fn user_id(name: &str) -> UserId {
 /// The position of a node in its client's list.
 pub(super) fn position(id: NodeId) -> usize {
     usize::try_from(id.0 - 1).unwrap_or(usize::MAX)
-}
-
-pub(super) fn broken(layer: &'static str, rule: &'static str, found: String) -> Stop {
-    Stop::Broken(Broken { layer, rule, found })
 }
 
 /// Waits for a condition.
