@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 const SEED: u64 = 11;
 /// Long enough for a starved machine, short enough to end a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a fault stays, about: several election timeouts.
 const FAULT: Duration = Duration::from_millis(600);
 
@@ -58,7 +58,7 @@ impl Scene {
         let mut options = Options::new(nodes, dir.path().join("run"), &kinds, SEED);
         options.binary = Some(program::flashnode());
         let cluster = Cluster::start(options).await.expect("the cluster forms");
-        let client = Client::new(cluster.addresses()).expect("addresses");
+        let client = patient(&cluster);
         let put = PutProduct { name: "Sneaker".into(), stock: 100_000, ..PutProduct::default() };
         client.create_product(&sku(), &put).await.expect("the sale opens");
         Self { cluster, client, kinds, sold: 0, dir, _turn: turn }
@@ -140,6 +140,18 @@ impl Scene {
     }
 }
 
+/// A client that goes on until it has an answer. Who is at a node that is cut off goes to another
+/// one soon.
+fn patient(cluster: &Cluster) -> Client {
+    let timeouts = Timeouts {
+        attempt: Duration::from_millis(500),
+        settle: PATIENCE,
+        give_up: PATIENCE,
+        ..Timeouts::default()
+    };
+    Client::with_timeouts(cluster.addresses(), timeouts).expect("addresses")
+}
+
 /// Buyers at all nodes, until they are told to stop.
 struct Load {
     stop: watch::Sender<bool>,
@@ -149,17 +161,7 @@ struct Load {
 impl Load {
     fn begin(cluster: &Cluster) -> Self {
         let stop = watch::Sender::new(false);
-        let buyer = |number| {
-            // Who is at a node that is cut off goes to another one soon.
-            let timeouts = Timeouts {
-                attempt: Duration::from_millis(500),
-                settle: PATIENCE,
-                give_up: PATIENCE,
-                ..Timeouts::default()
-            };
-            let client = Client::with_timeouts(cluster.addresses(), timeouts);
-            tokio::spawn(buy_until(client.expect("addresses"), number, stop.subscribe()))
-        };
+        let buyer = |number| tokio::spawn(buy_until(patient(cluster), number, stop.subscribe()));
         let buyers = (0..BUYERS).map(buyer).collect();
         Self { stop, buyers }
     }
