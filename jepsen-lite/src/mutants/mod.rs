@@ -194,14 +194,20 @@ pub enum Stop {
     /// A rule was broken: the bug is caught.
     #[error("{}: {}", .0.by, .0.found)]
     Broken(Broken),
-    /// It could not be played, or not to its end; nothing is decided.
-    #[error(transparent)]
-    Harness(#[from] RunError),
+    /// It could not be played, or not to its end, or showed nothing; why, in words.
+    #[error("{0}")]
+    Undecided(String),
+}
+
+impl From<RunError> for Stop {
+    fn from(error: RunError) -> Self {
+        Self::Undecided(error.to_string())
+    }
 }
 
 impl From<ClusterError> for Stop {
     fn from(error: ClusterError) -> Self {
-        Self::Harness(error.into())
+        Self::Undecided(error.to_string())
     }
 }
 
@@ -225,8 +231,8 @@ pub struct Hunt {
 /// Makes one run after the other until a rule breaks, for at most this long and this many times.
 ///
 /// # Errors
-/// [`RunError`] when several runs decided nothing.
-pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt, RunError> {
+/// [`Stop::Undecided`] when several runs decided nothing.
+pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt, Stop> {
     let started = Instant::now();
     let first = nodes.seed.unwrap_or(recipe.seed());
     let (mut seed, mut runs, mut unplayed, mut caught) = (first, 0, 0, None);
@@ -235,10 +241,10 @@ pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt,
         let left = limits.time.saturating_sub(started.elapsed());
         match tokio::time::timeout(left, recipe.play(nodes, seed)).await {
             Ok(Err(Stop::Broken(broken))) => caught = Some(broken),
-            Ok(Err(Stop::Harness(error))) if unplayed == UNPLAYED_MAX => return Err(error),
-            // It decides nothing, and does not count.
-            Ok(Err(Stop::Harness(error))) => {
-                eprintln!("a run of seed {seed} decided nothing: {error}");
+            Ok(Err(undecided)) if unplayed == UNPLAYED_MAX => return Err(undecided),
+            // It does not count.
+            Ok(Err(Stop::Undecided(why))) => {
+                eprintln!("a run of seed {seed} decided nothing: {why}");
                 unplayed += 1;
                 continue;
             }

@@ -4,13 +4,12 @@
 //! the faults and the checks are those of `jepsen-lite run`, and know of no bug.
 
 use super::{Broken, Nodes, Stop, VARIABLE};
-use crate::nemesis;
+use crate::nemesis::{self, Effect};
 use crate::recorder::Function;
 use crate::run::{self, Plan, RunError, RunReport};
 use crate::workload;
 use checker::flashnode::{Finding, Layer};
 use checker::search::Verdict;
-use client::cluster::ClusterError;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -48,16 +47,25 @@ impl Runs {
     /// Makes the run of this seed.
     ///
     /// # Errors
-    /// [`Stop::Broken`] when its verdict is illegal: the bug is caught. [`Stop::Harness`] when it
-    /// decides nothing, for it could not be made, took too long, or answered no read.
+    /// [`Stop::Broken`] when its verdict is illegal: the bug is caught. [`Stop::Undecided`] when it
+    /// could not be made, took too long, had not the faults that it was to have, or answered no
+    /// read; and of nodes without a bug, whenever it is not ok.
     pub(super) async fn play(self, nodes: &Nodes, seed: u64) -> Result<(), Stop> {
         let dir = tempfile::Builder::new().prefix("jepsen-mutant-").tempdir();
         let dir = dir.map_err(crate::cluster::unusable("create", "a directory for a run"))?;
         let plan = self.plan(nodes, seed, dir.path())?;
         let observed = tokio::time::timeout(RUN_MAX, run::observe(&plan, &|_| ()));
-        let evidence = observed.await.map_err(|_| undecided("the run to end"))?.map_err(stop)?;
+        let Ok(evidence) = observed.await else {
+            return Err(Stop::Undecided(format!("it did not end within {RUN_MAX:?}")));
+        };
+        let evidence = evidence?;
         let judged = tokio::task::spawn_blocking(move || run::conclude(&plan, &evidence));
-        judge(&judged.await.map_err(|error| stop(error.into()))?)
+        let report = judged.await.map_err(RunError::from)?;
+        judge(&report)?;
+        if nodes.mutant.is_none() && report.verdict != Verdict::Ok {
+            return Err(Stop::Undecided(report.why.join("; ")));
+        }
+        Ok(())
     }
 
     fn plan(self, nodes: &Nodes, seed: u64, dir: &Path) -> Result<Plan, Stop> {
@@ -65,7 +73,7 @@ impl Runs {
         plan.time = Duration::from_secs(self.time_s);
         plan.workload = self.workload;
         let nemeses = nemesis::Kind::parse_list(self.nemeses);
-        plan.nemeses = nemeses.map_err(|why| stop(RunError::Plan(why)))?;
+        plan.nemeses = nemeses.map_err(Stop::Undecided)?;
         plan.concurrency = self.concurrency;
         plan.binary.clone_from(&nodes.binary);
         plan.args.extend(self.args.iter().map(ToString::to_string));
@@ -77,7 +85,10 @@ impl Runs {
 fn judge(report: &RunReport) -> Result<(), Stop> {
     let reads = report.judgement.operations.get(Function::Read.name());
     if reads.is_none_or(|reads| reads.ok == 0) {
-        return Err(undecided("a read to be answered"));
+        return Err(Stop::Undecided("no read was answered".to_owned()));
+    }
+    if let Some(fault) = report.faults.iter().find(|fault| fault.effect == Effect::Skipped) {
+        return Err(Stop::Undecided(format!("{} was skipped: {}", fault.kind, fault.what)));
     }
     if report.verdict != Verdict::Illegal {
         return Ok(());
@@ -99,13 +110,4 @@ fn in_words(finding: &Finding) -> String {
     let rules: BTreeSet<&str> = finding.violations.iter().map(|of| of.rule.as_str()).collect();
     let rules: Vec<&str> = rules.into_iter().collect();
     format!("{name} ({})", rules.join(", "))
-}
-
-fn undecided(what: &str) -> Stop {
-    let deadline_ms = RUN_MAX.as_millis() as u64;
-    ClusterError::Deadline { what: what.to_owned(), deadline_ms }.into()
-}
-
-fn stop(error: RunError) -> Stop {
-    Stop::Harness(error)
 }
