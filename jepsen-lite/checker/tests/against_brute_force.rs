@@ -166,8 +166,12 @@ fn sale(seed: u64, operations: usize, at: usize, by: i64) -> Vec<Operation<SaleO
     operations
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn cas_register_verdicts_agree(operations in placed(register_op())) {

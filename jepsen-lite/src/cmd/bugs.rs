@@ -230,8 +230,8 @@ impl Table {
 
     fn conclusion(&self) -> String {
         if self.holds() {
-            return "Every bug is caught in every history, with no false alarm. Where anything may be in \
-                    doubt, what is\nin doubt may explain a bug, and then it is none.\n"
+            return "Every bug is caught in every history, with no false alarm. Where anything may \
+                    be in doubt, what is\nin doubt may explain a bug, and then it is none.\n"
                 .to_owned();
         }
         let missed = self.bugs.iter().filter(|row| row.together() < row.histories);

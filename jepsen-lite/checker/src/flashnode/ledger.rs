@@ -5,8 +5,8 @@
 //!
 //! | rule | what it says |
 //! |---|---|
-//! | `accepted-within-stock` | the units of a product's orders are what it sold, at most its stock |
-//! | `counts-add-up` | held + sold + available = stocked, and the open holds are of the held units |
+//! | `accepted-within-stock` | a product's orders are of the units that it sold, at most its stock |
+//! | `counts-add-up` | held + sold + available = stocked, and open holds are of what is held |
 //! | `one-order-a-request` | a request id has one order |
 //! | `one-change-a-seq` | no two changes, and no two orders, have one `seq` |
 //! | `told-is-applied` | no client was told of a `seq` that a replica has not applied |
@@ -164,8 +164,8 @@ fn counts(replica: &ReplicaLedger, found: &mut Vec<Violation>) {
         let sum = u128::from(*held) + u128::from(*says) + u128::from(*available);
         if sum != u128::from(*stocked) {
             let words = format!(
-                "node {node}, {product}: {held} held + {says} sold + {available} available = {sum}, \
-                 not the {stocked} stocked"
+                "node {node}, {product}: {held} held + {says} sold + {available} available = \
+                 {sum}, not the {stocked} stocked"
             );
             found.push(Violation::new("counts-add-up", words, Vec::new()));
         }
@@ -320,6 +320,7 @@ fn told_hold(hold: &LedgerHold) -> String {
 fn told(order: &LedgerOrder) -> String {
     let LedgerOrder { order, product, user, request, quantity, remaining } = order;
     format!(
-        "order {order} ({quantity} of {product} to {user}, request {request}, {remaining} remaining)"
+        "order {order} ({quantity} of {product} to {user}, request {request}, \
+         {remaining} remaining)"
     )
 }

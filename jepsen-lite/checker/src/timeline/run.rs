@@ -1,7 +1,7 @@
 //! The page of a flash sale that was run.
 //!
-//! Owns: which record becomes which bar. Called by `jepsen-lite`, for its own runs and for the files
-//! of others.
+//! Owns: which record becomes which bar. Called by `jepsen-lite`, for its own runs and for the
+//! files of others.
 
 use super::{Choice, Fault, Kind, Operation, Page, Unit, choose};
 use crate::flashnode::{Attempt, Ended, Outcome, Record};
