@@ -114,6 +114,8 @@ fn a_failed_cas_tells_nothing_unless_asked() {
     let output = check(&mismatch, input);
     assert_eq!(output.status.code(), Some(4), "{}", told(&output));
     assert!(told(&output).contains("cas 1 → 2, refused (lines 3-4) has no place"));
+    let of_another_model = ["--model", "mutex", "--failed-cas", "mismatch", "-"];
+    assert_eq!(check(&of_another_model, input).status.code(), Some(2));
     // A cause of its own, and it tells nothing after all.
     let output = check(&mismatch, &input.replace(":fail :f :cas", ":fail :error :timeout :f :cas"));
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));

@@ -164,7 +164,10 @@ fn what_is_no_run_and_no_ledger_is_told_with_its_place() {
     let register = "{:process 0 :type :invoke :f :write :value 1}\n";
     std::fs::write(files.path("register.edn"), register).unwrap();
     let told = told_of(&["register.edn"]);
-    assert!(told.contains("register.edn:1:1: :f write"), "{told}");
+    assert!(
+        told.contains("register.edn:1:1: :f write: :f write is none of a flash sale's: create,"),
+        "{told}"
+    );
     let lines = std::fs::read_to_string(files.path("history.jsonl")).unwrap();
     let line = lines.lines().position(|line| line.contains("\"f\":\"buy\"")).unwrap();
     let broken: Vec<String> = lines

@@ -105,6 +105,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
         "--timeline is of one history, and there are {}",
         args.files.len()
     );
+    ensure!(
+        args.failed_cas == Failed::Nothing || args.model == ModelName::CasRegister,
+        "--failed-cas is for --model cas-register"
+    );
     let ledgers = args.ledgers.as_ref().map(|path| ledgers(args, path)).transpose()?;
     let question = Question {
         initial: initial.as_ref(),

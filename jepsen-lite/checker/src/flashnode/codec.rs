@@ -202,11 +202,19 @@ impl Decoder {
     }
 }
 
+/// What an invocation can be.
+const FUNCTIONS: [&str; 8] =
+    ["create", "restock", "buy", "hold", "confirm", "release", "expire", "read"];
+
 /// What an invocation asks.
 ///
 /// # Errors
 /// [`CodecError`] when `:f` or its `:value` is none of a flash sale's.
 pub fn input(event: &Event) -> Result<Input, CodecError> {
+    if !FUNCTIONS.contains(&&*event.f) {
+        let known = FUNCTIONS.join(", ");
+        return Err(error(event, &format!(":f {} is none of a flash sale's: {known}", event.f)));
+    }
     let product = word(event, "product")?;
     let quantity = || {
         let wide = count(event, "quantity")?;
@@ -237,11 +245,7 @@ pub fn input(event: &Event) -> Result<Input, CodecError> {
         "confirm" => Input::Confirm { product, hold: count(event, "hold")? },
         "release" => Input::Release { product, hold: count(event, "hold")? },
         "expire" => Input::Expire { product, hold: count(event, "hold")? },
-        "read" => Input::Read { product },
-        other => {
-            let known = "create, restock, buy, hold, confirm, release, expire, read";
-            return Err(error(event, &format!(":f {other} is none of a flash sale's: {known}")));
-        }
+        _ => Input::Read { product },
     })
 }
 
