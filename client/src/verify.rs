@@ -175,23 +175,25 @@ impl Client {
 fn compare(copies: &mut [(usize, Walk)], pages: &[OrderList]) -> Option<Misfit> {
     let longest = pages.iter().map(|page| page.orders.len()).max().unwrap_or(0);
     for at in 0..longest {
-        let mut first: Option<(usize, &OrderView)> = None;
+        let holds = |((node, _), page): (&(usize, Walk), &OrderList)| {
+            Some((*node, page.orders.get(at)?.clone()))
+        };
+        let Some((other, known)) = copies.iter().zip(pages).find_map(holds) else {
+            break;
+        };
         for ((node, walk), page) in copies.iter_mut().zip(pages) {
-            let told = page.orders.get(at);
-            match (first, told) {
-                (None, Some(order)) => first = Some((*node, order)),
-                (Some((other, known)), Some(order)) if !same(known, order) => {
-                    let (node, order, place) = (Some(*node), order.order_id, walk.orders + 1);
-                    return Some(Misfit { node, order, place, why: Why::Copies { other } });
+            let misfit = |why| {
+                let (node, order, place) = (Some(*node), known.order_id, walk.orders + 1);
+                Some(Misfit { node, order, place, why })
+            };
+            match page.orders.get(at) {
+                None => return misfit(Why::Missing { other }),
+                Some(order) if !same(&known, order) => return misfit(Why::Copies { other }),
+                Some(order) => {
+                    if let Err(found) = walk.step(order) {
+                        return Some(Misfit { node: Some(*node), ..found });
+                    }
                 }
-                (Some((other, known)), None) => {
-                    let (node, order, place) = (Some(*node), known.order_id, walk.orders + 1);
-                    return Some(Misfit { node, order, place, why: Why::Missing { other } });
-                }
-                _ => {}
-            }
-            if let Some(Err(misfit)) = told.map(|order| walk.step(order)) {
-                return Some(Misfit { node: Some(*node), ..misfit });
             }
         }
     }
@@ -291,10 +293,11 @@ mod tests {
             next_after: None,
             seq: Seq(8),
         };
-        let compared = |second: &[OrderView]| {
+        let both = |first: &[OrderView], second: &[OrderView]| {
             let mut copies = [(0, Walk::default()), (2, Walk::default())];
-            compare(&mut copies, &[page(&orders), page(second)])
+            compare(&mut copies, &[page(first), page(second)])
         };
+        let compared = |second: &[OrderView]| both(&orders, second);
         assert_eq!(compared(&orders), None);
         let mut cancelled = orders.clone();
         cancelled[1].cancelled = true;
@@ -306,5 +309,7 @@ mod tests {
         assert_eq!(misfit.why, Why::Copies { other: 0 });
         let misfit = compared(&orders[..3]).unwrap();
         assert_eq!((misfit.place, misfit.why), (4, Why::Missing { other: 0 }));
+        let misfit = both(&orders[..3], &orders).unwrap();
+        assert_eq!((misfit.node, misfit.why), (Some(0), Why::Missing { other: 2 }), "either way");
     }
 }

@@ -100,7 +100,8 @@ impl Stage {
         let (status, why) = self.status(id, "/readyz?verbose").await;
         assert_eq!(status, 503, "{why}");
         assert!(why.contains("it is fenced: its state after entry"), "{why}");
-        for path in ["/v1/products", "/v1/products/sneaker?consistency=stale", "/v1/orders/2"] {
+        let stale = "/v1/products/sneaker?consistency=stale";
+        for path in ["/v1/products", stale, "/v1/orders/2", "/v1/export", "/ws"] {
             let (status, body) = self.status(id, path).await;
             assert_eq!(status, 503, "{path}: {body}");
             assert!(body.contains("This node is fenced"), "{path}: {body}");

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use stock::{Event, Hold, HotState, Seq};
+use stock::{Event, Hold, Machine, Product, Seq};
 use tokio::sync::watch;
 
 /// The most events that one call returns.
@@ -59,30 +59,37 @@ impl FeedWatch {
     }
 }
 
-/// The whole state at one `seq`: what [`HotState`] says, the open holds, which orders were taken
-/// back, and all events up to it, page by page.
+/// The whole state at one `seq`: products, open holds, which orders were taken back; and all events
+/// up to it, page by page.
 pub struct Export {
-    hot: HotState,
-    holds: Vec<(Seq, Hold)>,
-    cancelled: BTreeSet<Seq>,
+    /// What all of it is of.
+    pub seq: Seq,
+    /// Log time there, in milliseconds since the Unix epoch.
+    pub log_time_ms: u64,
+    /// The hash of the whole state there.
+    pub state_hash: u128,
+    /// All products, by id.
+    pub products: Vec<Product>,
+    /// The holds that are open, by id.
+    pub holds: Vec<(Seq, Hold)>,
+    /// The orders that were taken back.
+    pub cancelled: BTreeSet<Seq>,
     feed: EventReader,
     read: Seq,
 }
 
 impl Export {
-    /// Products, log time, state hash, and the `seq` that all of the export is of.
-    pub fn hot(&self) -> &HotState {
-        &self.hot
-    }
-
-    /// The holds that are open, by id.
-    pub fn holds(&self) -> &[(Seq, Hold)] {
-        &self.holds
-    }
-
-    /// Whether an order was taken back.
-    pub fn is_cancelled(&self, order: Seq) -> bool {
-        self.cancelled.contains(&order)
+    fn new(machine: &Machine, feed: EventReader) -> Self {
+        Self {
+            seq: machine.seq(),
+            log_time_ms: machine.log_time_ms(),
+            state_hash: machine.state_hash(),
+            products: machine.products().cloned().collect(),
+            holds: machine.open_holds().map(|(id, hold)| (id, hold.clone())).collect(),
+            cancelled: machine.cancelled_orders().collect(),
+            feed,
+            read: Seq(0),
+        }
     }
 
     /// The next events, in order from the first on; none after that of the export's `seq`.
@@ -90,7 +97,7 @@ impl Export {
     /// # Errors
     /// When a segment file cannot be read, or is not what was sealed.
     pub async fn next_events(&mut self) -> io::Result<Option<Vec<Event>>> {
-        let left = usize::try_from(self.hot.seq.0 - self.read.0).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.seq.0 - self.read.0).unwrap_or(usize::MAX);
         if left == 0 {
             return Ok(None);
         }
@@ -120,14 +127,11 @@ impl Replica {
         FeedWatch(self.shared().applied.progress())
     }
 
-    /// The whole state as this node has applied it now. Copies products, stored outcomes, open
-    /// holds and the ids of cancelled orders under one lock; the events are read as the export is.
+    /// The whole state as this node has applied it now. Copies products, open holds and the ids of
+    /// cancelled orders under one lock; the events are read as the export is.
     pub fn export(&self) -> Export {
-        let (hot, holds, cancelled) = self.read(|machine| {
-            let holds = machine.open_holds().map(|(id, hold)| (id, hold.clone()));
-            (machine.hot_state(), holds.collect(), machine.cancelled_orders().collect())
-        });
-        Export { hot, holds, cancelled, feed: self.event_reader(), read: Seq(0) }
+        let feed = self.event_reader();
+        self.read(|machine| Export::new(machine, feed))
     }
 
     fn event_reader(&self) -> EventReader {

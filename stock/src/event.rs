@@ -145,6 +145,22 @@ impl Change {
     }
 }
 
+impl Change {
+    /// The products whose units or terms it changed.
+    pub fn products(&self) -> Vec<&Sku> {
+        match self {
+            Self::ProductCreated(terms) | Self::ProductUpdated(terms) => vec![&terms.sku],
+            Self::Restocked { sku, .. } | Self::Ordered(Order { sku, .. }) => vec![sku],
+            Self::Held { lines, .. }
+            | Self::Confirmed { lines, .. }
+            | Self::Released { lines, .. }
+            | Self::Expired { lines, .. }
+            | Self::BasketOrdered { lines, .. }
+            | Self::Cancelled { lines, .. } => lines.iter().map(|line| &line.sku).collect(),
+        }
+    }
+}
+
 /// An accepted buy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {

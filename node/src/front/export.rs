@@ -1,12 +1,13 @@
 //! `GET /v1/export`: the whole state at one `seq`, a JSON object a line ([`ExportLine`]).
 //!
 //! For whoever starts anew, or fell behind what the event feed still gives: products, open holds
-//! and all orders, then the feed after the head's `seq`. Written as it is read, page by page, so
-//! that its size costs no memory. A node that fails on the way cuts it off before its last line.
+//! and all orders, then the feed after the head's `seq`. Written as it is read, page by page; what
+//! it keeps in memory is a copy of the products and open holds, and two are read at once at most.
+//! A node that fails on the way cuts it off before its last line.
 
 use super::query::{self, Parameters};
 use super::{FrontState, SEQ, history, holds};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -18,14 +19,25 @@ use std::io;
 use std::sync::Arc;
 use stock::api::{ExportLine, ProductView};
 use stock::{Chain, Event};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Exports that are read at once: each keeps a copy of the products and the open holds.
+pub(super) const CALLS_MAX: usize = 2;
+/// Products or holds that are written at once.
+const PAGE: usize = 1_000;
 
 /// `GET /v1/export`.
 pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let parameters = Parameters::of_read(request.uri(), &[])?;
     query::wait_until_current(&state, &parameters).await?;
+    let Ok(permit) = Arc::clone(&state.exports).try_acquire_owned() else {
+        let why = format!("{CALLS_MAX} exports are being read from this node; try another one.");
+        return Err(Problem::new(Kind::Overloaded, why));
+    };
     let export = state.replica.export();
-    let seq = export.hot().seq;
-    let exporting = Exporting { part: Part::State, export, chain: Chain::default(), lines: 0 };
+    let seq = export.seq;
+    let chain = Chain::default();
+    let exporting = Exporting { part: Part::Head, export, chain, lines: 0, _permit: permit };
     let text = stream::try_unfold(exporting, |mut exporting| async move {
         let text = exporting.next().await;
         if let Err(error) = &text {
@@ -42,12 +54,16 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
 }
 
 /// What is written next.
+#[derive(Debug, Clone, Copy)]
 enum Part {
-    /// The head, the products and the open holds.
-    State,
-    /// The next page of orders.
+    Head,
+    /// The products from this place on.
+    Products(usize),
+    /// The open holds from this place on.
+    Holds(usize),
+    /// The next page of events.
     Orders,
-    /// Nothing.
+    End,
     Over,
 }
 
@@ -57,61 +73,85 @@ struct Exporting {
     /// The orders so far.
     chain: Chain,
     lines: u64,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Exporting {
+    /// The next page; none after the last. A page may not be empty, or the body would end there.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let mut text = Vec::new();
-        match self.part {
-            Part::State => {
-                self.state(&mut text)?;
-                self.part = Part::Orders;
-            }
-            // A page of events without an order writes nothing, which a body may not.
-            Part::Orders => {
-                while text.is_empty() {
-                    let Some(events) = self.export.next_events().await? else {
-                        write(&mut text, &ExportLine::End { lines: self.lines })?;
-                        self.part = Part::Over;
-                        break;
-                    };
-                    for event in &events {
-                        self.event(&mut text, event)?;
-                    }
+        while text.is_empty() {
+            self.part = match self.part {
+                Part::Head => {
+                    self.head(&mut text)?;
+                    Part::Products(0)
                 }
-            }
-            Part::Over => return Ok(None),
+                Part::Products(from) if from < self.export.products.len() => {
+                    self.products(&mut text, from)?;
+                    Part::Products(from + PAGE)
+                }
+                Part::Products(_) => Part::Holds(0),
+                Part::Holds(from) if from < self.export.holds.len() => {
+                    self.holds(&mut text, from)?;
+                    Part::Holds(from + PAGE)
+                }
+                Part::Holds(_) => Part::Orders,
+                Part::Orders => match self.export.next_events().await? {
+                    Some(events) => {
+                        events.iter().try_for_each(|event| self.event(&mut text, event))?;
+                        Part::Orders
+                    }
+                    None => Part::End,
+                },
+                Part::End => {
+                    write(&mut text, &ExportLine::End { lines: self.lines })?;
+                    Part::Over
+                }
+                Part::Over => return Ok(None),
+            };
         }
         Ok(Some(text.into()))
     }
 
-    fn state(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
-        let hot = self.export.hot();
-        let mut lines = vec![ExportLine::Head {
-            seq: hot.seq,
-            log_time_ms: hot.log_time_ms,
-            state_hash: format!("{:032x}", hot.state_hash),
-        }];
-        let product = |product: &stock::Product| ProductView::new(product.clone(), hot.seq);
-        lines.extend(hot.products.iter().map(product).map(ExportLine::Product));
-        for (id, hold) in self.export.holds() {
-            let view = holds::open_view(*id, hold.clone(), hot.seq);
-            lines.push(ExportLine::Hold(view.map_err(|problem| {
-                io::Error::other(format!("hold {id}: {}", problem.kind().title()))
-            })?));
+    fn head(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        let Export { seq, log_time_ms, state_hash, .. } = self.export;
+        let state_hash = format!("{state_hash:032x}");
+        self.line(text, &ExportLine::Head { seq, log_time_ms, state_hash })
+    }
+
+    fn products(&mut self, text: &mut Vec<u8>, from: usize) -> io::Result<()> {
+        for at in from..self.export.products.len().min(from + PAGE) {
+            let product = self.export.products[at].clone();
+            let view = ProductView::new(product, self.export.seq);
+            self.line(text, &ExportLine::Product(view))?;
         }
-        self.lines += lines.len() as u64;
-        lines.iter().try_for_each(|line| write(text, line))
+        Ok(())
+    }
+
+    fn holds(&mut self, text: &mut Vec<u8>, from: usize) -> io::Result<()> {
+        for at in from..self.export.holds.len().min(from + PAGE) {
+            let (id, hold) = self.export.holds[at].clone();
+            let view = holds::open_view(id, hold, self.export.seq);
+            let view = view.map_err(|problem| {
+                io::Error::other(format!("hold {id}: {}", problem.kind().title()))
+            })?;
+            self.line(text, &ExportLine::Hold(view))?;
+        }
+        Ok(())
     }
 
     fn event(&mut self, text: &mut Vec<u8>, event: &Event) -> io::Result<()> {
         self.chain.follow(event);
-        let cancelled = self.export.is_cancelled(event.seq);
-        let Some(order) = history::shown(event, self.chain, cancelled) else {
-            return Ok(());
-        };
+        let cancelled = self.export.cancelled.contains(&event.seq);
+        match history::shown(event, self.chain, cancelled) {
+            Some(order) => self.line(text, &ExportLine::Order(order)),
+            None => Ok(()),
+        }
+    }
+
+    fn line(&mut self, text: &mut Vec<u8>, line: &ExportLine) -> io::Result<()> {
         self.lines += 1;
-        write(text, &ExportLine::Order(order))
+        write(text, line)
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct FrontState {
     draining: Arc<AtomicBool>,
     /// One permit for each batch call that is worked on.
     batches: Semaphore,
+    /// One permit for each export that is read.
+    exports: Arc<Semaphore>,
     live: Live,
     node: NodeId,
     node_header: HeaderValue,
@@ -89,7 +91,19 @@ impl FrontState {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
         let batches = Semaphore::new(batch::CALLS_MAX);
-        Self { replica, stock, metrics, deadline, draining, batches, live, node, node_header }
+        let exports = Arc::new(Semaphore::new(export::CALLS_MAX));
+        Self {
+            replica,
+            stock,
+            metrics,
+            deadline,
+            draining,
+            batches,
+            exports,
+            live,
+            node,
+            node_header,
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -102,7 +116,11 @@ impl FrontState {
 
     /// The answer to whatever would read or change the stock on a node whose state is wrong.
     fn fenced(&self, route: Route) -> Option<Problem> {
-        let of_the_stock = route.path().starts_with("/v1/") && route != Route::Cluster;
+        let of_the_stock = match route {
+            Route::Cluster => false,
+            Route::Levels => true,
+            route => route.path().starts_with("/v1/"),
+        };
         let why = of_the_stock.then(|| self.replica.fenced()).flatten()?;
         Some(Problem::new(Kind::NotReady, format!("This node is fenced: {why}.")))
     }

@@ -133,15 +133,11 @@ async fn limits_end_the_feed_at_whole_segments() {
 async fn an_export_is_of_one_seq_whatever_is_applied_meanwhile() {
     let mut stage = Stage::new();
     stage.apply(SEGMENT / BATCH + 3);
-    let hot = stage.reader.applied.read(stock::Machine::hot_state);
-    let seq = hot.seq.0;
-    let mut export = Export {
-        hot,
-        holds: Vec::new(),
-        cancelled: BTreeSet::new(),
-        feed: stage.reader.clone(),
-        read: Seq(0),
-    };
+    let (hot, mut export) = stage
+        .reader
+        .applied
+        .read(|machine| (machine.hot_state(), Export::new(machine, stage.reader.clone())));
+    let seq = export.seq.0;
     let mut read = Vec::new();
     while let Some(events) = export.next_events().await.unwrap() {
         read.extend(events);
@@ -149,8 +145,8 @@ async fn an_export_is_of_one_seq_whatever_is_applied_meanwhile() {
         stage.snapshot().await;
     }
     assert_eq!(read.len() as u64, seq);
-    let restored = stock::Machine::restore(export.hot().clone(), read.into_iter()).unwrap();
-    assert_eq!(restored.state_hash(), export.hot().state_hash);
+    let restored = stock::Machine::restore(hot, read.into_iter()).unwrap();
+    assert_eq!(restored.state_hash(), export.state_hash);
 }
 
 #[tokio::test]

@@ -62,11 +62,6 @@ impl Bell {
         Self { newest, closing, listeners, metrics }
     }
 
-    /// The newest change that was rung for.
-    pub(super) fn newest(&self) -> Seq {
-        *self.newest.borrow()
-    }
-
     /// A place for one more listener.
     pub(super) fn sit(&self, kind: Listener) -> Seat {
         self.metrics.listeners_add(kind, 1);

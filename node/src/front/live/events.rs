@@ -43,7 +43,8 @@ pub(in super::super) async fn show(
         Some(id) => Some(id),
         None => parameters.number("after")?,
     };
-    let after = after.map_or_else(|| state.live.newest(), Seq);
+    let newest = || state.replica.read(stock::Machine::seq);
+    let after = after.map_or_else(newest, Seq);
     let first = match state.live.tail.after(after).await {
         Ok(Next::Gone { oldest }) => return Err(gone(oldest)),
         Ok(next) => next,

@@ -6,13 +6,14 @@
 mod bell;
 mod encode;
 pub(super) mod events;
+mod levels;
 mod tail;
 pub(super) mod ws;
 
 use crate::metrics::Metrics;
 use bell::Bell;
+use levels::Levels;
 use raft::{FeedLimits, Replica};
-use stock::Seq;
 use tail::Tail;
 use tokio::sync::watch;
 
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 pub(crate) struct Live {
     tail: Tail,
     bell: Bell,
-    levels: ws::Levels,
+    levels: Levels,
 }
 
 impl Live {
@@ -31,13 +32,8 @@ impl Live {
         metrics: Metrics,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        let levels = ws::Levels::follow(replica.clone(), closing.clone());
+        let levels = Levels::follow(replica.clone(), closing.clone());
         let bell = Bell::hang(replica, metrics, closing);
         Self { tail: Tail::new(replica.clone(), limits), bell, levels }
-    }
-
-    /// The newest change that listeners know of.
-    fn newest(&self) -> Seq {
-        self.bell.newest()
     }
 }
