@@ -121,7 +121,7 @@ pub enum Refusal {
         /// When it would end.
         ends_at_ms: u64,
     },
-    /// No hold has this id, or it is another user's.
+    /// No hold has this id, or it is open and another user's.
     UnknownHold,
     /// The hold has become an order or was given up.
     HoldSettled {
