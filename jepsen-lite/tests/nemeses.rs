@@ -25,7 +25,7 @@ const FAULT: Duration = Duration::from_millis(600);
 /// Who buys at the same time where a fault needs load.
 const BUYERS: u64 = 8;
 /// How often each variant has its turn, until it was seen to take hold.
-const ROUNDS_MAX: u64 = 4;
+const ROUNDS_MAX: u64 = 10;
 /// Longer than any test: faults end by their number.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -317,10 +317,11 @@ async fn unsynced() {
 async fn disk_full_and_unsynced_and_clock_in_one_cluster() {
     let mut scene = Scene::open("disk-full,unsynced,clock", 3).await;
     let load = Load::begin(&scene.cluster);
-    let variants = ["the disk of", "power cut at", "the clock is"];
-    let faults = scene.inject(6, &variants).await;
+    // A sync of memory takes no time, so that a power cut finds little but marks to take here.
+    let faults = scene.inject(6, &["the disk of", "the clock is"]).await;
     scene.sold += load.end().await;
     if !faults.is_empty() {
+        assert!(faults.iter().any(|fault| fault.what.contains("power cut at")), "{faults:?}");
         for node in scene.cluster.processes.nodes() {
             let device = |path: &Path| path.metadata().expect("it is there").dev();
             let journal = node.dir.with_extension("unsynced").join("journal");
