@@ -108,6 +108,8 @@ struct Search<'a, M: Model, S> {
     way: Option<Arc<Way>>,
     /// The configurations at the goal, each once, where all are looked for.
     goals: Vec<Root<S>>,
+    /// Bytes of those, and of the ways to them.
+    goals_bytes: usize,
     /// Whether some configuration was let go that had more to try.
     is_lost: bool,
     steps: u64,
@@ -159,6 +161,7 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
             tried: 0,
             way: None,
             goals: Vec::new(),
+            goals_bytes: 0,
             is_lost: false,
             steps: 0,
             forgotten: Statistics::default(),
@@ -169,6 +172,7 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         self.stack.clear();
         self.memo = Memo::new();
         self.goals.clear();
+        self.goals_bytes = 0;
         self.tried = 0;
         self.is_lost = false;
         let mut let_go_at =
@@ -442,6 +446,7 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         self.memo.bytes(self.done.heap_bytes())
             + self.states.bytes
             + self.usages.bytes
+            + self.goals_bytes
             + self.stack.capacity() * (size_of::<Frame<S>>() + 2 * self.done.heap_bytes())
             + (self.order.capacity() + self.deepest.order.capacity()) * size_of::<u32>()
     }

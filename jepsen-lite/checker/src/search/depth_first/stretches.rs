@@ -172,6 +172,8 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
         let key = Key { at: self.at as u32, state: self.state, done: self.done.clone() };
         if self.memo.visit(key, self.usage, &self.usages) {
             let way = Way { before: self.way.clone(), order: self.order.as_slice().into() };
+            self.goals_bytes +=
+                size_of::<Root<S>>() + self.done.heap_bytes() + size_of_val(&*way.order);
             self.goals.push(Root {
                 at: self.at as u32,
                 state: self.state,
