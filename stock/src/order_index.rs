@@ -7,19 +7,27 @@
 use crate::hash;
 use crate::receipt::Chain;
 use crate::{Event, Seq, UserId};
-use std::collections::BTreeSet;
 
 /// Events from one mark of the chain of orders to the next.
 pub const MARK_EVENTS: u64 = 64;
+/// Orders that are looked through one by one; then they become a run.
+const RECENT_MAX: usize = 4_096;
+/// The longest run: merging two halves of it takes a few milliseconds.
+const RUN_MAX: usize = 1 << 20;
+
+/// An order by a fingerprint of its user, of whom there may be another with the same: whoever
+/// reads the order finds out.
+type Entry = (u64, Seq);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct OrderIndex {
-    /// By a fingerprint of the user, of whom there may be another with the same: whoever reads
-    /// the order finds out.
-    by_user: BTreeSet<(u64, Seq)>,
-    /// What restore has yet to sort: once is faster than one by one.
-    unsorted: Vec<(u64, Seq)>,
+    /// Sorted by user and order. Each is of later orders than the one before; neighbours of one
+    /// length are merged, so there are few. A tree would take twice the room, and as long for an
+    /// insertion as all the rest of a buy.
+    runs: Vec<Vec<Entry>>,
+    /// The newest orders, as they came.
+    recent: Vec<Entry>,
     /// The chain after each [`MARK_EVENTS`] events.
     marks: Vec<Chain>,
     newest: Chain,
@@ -28,38 +36,43 @@ pub(crate) struct OrderIndex {
 impl OrderIndex {
     /// Takes in the next event.
     pub(crate) fn note(&mut self, event: &Event) {
-        let entry = self.follow(event);
-        self.by_user.extend(entry);
-    }
-
-    /// The same for one of many, which are found after [`OrderIndex::sort`].
-    pub(crate) fn note_past(&mut self, event: &Event) {
-        let entry = self.follow(event);
-        self.unsorted.extend(entry);
-    }
-
-    /// Makes the past ones found.
-    pub(crate) fn sort(&mut self) {
-        self.by_user
-            .extend(std::mem::take(&mut self.unsorted).into_iter().collect::<BTreeSet<_>>());
-    }
-
-    fn follow(&mut self, event: &Event) -> Option<(u64, Seq)> {
-        self.newest.follow(event);
+        let order = self.newest.follow_order(event);
         if event.seq.0.is_multiple_of(MARK_EVENTS) {
             self.marks.push(self.newest);
         }
-        let order = event.change.order()?;
-        Some((hash::user_fingerprint(order.user), event.seq))
+        if let Some(order) = order {
+            self.recent.push((hash::user_fingerprint(order.user), event.seq));
+            if self.recent.len() == RECENT_MAX {
+                self.end_run();
+            }
+        }
     }
 
-    /// Orders after `after` that are the user's, or, rarely, another's.
+    /// Makes a run of the newest orders, and one of each two of a length.
+    fn end_run(&mut self) {
+        let mut newest = std::mem::take(&mut self.recent);
+        newest.sort_unstable();
+        while let Some(before) =
+            self.runs.pop_if(|before| before.len() == newest.len() && before.len() < RUN_MAX)
+        {
+            let mut merged = before;
+            merged.append(&mut newest);
+            // The stable sort finds the two sorted halves, and merges them.
+            merged.sort();
+            newest = merged;
+        }
+        self.runs.push(newest);
+    }
+
+    /// Orders after `after` that are the user's, or, rarely, another's; by id.
     pub(crate) fn of_user(&self, user: &UserId, after: Seq) -> impl Iterator<Item = Seq> {
         let user = hash::user_fingerprint(user);
-        let first = (user, Seq(after.0.saturating_add(1)));
-        let range =
-            (after < Seq(u64::MAX)).then(|| self.by_user.range(first..=(user, Seq(u64::MAX))));
-        range.into_iter().flatten().map(|(_, order)| *order)
+        let sorted = self.runs.iter().flat_map(move |run| {
+            let first = run.partition_point(|entry| *entry <= (user, after));
+            run[first..].iter().take_while(move |(of, _)| *of == user)
+        });
+        let recent = self.recent.iter().filter(move |(of, order)| *of == user && *order > after);
+        sorted.chain(recent).map(|(_, order)| *order)
     }
 
     /// The newest mark before a change.
@@ -74,5 +87,50 @@ impl OrderIndex {
     /// The chain after all orders.
     pub(crate) fn newest(&self) -> Chain {
         self.newest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Change, Order, Quantity};
+
+    fn order(seq: u64, user: u64) -> Event {
+        let order = Order {
+            sku: "tee".parse().unwrap(),
+            user: format!("user-{user}").parse().unwrap(),
+            request_id: format!("key-{seq}").parse().unwrap(),
+            quantity: Quantity::ONE,
+            remaining: 0,
+        };
+        Event { seq: Seq(seq), at_ms: seq, change: Change::Ordered(order) }
+    }
+
+    /// Through many ends of runs: each user's orders are all there, once and in order.
+    #[test]
+    fn runs_are_merged_and_lose_nothing() {
+        const USERS: u64 = 97;
+        let last = 7 * RECENT_MAX as u64 + 11;
+        let mut index = OrderIndex::default();
+        let mut runs_max = 0;
+        for seq in 1..=last {
+            index.note(&order(seq, seq % USERS));
+            runs_max = runs_max.max(index.runs.len());
+        }
+        assert_eq!(runs_max, 3, "seven ends make runs of four, two and one");
+        let lengths: Vec<usize> = index.runs.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [4 * RECENT_MAX, 2 * RECENT_MAX, RECENT_MAX]);
+        for user in 0..USERS {
+            let id = format!("user-{user}").parse().unwrap();
+            let first = if user == 0 { USERS } else { user };
+            let all: Vec<Seq> = (first..=last).step_by(USERS as usize).map(Seq).collect();
+            assert_eq!(index.of_user(&id, Seq(0)).collect::<Vec<_>>(), all);
+            for at in [0, 1, all.len() / 2, all.len() - 1] {
+                let rest: Vec<Seq> = index.of_user(&id, all[at]).collect();
+                assert_eq!(rest, all[at + 1..], "after {}", all[at]);
+            }
+            assert_eq!(index.of_user(&id, Seq(u64::MAX)).next(), None);
+        }
+        assert_eq!(index.of_user(&"nobody".parse().unwrap(), Seq(0)).next(), None);
     }
 }

@@ -15,7 +15,7 @@
 
 use crate::{Event, InvalidId, Line, OrderContent, Seq};
 use serde::{Deserialize, Serialize, Serializer};
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 const FORMAT: &str = "flashnode-receipt-1";
 
@@ -32,19 +32,58 @@ impl Receipt {
     #[must_use]
     pub fn next(self, order: Seq, at_ms: u64, content: &OrderContent<'_>) -> Self {
         let OrderContent { user, request_id, hold, lines } = content;
-        let mut text = String::with_capacity(512);
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{FORMAT}\n{self}\n{order} {at_ms} {user} {request_id} ");
-        let _ = match hold {
-            Some(hold) => writeln!(text, "{hold}"),
-            None => writeln!(text, "-"),
-        };
+        let mut text = Text(Vec::with_capacity(512));
+        text.word(FORMAT, b'\n');
+        text.receipt(self);
+        text.number(order.0, b' ');
+        text.number(at_ms, b' ');
+        text.word(user.as_str(), b' ');
+        text.word(request_id.as_str(), b' ');
+        match hold {
+            Some(hold) => text.number(hold.0, b'\n'),
+            None => text.word("-", b'\n'),
+        }
         for Line { sku, quantity, available } in lines {
-            let _ = writeln!(text, "{sku} {quantity} {available}");
+            text.word(sku.as_str(), b' ');
+            text.number(quantity.get().into(), b' ');
+            text.number(*available, b'\n');
         }
         let mut first = [0; 16];
-        first.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+        first.copy_from_slice(&blake3::hash(&text.0).as_bytes()[..16]);
         Self(u128::from_be_bytes(first))
+    }
+}
+
+/// What is hashed. Written by hand: every order of a sale passes here, and `fmt` takes as long as
+/// the hash.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn word(&mut self, word: &str, end: u8) {
+        self.0.extend_from_slice(word.as_bytes());
+        self.0.push(end);
+    }
+
+    fn number(&mut self, mut number: u64, end: u8) {
+        // The longest has 20 digits.
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(&digits[first..]);
+        self.0.push(end);
+    }
+
+    fn receipt(&mut self, receipt: Receipt) {
+        let half_bytes = (0..32).rev().map(|place| (receipt.0 >> (place * 4)) as usize & 0xf);
+        self.0.extend(half_bytes.map(|half| b"0123456789abcdef"[half]));
+        self.0.push(b'\n');
     }
 }
 
@@ -96,6 +135,11 @@ impl Chain {
     /// # Panics
     /// When it is not the next.
     pub fn follow(&mut self, event: &Event) -> bool {
+        self.follow_order(event).is_some()
+    }
+
+    /// The same; the order, if it was one.
+    pub(crate) fn follow_order<'a>(&mut self, event: &'a Event) -> Option<OrderContent<'a>> {
         assert!(self.seq.0 + 1 == event.seq.0, "the change {} does not follow {self:?}", event.seq);
         self.seq = event.seq;
         let order = event.change.order();
@@ -103,7 +147,7 @@ impl Chain {
             self.orders += 1;
             self.receipt = self.receipt.next(event.seq, event.at_ms, content);
         }
-        order.is_some()
+        order
     }
 }
 
@@ -132,6 +176,18 @@ mod tests {
         assert_eq!(serde_plain(&json), Ok(second));
         assert!(serde_plain("\"00\"").is_err());
         assert!(serde_plain(&json.to_uppercase()).is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_as_people_write_them() {
+        let mut text = Text(Vec::new());
+        for number in [0, 7, 10, 1_763_715_600_000, u64::MAX] {
+            text.number(number, b' ');
+        }
+        text.receipt(Receipt(0x0123_4567_89ab_cdef));
+        let want = "0 7 10 1763715600000 18446744073709551615 \
+                    00000000000000000123456789abcdef\n";
+        assert_eq!(String::from_utf8(text.0).unwrap(), want);
     }
 
     fn serde_plain(json: &str) -> Result<Receipt, InvalidId> {

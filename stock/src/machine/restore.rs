@@ -207,7 +207,7 @@ impl Restore {
             machine.perform(effect).1
         };
         if derived == event.change {
-            machine.orders.note_past(event);
+            machine.orders.note(event);
             return Ok(());
         }
         let (recorded, derived) = (Box::new(event.change.clone()), Box::new(derived));
@@ -227,7 +227,6 @@ impl Restore {
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.check_nothing_due(hot.seq)?;
         machine.compare_products(hot.products)?;
-        machine.orders.sort();
         machine.requests.accept_all(self.orders, &mut machine.sum).map_err(
             |SecondOrder { first, second }| RestoreError::SecondOrder { seq: second, order: first },
         )?;
@@ -250,7 +249,6 @@ impl Restore {
     pub fn finish_without_requests(self, hot: &HotState) -> Machine {
         let mut machine = self.machine;
         machine.log_time_ms = hot.log_time_ms;
-        machine.orders.sort();
         machine.rehash_products();
         machine
     }
