@@ -145,6 +145,13 @@ pub enum Answer<T> {
     },
 }
 
+impl<T> Answer<T> {
+    /// Whether it is a yes.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+}
+
 impl From<Answer<BuyAccepted>> for BuyAnswer {
     fn from(answer: Answer<BuyAccepted>) -> Self {
         match answer {

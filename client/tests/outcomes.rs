@@ -6,8 +6,8 @@
 use client::{BuyAnswer, Client, RefusedKind, Timeouts, new_request_id};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stock::api::PostBuy;
-use stock::{Quantity, Sku, UserId};
+use stock::api::{PostBuy, PostHold};
+use stock::{Quantity, Seq, Sku, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -66,8 +66,13 @@ async fn server(script: Vec<Act>) -> (String, Seen) {
 
 async fn play(mut socket: TcpStream, act: Act, seen: Seen) {
     let mut request = Vec::new();
-    // The whole head and the body, which is the last thing and ends with a brace.
-    while !(request.windows(4).any(|end| end == b"\r\n\r\n") && request.ends_with(b"}")) {
+    // The whole head and the body, which is the last thing and ends with a brace; a release has
+    // none.
+    let whole = |request: &[u8]| {
+        let head = request.windows(4).any(|end| end == b"\r\n\r\n");
+        head && (request.ends_with(b"}") || request.starts_with(b"DELETE "))
+    };
+    while !whole(&request) {
         let mut buffer = [0; 4096];
         let count = socket.read(&mut buffer).await.unwrap();
         assert!(count > 0, "the client closed in the middle of its request");
@@ -280,4 +285,46 @@ async fn a_hint_is_followed_once_its_node_is_known() {
     let outcome = client.buy(&buy(), &new_request_id()).await;
     assert_eq!((outcome.attempts, outcome.node), (2, 2), "from the first straight to the leader");
     assert_eq!(skipped.lock().unwrap().len(), skipped_before);
+}
+
+#[tokio::test]
+async fn holds_confirms_and_releases_keep_their_key_over_retries() {
+    const HELD: &str = r#"{"hold_id":3,"user_id":"u","items":[],"expires_at":
+        "2026-11-21T18:00:00Z","seq":3,"node":1}"#;
+    const SOLD: &str = r#"{"order_id":4,"user_id":"u","items":[],"hold_id":3,"seq":4,"node":1}"#;
+    const FREED: &str = r#"{"hold_id":3,"items":[],"seq":5}"#;
+    let script = |last: &str, status| {
+        vec![Act::Close, answer(503, problem("no-leader", 503)), answer(status, last)]
+    };
+    let user = UserId::new("u").unwrap();
+    for call in ["hold", "confirm", "release"] {
+        let (body, status) = match call {
+            "hold" => (HELD, 201),
+            "confirm" => (SOLD, 201),
+            _ => (FREED, 200),
+        };
+        let (address, seen) = server(script(body, status)).await;
+        let (client, request) = (client(&[&address]), new_request_id());
+        let (done, attempts, number) = match call {
+            "hold" => {
+                let hold = PostHold::one(Sku::new("p").unwrap(), Quantity::ONE, user.clone());
+                let settled = client.hold(&hold, &request).await;
+                (settled.answer.is_done(), settled.attempts, settled.attempt_number)
+            }
+            "confirm" => {
+                let settled = client.confirm(Seq(3), &user, &request).await;
+                (settled.answer.is_done(), settled.attempts, settled.attempt_number)
+            }
+            _ => {
+                let settled = client.release(Seq(3), Some(&user), &request).await;
+                (settled.answer.is_done(), settled.attempts, settled.attempt_number)
+            }
+        };
+        assert!(done, "{call}");
+        assert_eq!((attempts, number), (3, 2), "{call}");
+        let seen = seen.lock().unwrap();
+        let numbers: Vec<&str> = seen.iter().map(|(_, number)| number.as_str()).collect();
+        assert_eq!(numbers, ["1", "2", "2"], "{call}");
+        assert!(seen.iter().all(|(key, _)| key == request.as_str()), "{call}: {seen:?}");
+    }
 }
