@@ -13,6 +13,8 @@ mod mutant;
 
 pub(crate) use crate::logging::LogFormat;
 
+use crate::front::DropIn;
+
 use args::Flags;
 use raft::FeedLimits;
 use std::collections::BTreeMap;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) keep_entries: u64,
     /// How far back the event feed reaches.
     pub(crate) feed: FeedLimits,
+    /// What the drop-in routes are set to.
+    pub(crate) drop_in: DropIn,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.

@@ -54,6 +54,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         config.deadline,
         Arc::clone(&draining),
         live,
+        config.drop_in.clone(),
     );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));

@@ -116,6 +116,11 @@ impl Problem {
         self.kind
     }
 
+    /// Units that were left, where it is about them.
+    pub(crate) fn units_left(&self) -> Option<u64> {
+        self.remaining
+    }
+
     /// What happened here.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
@@ -146,7 +151,8 @@ impl Problem {
             Refusal::LimitReached { limit, bought } => Self::new(
                 Kind::LimitReached,
                 format!(
-                    "A user may have {limit}, this one has {bought}, bought and held, and this would pass the limit."
+                    "A user may have {limit}, this one has {bought}, bought and held, and this \
+                     would pass the limit."
                 ),
             ),
             Refusal::RestockOutOfRange { available } => Self::new(

@@ -220,7 +220,8 @@ pub struct NodeView {
     pub http: Option<String>,
     /// Whether it answered now.
     pub reachable: bool,
-    /// `leader`, `follower`, `learner`, `candidate`, `forming`, `rejoining`, `fenced`, or `unreachable`.
+    /// `leader`, `follower`, `learner`, `candidate`, `forming`, `rejoining`, `fenced`, or
+    /// `unreachable`.
     pub role: String,
     /// Its Raft term.
     pub term: u64,

@@ -94,6 +94,17 @@ pub(super) struct Flags {
     #[arg(long, value_name = "HOURS")]
     pub(super) events_hours: Option<u64>,
 
+    /// The product that POST /beli sells and POST /reset restocks [default: none]
+    /// [env: FLASHNODE_DROP_IN_PRODUCT]
+    #[arg(long, value_name = "ID")]
+    pub(super) drop_in_product: Option<String>,
+
+    /// Whether there is a POST /reset, for demonstrations [default: false]
+    /// [env: FLASHNODE_DROP_IN_RESET]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true)]
+    pub(super) drop_in_reset: Option<bool>,
+
     /// How log lines look [default: human] [env: FLASHNODE_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
@@ -104,7 +115,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 17] = [
+pub(super) const VARIABLES: [(&str, &str); 19] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -120,6 +131,8 @@ pub(super) const VARIABLES: [(&str, &str); 17] = [
     ("FLASHNODE_KEEP_ENTRIES", "--keep-entries"),
     ("FLASHNODE_EVENTS_MIB", "--events-mib"),
     ("FLASHNODE_EVENTS_HOURS", "--events-hours"),
+    ("FLASHNODE_DROP_IN_PRODUCT", "--drop-in-product"),
+    ("FLASHNODE_DROP_IN_RESET", "--drop-in-reset"),
     ("FLASHNODE_LOG_FORMAT", "--log-format"),
     ("FLASHNODE_LOG", "--log-level"),
 ];
@@ -178,6 +191,8 @@ impl Flags {
             keep_entries: self.keep_entries.or(other.keep_entries),
             events_mib: self.events_mib.or(other.events_mib),
             events_hours: self.events_hours.or(other.events_hours),
+            drop_in_product: self.drop_in_product.or(other.drop_in_product),
+            drop_in_reset: self.drop_in_reset.or(other.drop_in_reset),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
         }

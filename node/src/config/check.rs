@@ -3,6 +3,7 @@
 use super::args::Flags;
 use super::file::{ClusterFile, NodeEntry};
 use super::{Config, ConfigError};
+use crate::front::DropIn;
 use crate::logging::{self, LogFormat};
 use raft::FeedLimits;
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use stock::NodeId;
+use stock::{NodeId, Sku};
 
 /// The public listener's default port, less the node's id.
 const HTTP_PORT_BASE: u64 = 8100;
@@ -75,6 +76,10 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     within("--max-connections", max_connections, MAX_CONNECTIONS)?;
     let feed =
         feed(given.events_mib.or(file.events_mib), given.events_hours.or(file.events_hours))?;
+    let drop_in = drop_in(
+        given.drop_in_product.or(file.drop_in_product),
+        given.drop_in_reset.or(file.drop_in_reset).unwrap_or(false),
+    )?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -94,6 +99,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         snapshot_entries,
         keep_entries,
         feed,
+        drop_in,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
     })
@@ -104,6 +110,17 @@ fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError>
     hours.map_or(Ok(()), |hours| within("--events-hours", hours, EVENTS))?;
     let age = hours.map(|hours| Duration::from_secs(hours * 3600));
     Ok(FeedLimits { bytes: mib.map(|mib| mib * 1024 * 1024), age })
+}
+
+fn drop_in(product: Option<String>, reset: bool) -> Result<DropIn, ConfigError> {
+    let product = product.map(Sku::new).transpose();
+    let product =
+        product.map_err(|why| ConfigError::OutOfRange(format!("--drop-in-product: {why}")))?;
+    if reset && product.is_none() {
+        let why = "--drop-in-reset needs --drop-in-product: which product is restocked?";
+        return Err(ConfigError::OutOfRange(why.to_owned()));
+    }
+    Ok(DropIn { product, reset })
 }
 
 /// What the file says of the other nodes is checked too: it is wrong for them, and for all.

@@ -20,6 +20,8 @@ pub(super) struct ClusterFile {
     pub(super) keep_entries: Option<u64>,
     pub(super) events_mib: Option<u64>,
     pub(super) events_hours: Option<u64>,
+    pub(super) drop_in_product: Option<String>,
+    pub(super) drop_in_reset: Option<bool>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
 }

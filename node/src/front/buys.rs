@@ -61,7 +61,7 @@ impl Shape<'_> {
 /// [`stock::api::BuyAccepted`], written from what the request holds.
 #[derive(Serialize)]
 pub(super) struct Accepted<'b> {
-    order_id: Seq,
+    pub(super) order_id: Seq,
     product_id: &'b str,
     user_id: &'b str,
     quantity: Quantity,

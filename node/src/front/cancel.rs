@@ -4,7 +4,7 @@
 //! the command; the machine refuses what does not fit.
 
 use super::answer::json_at;
-use super::field::{self};
+use super::field;
 use super::key::Key;
 use super::write::{Write, misplaced};
 use super::{FrontState, body, history, path_seq, query};

@@ -16,7 +16,10 @@ use stock::{Currency, Edit, HoldTtl, Price, Quantity, Sku, UserId};
 /// of its kind, so that an error can tell it.
 macro_rules! readers {
     ($($name:ident as $kind:ident -> $value:ty;)*) => {
-        $(pub(in crate::front) fn $name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<$value, D::Error> {
+        $(pub(in crate::front) fn $name<'de, D>(from: D) -> Result<$value, D::Error>
+        where
+            D: serde::Deserializer<'de>,
+        {
             $crate::front::field::$kind(from, stringify!($name))
         })*
     };

@@ -17,6 +17,7 @@ mod body;
 mod buys;
 mod cancel;
 mod cluster;
+mod drop_in;
 mod explain;
 mod export;
 mod field;
@@ -35,6 +36,7 @@ mod wanted;
 mod won;
 mod write;
 
+pub(crate) use drop_in::DropIn;
 pub(crate) use live::Live;
 pub(crate) use route::Route;
 
@@ -74,6 +76,7 @@ pub(crate) struct FrontState {
     /// One permit for each export that is read.
     exports: Arc<Semaphore>,
     live: Live,
+    drop_in: DropIn,
     node: NodeId,
     node_header: HeaderValue,
 }
@@ -87,6 +90,7 @@ impl FrontState {
         deadline: Duration,
         draining: Arc<AtomicBool>,
         live: Live,
+        drop_in: DropIn,
     ) -> Self {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
@@ -101,6 +105,7 @@ impl FrontState {
             batches,
             exports,
             live,
+            drop_in,
             node,
             node_header,
         }
@@ -118,7 +123,8 @@ impl FrontState {
     fn fenced(&self, route: Route) -> Option<Problem> {
         let of_the_stock = match route {
             Route::Cluster => false,
-            Route::Levels => true,
+            Route::Levels | Route::Beli | Route::Reset => true,
+            Route::ApiBuy | Route::FlashSale => true,
             route => route.path().starts_with("/v1/"),
         };
         let why = of_the_stock.then(|| self.replica.fenced()).flatten()?;

@@ -5,7 +5,7 @@
 use super::live::{events, ws};
 use super::{Finished, FrontState, method_not_allowed};
 use super::{batch, buys, cancel, cluster, explain, export, health, holds, orders};
-use super::{problems, products, scrape};
+use super::{drop_in, problems, products, scrape};
 use axum::routing::MethodRouter;
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +61,10 @@ routes! {
     Events "/v1/events" { get events::show }
     Export "/v1/export" { get export::show }
     Levels "/ws" { get ws::show }
+    Beli "/beli" { post drop_in::beli }
+    Reset "/reset" { post drop_in::reset }
+    ApiBuy "/api/buy" { post drop_in::api_buy }
+    FlashSale "/api/flash-sale/buy" { post drop_in::flash_sale }
     Cluster "/v1/cluster" { get cluster::show }
     Livez "/livez" { get health::livez }
     Readyz "/readyz" { get health::readyz }

@@ -71,9 +71,9 @@ pub(super) fn restock(product: Option<&Product>, quantity: i64) -> Result<(), Re
 
 /// Whether a user can buy; with the account to charge when the product has a limit.
 ///
-/// The order of the checks is part of the contract: whether it is on sale at all, whether anything is
-/// left, whether this user may have it, whether enough is left. "Sold out" comes before the limit, so that
-/// it costs losers no look at the accounts.
+/// The order of the checks is part of the contract: whether it is on sale at all, whether anything
+/// is left, whether this user may have it, whether enough is left. "Sold out" comes before the
+/// limit, so that it costs losers no look at the accounts.
 pub(super) fn buy(
     slot: Option<&Slot>,
     quotas: &QuotaTable,
