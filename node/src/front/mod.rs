@@ -121,12 +121,15 @@ impl FrontState {
 
     /// The answer to whatever would read or change the stock on a node whose state is wrong.
     fn fenced(&self, route: Route) -> Option<Problem> {
-        let of_the_stock = match route {
-            Route::Cluster => false,
-            Route::Levels | Route::Beli | Route::Reset => true,
-            Route::ApiBuy | Route::FlashSale => true,
-            route => route.path().starts_with("/v1/"),
-        };
+        let of_the_stock = !matches!(
+            route,
+            Route::Cluster
+                | Route::Livez
+                | Route::Readyz
+                | Route::Metrics
+                | Route::Problem
+                | Route::Unmatched
+        );
         let why = of_the_stock.then(|| self.replica.fenced()).flatten()?;
         Some(Problem::new(Kind::NotReady, format!("This node is fenced: {why}.")))
     }
