@@ -13,6 +13,7 @@
 //! | [`api`] | [`Client`]: one method a call of the contract, in files by what they are about |
 //! | [`once`] | one attempt at one node, for recorders that number attempts themselves |
 //! | [`settle`] | numbered attempts under one request id, until the buy is settled |
+//! | [`events`] | the change feed, followed from node to node |
 //! | [`storm`] | many buyers at once, and the report |
 //! | [`audit`] | what the buyers were told against what the cluster holds |
 //! | [`verify`] | the chain of receipts over all orders, recomputed |
@@ -24,6 +25,7 @@ pub mod audit;
 mod call;
 pub mod cluster;
 mod error;
+pub mod events;
 mod holds;
 mod nodes;
 pub mod once;

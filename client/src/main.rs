@@ -18,6 +18,7 @@ Examples:
   flashctl hold sneaker --user alice --ttl 90s    set one aside; then confirm or release it
   flashctl order list --user alice                what she has
   flashctl order verify                           recompute every receipt
+  flashctl watch                                  every change as it happens
   flashctl storm --product sneaker --buyers 30000 --concurrency 128
   flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 
@@ -50,6 +51,8 @@ enum Command {
     /// Show, list, explain and cancel orders, and verify their receipts
     #[command(visible_alias = "orders")]
     Order(cmd::order::Args),
+    /// Show the committed changes as they happen
+    Watch(cmd::watch::Args),
     /// Show every node: role, term, commit, applied, lag
     Status(cmd::status::Args),
     /// Let many buyers loose on a product, then audit what they were told
@@ -82,6 +85,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Confirm(args) => cmd::hold::confirm(args, &cli.global).await,
         Command::Release(args) => cmd::hold::release(args, &cli.global).await,
         Command::Order(args) => cmd::order::run(args, &cli.global).await,
+        Command::Watch(args) => cmd::watch::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,

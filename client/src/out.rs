@@ -56,6 +56,12 @@ pub(crate) fn text(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
+/// Prints a line of an endless output. False when its reader has gone away.
+pub(crate) fn line(line: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_ok()
+}
+
 /// Prints one JSON document.
 pub(crate) fn json<T: Serialize>(value: &T) {
     let document = serde_json::to_string_pretty(value);

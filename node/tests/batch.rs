@@ -50,7 +50,9 @@ async fn each_item_has_its_own_outcome() {
     assert_eq!(told[..3], [201, 201, 422], "{}", first.body);
     assert_eq!(told[3..7], [400, 422, 400, 404], "{}", first.body);
     assert_eq!(told[7], 201);
-    assert_eq!(told[8], 409, "{}", first.body);
+    // What the applied state refuses is read and not proposed, so it may be looked at once the
+    // others have taken what was left.
+    assert!(matches!(told[8], 409 | 410), "{}", first.body);
     assert_eq!((told[9], told[10]), (201, 410), "{}", first.body);
     let order = &first.body[0]["order"]["order_id"];
     assert_eq!(&first.body[1]["order"]["order_id"], order, "one key, one order");

@@ -147,6 +147,30 @@ async fn a_listener_resumes_on_any_node_without_a_gap_or_a_repeat() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_typed_client_goes_on_with_another_node() {
+    let mut scene = Scene::open(1_000, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let client = std::sync::Arc::clone(&scene.client);
+    let mut events = client.events(Some(Seq(0)));
+    let mut last = 0;
+    for buyer in 0..6 {
+        last = buy(&caller, buyer % 3, &format!("u{buyer}")).await;
+    }
+    let mut seen = vec![events.next().await.expect("an event").seq.0];
+    // Whichever node tells now, it dies.
+    for node in scene.cluster.nodes().iter().map(|node| node.id).collect::<Vec<_>>() {
+        scene.cluster.kill(node).expect("it runs");
+        scene.cluster.launch(node, &Launch::default()).expect("it starts again");
+        scene.cluster.wait_ready(PATIENCE).await.expect("it is back");
+        last = buy(&caller, 0, &format!("after-{node}")).await;
+        while seen.last().is_none_or(|seq| *seq < last) {
+            seen.push(events.next().await.expect("another node goes on").seq.0);
+        }
+    }
+    assert_eq!(seen, (1..=last).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_id_ahead_waits_and_a_bad_one_is_refused() {
     let scene = Scene::open(10, &[]).await;
     let caller = Caller::new(&scene.cluster);

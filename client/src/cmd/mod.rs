@@ -9,6 +9,7 @@ pub(crate) mod product;
 pub(crate) mod status;
 pub(crate) mod storm;
 pub(crate) mod terms;
+pub(crate) mod watch;
 
 use client::cluster::ClusterError;
 use client::{Client, ClientError};

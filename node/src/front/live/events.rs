@@ -4,8 +4,8 @@
 //! gap and without a repeat: ids are dense, and the same on every node. An id that this node has
 //! not reached waits. Without an id the stream begins with the next change.
 
-use super::super::FrontState;
 use super::super::query::Parameters;
+use super::super::{FrontState, SEQ};
 use super::bell::Seat;
 use super::tail::Next;
 use crate::metrics::Listener;
@@ -44,14 +44,14 @@ pub(in super::super) async fn show(
         None => parameters.number("after")?,
     };
     let newest = || state.replica.read(stock::Machine::seq);
-    let after = after.map_or_else(newest, Seq);
-    let first = match state.live.tail.after(after).await {
+    let begins = after.map_or_else(newest, Seq);
+    let first = match state.live.tail.after(begins).await {
         Ok(Next::Gone { oldest }) => return Err(gone(oldest)),
         Ok(next) => next,
         Err(error) => return Err(Problem::internal("read the events", &error)),
     };
     let seat = state.live.bell.sit(Listener::Events);
-    let listening = Listening { state, seat, after, first: Some(first), greeted: false };
+    let listening = Listening { state, seat, after: begins, first: Some(first), greeted: false };
     let text = stream::unfold(listening, |mut listening| async move {
         let text = listening.next().await?;
         Some((Ok::<Bytes, Infallible>(text), listening))
@@ -61,6 +61,8 @@ pub(in super::super) async fn show(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(&NO_BUFFERING, HeaderValue::from_static("no"));
+    // Where the stream begins, so that it can be gone on with before its first event.
+    headers.insert(&SEQ, HeaderValue::from(begins.0));
     Ok(response)
 }
 
