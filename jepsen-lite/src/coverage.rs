@@ -22,6 +22,8 @@ pub struct Covered<'a> {
     pub not_recovered: Option<&'a str>,
     /// What of the final state could not be read, if anything.
     pub unread: Option<&'a str>,
+    /// Why nobody knows which holds ran out, if that was not read.
+    pub unread_feed: Option<&'a str>,
     /// Processes that ended though no fault called for it, each in words.
     pub deaths: &'a [String],
     /// Answers that the contract does not have.
@@ -39,6 +41,9 @@ pub fn gaps(covered: &Covered<'_>) -> Vec<String> {
     if let Some(what) = covered.unread {
         gaps.push(format!("the final state was not read: {what}"));
     }
+    if let Some(why) = covered.unread_feed {
+        gaps.push(format!("nobody knows which holds ran out: {why}"));
+    }
     if covered.operations.is_empty() {
         gaps.push("no client asked for anything".into());
     }
@@ -50,7 +55,10 @@ pub fn gaps(covered: &Covered<'_>) -> Vec<String> {
     for function in covered.functions {
         let name = function.name();
         if covered.operations.get(name).is_none_or(|counted| counted.ok == 0) {
-            gaps.push(format!("no {name} ever succeeded"));
+            gaps.push(match function {
+                Function::Expire => "no hold ran out".to_owned(),
+                _ => format!("no {name} ever succeeded"),
+            });
         }
     }
     if let Some(first) = covered.unexpected.first() {
@@ -98,6 +106,7 @@ mod tests {
             operations,
             not_recovered: None,
             unread: None,
+            unread_feed: None,
             deaths: &[],
             unexpected: &[],
             lacking: None,

@@ -5,6 +5,7 @@
 
 mod program;
 
+use checker::flashnode::LedgerHold;
 use checker::search::Verdict;
 use jepsen_lite::nemesis::Kind;
 use jepsen_lite::run::{self, Plan, RunError};
@@ -59,7 +60,9 @@ async fn a_run_under_faults_is_ok_and_writes_its_files() {
     let lines = std::fs::read_to_string(plan.dir.join("history.jsonl")).unwrap();
     let of_nemesis = lines.lines().filter(|line| line.contains("\"process\":\"nemesis\"")).count();
     assert_eq!(of_nemesis, 2 * report.faults.len());
-    assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * report.tally.total());
+    // Nobody asked for the expiries.
+    let expired = report.judgement.operations["expire"].ok;
+    assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * (report.tally.total() + expired));
     assert!(!plan.dir.join("node-1").exists(), "data directories are removed");
     let judged_again = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
         .args(["check", "--model", "flashnode", "--json", "--ledgers", "ledgers.json"])
@@ -132,6 +135,34 @@ async fn what_a_run_did_not_see_is_unknown_and_a_broken_promise_illegal() {
     let report = run::conclude(&plan, &evidence);
     assert_eq!(report.verdict, Verdict::Illegal);
     assert_eq!(report.why, evidence.breaches);
+}
+
+/// Of holds that ran out nobody is answered, so a feed that was not read leaves it all open.
+#[tokio::test(flavor = "multi_thread")]
+async fn holds_are_judged_by_what_the_feed_tells() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path(), 16, "none");
+    plan.time = Duration::from_secs(5);
+    plan.workload = workload::Kind::Hold;
+    let mut evidence = run::observe(&plan, &|_| ()).await.unwrap();
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.why);
+    for function in ["hold", "confirm", "release", "expire"] {
+        assert!(report.judgement.operations[function].ok > 0, "{function}");
+    }
+    evidence.unread_feed = Some("the feed of node 1: it answers 410".into());
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Unknown);
+    assert!(report.why[0].contains("nobody knows which holds ran out"), "{:?}", report.why);
+    // A hold that one replica keeps open is there for all to see.
+    evidence.unread_feed = None;
+    let (product, user) = ("p-0".to_owned(), "u-0".to_owned());
+    let kept = LedgerHold { hold: 3, product, user, quantity: 1 };
+    evidence.ledgers.replicas[1].holds.as_mut().unwrap().push(kept);
+    let report = run::conclude(&plan, &evidence);
+    assert_eq!(report.verdict, Verdict::Illegal);
+    assert!(report.why.iter().any(|why| why.contains("replicas-equal")), "{:?}", report.why);
 }
 
 #[tokio::test]

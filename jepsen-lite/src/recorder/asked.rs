@@ -4,7 +4,7 @@
 //! log, which writes names again.
 
 use checker::flashnode::Input;
-use stock::{RequestId, Sku, UserId};
+use stock::{RequestId, Seq, Sku, UserId};
 
 /// The n-th product of a run, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,11 @@ impl ProductNo {
     /// Its id on the wire.
     pub fn sku(self) -> Sku {
         id(Sku::new(format!("p-{}", self.0)))
+    }
+
+    /// The product of this id, where it is one of a run's.
+    pub fn of(sku: &Sku) -> Option<Self> {
+        sku.as_str().strip_prefix("p-")?.parse().ok().map(Self)
     }
 }
 
@@ -52,13 +57,30 @@ pub enum Function {
     Restock,
     /// Buy.
     Buy,
+    /// Reserve.
+    Hold,
+    /// Turn a hold into an order.
+    Confirm,
+    /// Give a hold's units back.
+    Release,
+    /// A hold ran out. No client asks for it: the change feed tells of it.
+    Expire,
     /// Read a product's counts.
     Read,
 }
 
 impl Function {
     /// Every function, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Create, Self::Restock, Self::Buy, Self::Read];
+    pub const ALL: [Self; 8] = [
+        Self::Create,
+        Self::Restock,
+        Self::Buy,
+        Self::Hold,
+        Self::Confirm,
+        Self::Release,
+        Self::Expire,
+        Self::Read,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -66,13 +88,17 @@ impl Function {
             Self::Create => "create",
             Self::Restock => "restock",
             Self::Buy => "buy",
+            Self::Hold => "hold",
+            Self::Confirm => "confirm",
+            Self::Release => "release",
+            Self::Expire => "expire",
             Self::Read => "read",
         }
     }
 
     /// Whether it is a command, with a request id and numbered attempts.
     pub fn has_request(self) -> bool {
-        !matches!(self, Self::Read)
+        !matches!(self, Self::Read | Self::Expire)
     }
 }
 
@@ -104,6 +130,42 @@ pub enum Asked {
         /// Units.
         quantity: u32,
     },
+    /// Reserve.
+    Hold {
+        /// The product.
+        product: ProductNo,
+        /// The buyer.
+        user: UserNo,
+        /// Units.
+        quantity: u32,
+        /// For how long, in milliseconds.
+        ttl_ms: u32,
+    },
+    /// Turn a hold into an order.
+    Confirm {
+        /// The product.
+        product: ProductNo,
+        /// The buyer.
+        user: UserNo,
+        /// The hold.
+        hold: Seq,
+    },
+    /// Give a hold's units back.
+    Release {
+        /// The product.
+        product: ProductNo,
+        /// The buyer.
+        user: UserNo,
+        /// The hold.
+        hold: Seq,
+    },
+    /// Nothing: a hold ran out, as the change feed tells.
+    Expire {
+        /// The product.
+        product: ProductNo,
+        /// The hold.
+        hold: Seq,
+    },
     /// A linearizable read of the product's counts.
     Read {
         /// The product.
@@ -118,6 +180,10 @@ impl Asked {
             Self::Create { .. } => Function::Create,
             Self::Restock { .. } => Function::Restock,
             Self::Buy { .. } => Function::Buy,
+            Self::Hold { .. } => Function::Hold,
+            Self::Confirm { .. } => Function::Confirm,
+            Self::Release { .. } => Function::Release,
+            Self::Expire { .. } => Function::Expire,
             Self::Read { .. } => Function::Read,
         }
     }
@@ -128,6 +194,10 @@ impl Asked {
             Self::Create { product, .. }
             | Self::Restock { product, .. }
             | Self::Buy { product, .. }
+            | Self::Hold { product, .. }
+            | Self::Confirm { product, .. }
+            | Self::Release { product, .. }
+            | Self::Expire { product, .. }
             | Self::Read { product } => product,
         }
     }
@@ -143,6 +213,12 @@ impl Asked {
             Self::Buy { user, quantity, .. } => {
                 Input::Buy { product, user: user.user().into(), quantity }
             }
+            Self::Hold { user, quantity, .. } => {
+                Input::Hold { product, user: user.user().into(), quantity }
+            }
+            Self::Confirm { hold, .. } => Input::Confirm { product, hold: hold.0 },
+            Self::Release { hold, .. } => Input::Release { product, hold: hold.0 },
+            Self::Expire { hold, .. } => Input::Expire { product, hold: hold.0 },
             Self::Read { .. } => Input::Read { product },
         }
     }

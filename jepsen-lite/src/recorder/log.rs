@@ -93,9 +93,10 @@ impl Log {
         places.into_iter().map(|(_, place)| place)
     }
 
-    /// All operations, shortened.
-    pub fn briefs(&self) -> impl ExactSizeIterator<Item = Brief<'_>> + '_ {
-        self.rows.iter().map(|row| Brief {
+    /// What clients asked, shortened.
+    pub fn briefs(&self) -> impl Iterator<Item = Brief<'_>> + '_ {
+        let asked = self.rows.iter().filter(|row| row.asked.function() != Function::Expire);
+        asked.map(|row| Brief {
             function: row.asked.function(),
             invoked_ns: row.invoked.ns,
             ended_ns: row.closed.ns,

@@ -4,6 +4,7 @@
 //! `run`.
 
 use super::board::{Board, Progress, Watch};
+use super::feed::{self, Trouble};
 use super::finals;
 use super::roster::Roster;
 use super::worker::{Left, Pace, Shared, Worker};
@@ -52,6 +53,9 @@ pub struct Evidence {
     pub not_recovered: Option<String>,
     /// What of the final state could not be read, if anything, in words.
     pub unread: Option<String>,
+    /// Why nobody knows which holds ran out, if that was not read, in words. Then no answer can be
+    /// held against the others.
+    pub unread_feed: Option<String>,
     /// Processes that ended though no fault called for it, each in words.
     pub deaths: Vec<String>,
     /// Promises that nodes were seen to break, besides what the history shows, each in words.
@@ -91,19 +95,34 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     let time = if not_recovered.is_none() { finals::READ } else { Duration::ZERO };
     let (last, unread) = finals::ask(&shared, &mut left, time).await;
     let mut lanes = vec![last];
-    lanes.extend(left.into_iter().map(|left| left.lane));
     watch(Progress::Stage("reading every replica's ledger"));
+    let asks_holds = plan.workload.asks_holds();
     // The cluster is new: nothing was changed before the first operation.
     let mut ledgers = Ledgers { began: Began::Empty, replicas: Vec::new() };
     if not_recovered.is_none() {
-        match finals::ledgers(&cluster, &shared, RECOVERY).await {
+        match finals::ledgers(&cluster, (&shared, asks_holds), RECOVERY).await {
             Ok(read) => ledgers = read,
             Err(why) => not_recovered = Some(why),
         }
     }
+    let (mut breaches, mut unread_feed) = (cluster.breaches().to_vec(), None);
+    if asks_holds {
+        watch(Progress::Stage("reading which holds ran out"));
+        match expiries(&cluster, &ledgers).await {
+            Ok(expiries) => {
+                let process = finals::first_free_process(&left, &shared.client);
+                lanes.push(feed::lane(&shared.recorder, process, &expiries));
+            }
+            Err(Trouble::Unread(why)) => unread_feed = Some(why),
+            Err(Trouble::Broken(what)) => {
+                unread_feed = Some(what.clone());
+                breaches.push(what);
+            }
+        }
+    }
+    lanes.extend(left.into_iter().map(|left| left.lane));
     cluster.notice_deaths().await;
     let deaths = cluster.deaths().iter().map(ToString::to_string).collect();
-    let breaches = cluster.breaches().to_vec();
     drop(cluster);
     clear(plan)?;
     let (log, unexpected) = (Log::merge(lanes), shared.board.take_unexpected());
@@ -113,6 +132,7 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
         faults,
         not_recovered,
         unread,
+        unread_feed,
         deaths,
         breaches,
         unexpected,
@@ -131,16 +151,19 @@ fn options(plan: &Plan) -> Options {
 }
 
 async fn lacking(plan: &Plan, client: &Client) -> Result<Option<String>, RunError> {
-    if !plan.workload.needs_holds() {
+    if !plan.workload.asks_holds() || client.serves_holds(0).await? {
         return Ok(None);
     }
-    let why = if client.serves_holds(0).await? {
-        // A run of buys under the name of holds would show nothing of holds.
-        "no client here asks for them yet: holds are checked on synthetic histories only"
-    } else {
-        "this server has no POST /v1/holds"
+    let needs = format!("the workload {} needs holds", plan.workload);
+    Ok(Some(format!("{needs}, and this server has no POST /v1/holds")))
+}
+
+/// The holds that ran out, up to the change that the ledgers are of.
+async fn expiries(cluster: &Cluster, ledgers: &Ledgers) -> Result<Vec<feed::Expiry>, Trouble> {
+    let Some(replica) = ledgers.replicas.first() else {
+        return Err(Trouble::Unread("the ledgers tell no end of it".into()));
     };
-    Ok(Some(format!("the workload {} needs holds, and {why}", plan.workload)))
+    feed::read(&cluster.addresses(), replica.seq).await
 }
 
 fn share(plan: &Plan, client: Client, began: Instant) -> Shared {

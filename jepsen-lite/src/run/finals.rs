@@ -5,11 +5,13 @@
 
 use super::send::Heard;
 use super::worker::{Left, Shared, attempt};
+use super::{feed, open_holds};
 use crate::cluster::Cluster;
 use crate::recorder::{Asked, Lane, Open, ProductNo, Said};
 use checker::flashnode::{Began, Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
-use client::ClientError;
 use client::once::Consistency;
+use client::{Client, ClientError};
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 use stock::Seq;
 use stock::api::{NodeView, OrderView};
@@ -33,8 +35,7 @@ pub(super) async fn ask(
             settle(shared, &mut lane, open).await;
         }
     }
-    // No worker will use a number above all that were used.
-    let process = left.iter().map(|worker| worker.process).max().unwrap_or(0) + 1;
+    let process = last_process(left) + 1;
     let until = Instant::now() + time;
     for node in 0..shared.client.nodes_count() {
         for product in (0..shared.shelf.products()).map(ProductNo) {
@@ -49,6 +50,15 @@ pub(super) async fn ask(
         }
     }
     (lane, None)
+}
+
+/// A number that no worker and no final read uses.
+pub(super) fn first_free_process(left: &[Left], client: &Client) -> u32 {
+    last_process(left) + 1 + client.nodes_count() as u32
+}
+
+fn last_process(left: &[Left]) -> u32 {
+    left.iter().map(|worker| worker.process).max().unwrap_or(0)
 }
 
 async fn settle(shared: &Shared, lane: &mut Lane, mut open: Open) {
@@ -98,23 +108,30 @@ async fn read(
     }
 }
 
-/// What every replica holds, once all have applied the same.
+/// What every replica holds, once all have applied the same; its open holds where `holds` says so.
 ///
 /// # Errors
 /// In words, when they do not become level, do not stay so while they are read, or one cannot be
 /// read.
 pub(super) async fn ledgers(
     cluster: &Cluster,
-    shared: &Shared,
+    (shared, holds): (&Shared, bool),
     deadline: Duration,
 ) -> Result<Ledgers, String> {
     let until = Instant::now() + deadline;
+    let http = holds.then(feed::http).transpose().map_err(|error| error.to_string())?;
     loop {
         let views = level(cluster, until).await?;
         let mut replicas = Vec::with_capacity(views.len());
         for view in &views {
-            let replica = replica(shared, view).await;
-            replicas.push(replica.map_err(|error| format!("node {}'s ledger: {error}", view.id))?);
+            let of_node = |why: &dyn Display| format!("node {}'s ledger: {why}", view.id);
+            let mut replica = replica(shared, view).await.map_err(|error| of_node(&error))?;
+            if let Some(http) = &http {
+                let address = shared.client.address(view.id.0 as usize - 1);
+                let open = open_holds::read(http, address).await;
+                replica.holds = Some(open.map_err(|why| of_node(&why))?);
+            }
+            replicas.push(replica);
         }
         // What was read page by page is of one state only if it is the same still.
         let after = level(cluster, until).await?;

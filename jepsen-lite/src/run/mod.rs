@@ -5,7 +5,9 @@
 
 mod board;
 mod evidence;
+mod feed;
 mod finals;
+mod open_holds;
 mod plan;
 mod roster;
 mod send;

@@ -9,8 +9,11 @@ use checker::flashnode::{Answer, Outcome, RefusedFor};
 use client::once::{Numbered, Reading};
 use client::{BuyAnswer, Client};
 use std::time::Duration;
-use stock::Quantity;
-use stock::api::{BuyAccepted, PostBuy, Problem, ProductView, PutProduct};
+use stock::api::{
+    BuyAccepted, HoldAccepted, HoldReleased, LineView, OrderAccepted, PostBuy, PostHold, Problem,
+    ProductView, PutProduct,
+};
+use stock::{HoldTtl, Quantity, Sku};
 
 /// What one attempt came to.
 #[derive(Debug)]
@@ -60,7 +63,79 @@ pub(super) async fn once(
             let buy = PostBuy { product_id: sku, user_id: user.user(), quantity };
             bought(&buy, client.buy_once(node, &buy, &request, attempt).await)
         }
-        Asked::Read { .. } => unexpected("a read has no request id".into()),
+        Asked::Hold { user, quantity, ttl_ms, .. } => {
+            let ttl = HoldTtl::from_ms(ttl_ms.into());
+            let (Ok(units), Ok(ttl)) = (Quantity::new(quantity.into()), ttl) else {
+                return unexpected(format!("{quantity} units for {ttl_ms} ms cannot be asked for"));
+            };
+            let mut hold = PostHold::one(sku.clone(), units, user.user());
+            hold.ttl_ms = Some(ttl);
+            let answer = client.hold_once(node, &hold, numbered).await;
+            changed(answer, "201", |told| held(&hold, (&sku, units), told))
+        }
+        Asked::Confirm { user, hold, .. } => {
+            let answer = client.confirm_once(node, (hold, &user.user()), numbered).await;
+            changed(answer, "201", |told| {
+                let is_of = told.hold_id == Some(hold) && told.user_id == user.user();
+                confirmed(&sku, told).filter(|_| is_of)
+            })
+        }
+        Asked::Release { user, hold, .. } => {
+            let answer = client.release_once(node, (hold, &user.user()), numbered).await;
+            changed(answer, "200", |told| released(&sku, told).filter(|_| told.hold_id == hold))
+        }
+        Asked::Expire { .. } | Asked::Read { .. } => {
+            unexpected("nobody asks for this under a request id".into())
+        }
+    }
+}
+
+/// An answer to a hold, a confirm or a release. What it says of another hold, user or product than
+/// was asked about is none.
+fn changed<T: std::fmt::Debug>(
+    answer: client::Answer<T>,
+    status: &'static str,
+    read: impl FnOnce(&T) -> Option<Answer>,
+) -> Heard {
+    match answer {
+        client::Answer::Done { body, replayed } => match read(&body) {
+            Some(answer) => Heard::Decided { answer, replayed, said: accepted(status, replayed) },
+            None => unexpected(format!("{status} that is not of what was asked: {body:?}")),
+        },
+        client::Answer::Refused { problem } => refused(&problem),
+        client::Answer::NotProposed { retry_after, why } => {
+            Heard::NotProposed { retry_after, said: why.into() }
+        }
+        client::Answer::Unknown { why } => Heard::Unknown { said: why.into() },
+    }
+}
+
+fn held(asked: &PostHold, (sku, units): (&Sku, Quantity), told: &HoldAccepted) -> Option<Answer> {
+    let line = only(sku, &told.items)?;
+    let is_of = told.user_id == asked.user_id
+        && line.quantity == units
+        && told.hold_id == told.seq
+        && told.remaining == Some(line.remaining);
+    let outcome = Outcome::Hold { hold: told.hold_id.0, remaining: line.remaining };
+    is_of.then_some(Answer { seq: told.seq.0, outcome })
+}
+
+fn confirmed(sku: &Sku, told: &OrderAccepted) -> Option<Answer> {
+    let line = only(sku, &told.items).filter(|_| told.order_id == told.seq)?;
+    Some(Answer { seq: told.seq.0, outcome: Outcome::Ordered { remaining: line.remaining } })
+}
+
+fn released(sku: &Sku, told: &HoldReleased) -> Option<Answer> {
+    let line = only(sku, &told.items)?;
+    let outcome = Outcome::Hold { hold: told.hold_id.0, remaining: line.remaining };
+    Some(Answer { seq: told.seq.0, outcome })
+}
+
+/// The one item, when it is of this product.
+fn only<'a>(sku: &Sku, items: &'a [LineView]) -> Option<&'a LineView> {
+    match items {
+        [line] if line.product_id == *sku => Some(line),
+        _ => None,
     }
 }
 
@@ -135,6 +210,9 @@ fn refused(problem: &Problem) -> Heard {
         "insufficient" => (RefusedFor::Insufficient, "409 insufficient"),
         "limit-reached" => (RefusedFor::LimitReached, "409 limit-reached"),
         "unknown-product" => (RefusedFor::UnknownProduct, "404 unknown-product"),
+        "unknown-hold" => (RefusedFor::UnknownHold, "404 unknown-hold"),
+        "hold-expired" => (RefusedFor::HoldExpired, "410 hold-expired"),
+        "hold-settled" => (RefusedFor::HoldSettled, "409 hold-settled"),
         "product-differs" => (RefusedFor::Differs, "409 product-differs"),
         "restock-out-of-range" => (RefusedFor::OutOfRange, "409 restock-out-of-range"),
         _ => return unexpected(format!("{} {name}: {}", problem.status, problem.detail)),

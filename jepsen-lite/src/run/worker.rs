@@ -6,21 +6,22 @@
 //!
 //! An operation is one request id. After an unknown attempt the same operation goes on with the
 //! next number at another node, until it is decided or the time to settle is over. A seeded few
-//! buys are given up at once, so that unknown outcomes exist; half of these are left for the end of
-//! the run, which makes one more attempt, and half are never heard of again. A process with an
-//! unknown outcome is replaced by a new one, `concurrency` above it.
+//! buys and confirms are given up at once, so that unknown outcomes exist; half of these are left
+//! for the end of the run, which makes one more attempt, and half are never heard of again. A
+//! process with an unknown outcome is replaced by a new one, `concurrency` above it.
 
 use super::board::Board;
 use super::roster::Roster;
 use super::send::{self, Heard};
 use crate::recorder::{Asked, Lane, Open, Recorder, Said, Sent};
-use crate::workload::{Shelf, Workload};
+use crate::workload::{KnownHold, Shelf, Workload};
 use checker::flashnode::{Answer, Ended, Outcome};
 use client::Client;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use stock::Seq;
 use tokio::sync::watch;
 
 /// As long as nothing can have been proposed, no attempt begins later than this after the first.
@@ -223,9 +224,9 @@ impl Worker {
 }
 
 /// Whether an unknown outcome may stay so for good. The ledger lists orders, so it tells later
-/// what became of a buy; of a restock nothing tells but another attempt.
+/// what became of a buy or a confirm; of the rest nothing tells but another attempt.
 fn may_stay_open(asked: Asked) -> bool {
-    matches!(asked, Asked::Buy { .. })
+    matches!(asked, Asked::Buy { .. } | Asked::Confirm { .. })
 }
 
 /// One attempt, written down. Who does not wait for the answer breaks the connection off.
@@ -262,5 +263,11 @@ fn remember(shelf: &Shelf, asked: Asked, answer: &Answer) {
     };
     if let Some(remaining) = remaining {
         shelf.told(asked.product(), remaining);
+    }
+    if let (Asked::Hold { product, user, ttl_ms, .. }, Outcome::Hold { hold, .. }) =
+        (asked, &answer.outcome)
+    {
+        let known = KnownHold { product, user, hold: Seq(*hold) };
+        shelf.held(known, Duration::from_millis(ttl_ms.into()));
     }
 }

@@ -5,7 +5,7 @@ use crate::recorder::Asked;
 use rand::rngs::SmallRng;
 
 /// Buys ask for twice as many units as restocks bring.
-const MIX: Mix = Mix { reads: 180, restocks: 40, restocked_max: 40 };
+const MIX: Mix = Mix { reads: 180, restocks: 40, holds: 0, settles: 0, restocked_max: 40 };
 
 #[derive(Debug)]
 pub(super) struct Buy;

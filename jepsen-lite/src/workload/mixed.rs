@@ -1,12 +1,12 @@
-//! Everything at once: buys, restocks, reads, and products that go on sale while it runs, so that
-//! some are asked for before they exist.
+//! Everything at once: buys, holds, restocks, reads, and products that go on sale while it runs, so
+//! that some are asked for before they exist.
 
 use super::{Mix, OnSale, Shelf, Workload};
-use crate::recorder::Asked;
+use crate::recorder::{Asked, Function};
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-const MIX: Mix = Mix { reads: 300, restocks: 35, restocked_max: 40 };
+const MIX: Mix = Mix { reads: 300, restocks: 35, holds: 100, settles: 100, restocked_max: 30 };
 /// One operation of this many puts another product on sale, while there is room.
 const CREATES_ONE_IN: u32 = 400;
 const LATER: u32 = 24;
@@ -21,6 +21,10 @@ impl Workload for Mixed {
 
     fn later_products(&self) -> u32 {
         LATER
+    }
+
+    fn functions(&self) -> &'static [Function] {
+        &Function::ALL
     }
 
     fn next(&self, rng: &mut SmallRng, hints: &Shelf) -> Asked {

@@ -12,12 +12,13 @@ mod mixed;
 mod read_heavy;
 mod shelf;
 
-pub use shelf::Shelf;
+pub use shelf::{KnownHold, Shelf};
 
 use crate::recorder::{Asked, Function, ProductNo};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use std::fmt;
+use stock::Seq;
 
 /// A workload, as `--workload` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,16 +55,16 @@ impl Kind {
     pub fn about(self) -> &'static str {
         match self {
             Self::Buy => "many buyers for few units of six products, two of them with a limit",
-            Self::Hold => "hold, confirm, release and expiry; needs a server that has holds",
-            Self::Mixed => "buys, restocks, reads, and products that go on sale later",
+            Self::Hold => "holds of two products: confirmed, released, run out, or settled twice",
+            Self::Mixed => "buys, holds, restocks, reads, and products that go on sale later",
             Self::ReadHeavy => "four reads of five, between buys and restocks",
             Self::HotProduct => "one product, wanted by all until sold out, restocked, again",
         }
     }
 
-    /// Whether it makes sense only on a server that has holds.
-    pub fn needs_holds(self) -> bool {
-        self == Self::Hold
+    /// Whether it asks for holds.
+    pub fn asks_holds(self) -> bool {
+        self.build().functions().contains(&Function::Hold)
     }
 
     /// The workload itself.
@@ -128,6 +129,9 @@ pub struct OnSale {
 struct Mix {
     reads: u32,
     restocks: u32,
+    holds: u32,
+    /// Confirms, and half as many releases.
+    settles: u32,
     /// The most units that a restock adds.
     restocked_max: i32,
 }
@@ -138,6 +142,12 @@ const UNITS_MAX: u32 = 3;
 const TAKEN_BACK_MAX: i32 = 5;
 /// One restock of this many takes units back instead.
 const TAKES_BACK_ONE_IN: u32 = 10;
+/// How long a hold lasts, from the shortest that there is to what a short run sees the end of.
+const TTL_MS: std::ops::RangeInclusive<u32> = 1000..=2500;
+/// One settling of this many is of a hold that never was.
+const NO_HOLD_ONE_IN: u32 = 100;
+/// The first change put a product on sale, so there is no such hold.
+const NO_HOLD: Seq = Seq(1);
 
 impl Mix {
     fn next(self, rng: &mut SmallRng, hints: &Shelf) -> Asked {
@@ -147,6 +157,10 @@ impl Mix {
             Asked::Read { product }
         } else if choice < self.reads + self.restocks {
             restock(rng, product, self.restocked_max)
+        } else if choice < self.reads + self.restocks + self.holds {
+            hold(rng, hints, product)
+        } else if choice < self.reads + self.restocks + self.holds + self.settles {
+            settle(rng, hints, product)
         } else {
             buy(rng, hints, product)
         }
@@ -160,6 +174,26 @@ fn restock(rng: &mut SmallRng, product: ProductNo, most: i32) -> Asked {
         rng.random_range(1..=most)
     };
     Asked::Restock { product, quantity }
+}
+
+fn hold(rng: &mut SmallRng, hints: &Shelf, product: ProductNo) -> Asked {
+    let (quantity, ttl_ms) = (rng.random_range(1..=UNITS_MAX), rng.random_range(TTL_MS));
+    Asked::Hold { product, user: hints.any_user(rng), quantity, ttl_ms }
+}
+
+/// Confirms or releases some hold; makes one when none is known.
+fn settle(rng: &mut SmallRng, hints: &Shelf, product: ProductNo) -> Asked {
+    let KnownHold { product, user, hold } = if rng.random_ratio(1, NO_HOLD_ONE_IN) {
+        KnownHold { product, user: hints.any_user(rng), hold: NO_HOLD }
+    } else {
+        let Some(known) = hints.any_hold(rng) else { return self::hold(rng, hints, product) };
+        known
+    };
+    if rng.random_ratio(2, 3) {
+        Asked::Confirm { product, user, hold }
+    } else {
+        Asked::Release { product, user, hold }
+    }
 }
 
 fn buy(rng: &mut SmallRng, hints: &Shelf, product: ProductNo) -> Asked {

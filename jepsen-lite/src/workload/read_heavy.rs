@@ -4,7 +4,7 @@ use super::{Mix, OnSale, Shelf, Workload};
 use crate::recorder::Asked;
 use rand::rngs::SmallRng;
 
-const MIX: Mix = Mix { reads: 800, restocks: 15, restocked_max: 30 };
+const MIX: Mix = Mix { reads: 800, restocks: 15, holds: 0, settles: 0, restocked_max: 30 };
 
 #[derive(Debug)]
 pub(super) struct ReadHeavy;

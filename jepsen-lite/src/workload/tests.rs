@@ -1,7 +1,12 @@
 //! What every workload must do: sell out again and again, ask for all it says, obey its seed.
 
 use super::*;
+use crate::recorder::UserNo;
 use rand::SeedableRng;
+use std::time::Duration;
+
+/// No hold comes near its deadline in a test.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Units added for each unit asked for, over many operations.
 fn supply(kind: Kind, seed: u64) -> (f64, Vec<Asked>) {
@@ -10,14 +15,20 @@ fn supply(kind: Kind, seed: u64) -> (f64, Vec<Asked>) {
     let shelf = Shelf::new(opening, workload.later_products());
     let mut rng = SmallRng::seed_from_u64(seed);
     let (mut supplied, mut demanded) = (0_f64, 0_f64);
-    let mut asked = Vec::new();
+    let (mut asked, mut changes) = (Vec::new(), 0);
     for _ in 0..50_000 {
         let next = workload.next(&mut rng, &shelf);
         match next {
             Asked::Restock { quantity, .. } => supplied += f64::from(quantity),
             Asked::Buy { quantity, .. } => demanded += f64::from(quantity),
             Asked::Create { stock, .. } => supplied += f64::from(stock),
-            Asked::Read { .. } => {}
+            Asked::Hold { product, user, quantity, .. } => {
+                demanded += f64::from(quantity);
+                changes += 1;
+                shelf.held(KnownHold { product, user, hold: Seq(changes) }, LONG);
+            }
+            Asked::Confirm { .. } | Asked::Release { .. } | Asked::Read { .. } => {}
+            Asked::Expire { .. } => panic!("nobody asks for an expiry"),
         }
         // The hot product sells out at once here.
         shelf.told(next.product(), 0);
@@ -39,10 +50,25 @@ fn every_function_is_asked_for() {
     for kind in Kind::ALL {
         let (_, asked) = supply(kind, 2);
         for function in kind.build().functions() {
-            let opened = *function == Function::Create;
-            assert!(opened || asked.iter().any(|asked| asked.function() == *function), "{kind}");
+            let not_asked = matches!(function, Function::Create | Function::Expire);
+            assert!(not_asked || asked.iter().any(|asked| asked.function() == *function), "{kind}");
         }
     }
+}
+
+#[test]
+fn of_three_holds_one_is_settled_now_one_at_its_deadline_and_one_never() {
+    let (shelf, mut rng) = (Shelf::new(1, 0), SmallRng::seed_from_u64(5));
+    let hold = |id| KnownHold { product: ProductNo(0), user: UserNo(0), hold: Seq(id) };
+    let settled = |shelf: &Shelf, rng: &mut SmallRng| {
+        let all = std::iter::from_fn(|| shelf.any_hold(rng)).map(|known| known.hold.0);
+        all.collect::<std::collections::BTreeSet<u64>>()
+    };
+    (1..=9).for_each(|id| shelf.held(hold(id), LONG));
+    assert_eq!(settled(&shelf, &mut rng), [1, 4, 7].into());
+    let shelf = Shelf::new(1, 0);
+    (1..=9).for_each(|id| shelf.held(hold(id), Duration::ZERO));
+    assert_eq!(settled(&shelf, &mut rng), [1, 3, 4, 6, 7, 9].into());
 }
 
 #[test]
