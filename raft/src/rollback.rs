@@ -4,6 +4,10 @@
 //! itself that it has lost entries. A leader remembers, as long as it leads, up to which entry each
 //! follower's directory has acknowledged. A node asks before it takes part again; if it holds less
 //! than it once acknowledged, it must not vote, and does not start.
+//!
+//! What it holds is its log and its snapshot. A snapshot is durable when it is acknowledged, but
+//! the purge of the log up to it follows later: a node that is killed in between has a log that
+//! ends before its snapshot does, and has lost nothing.
 
 use crate::mutant;
 use crate::peer::Call;
@@ -24,7 +28,7 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(500);
      nodes send everything. Do so for one node at a time"
 )]
 pub struct RolledBack {
-    /// The last index that it holds.
+    /// The last index that it holds, in its log or its snapshot.
     pub held: u64,
     /// The last index that it acknowledged.
     pub acknowledged: u64,
@@ -41,7 +45,7 @@ pub(crate) async fn check(shared: &Shared) -> Result<(), RolledBack> {
     if !mutant::defends_itself() {
         return Ok(());
     }
-    let held = shared.store.last_index();
+    let held = shared.held_index();
     let asked = shared.links.others().map(|to| async move {
         let path = "/peer/acknowledged";
         let call = Call { to, incarnation: None, path, timeout: ASK_TIMEOUT };

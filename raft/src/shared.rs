@@ -250,6 +250,12 @@ impl Shared {
         self.store.is_fresh() && self.snapshots.current().is_none()
     }
 
+    /// The last index that the directory holds, in its log or in its snapshot, when one holds any.
+    pub(crate) fn held_index(&self) -> Option<u64> {
+        let snapshot = self.snapshots.current().and_then(|current| current.meta.last_log_id);
+        self.store.last_index().max(snapshot.map(|last| last.index))
+    }
+
     /// What this node says of itself.
     pub(crate) fn hello(&self) -> Hello {
         let status = crate::status::local(self);

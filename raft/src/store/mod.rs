@@ -302,8 +302,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         };
         let permit = self.permit().await?;
         self.shared.state().truncate(kept);
-        permit.send(Op { write: Write::Truncate { kept }, done: Done::Silent });
-        Ok(())
+        // openraft cuts a conflicting tail and then installs a snapshot, which is durable by
+        // itself. A tail that came back after a crash would then stand beside a snapshot that
+        // contradicts it, and openraft would refuse to start. So the cut comes first for good.
+        let (reply, replied) = oneshot::channel();
+        permit.send(Op { write: Write::Truncate { kept }, done: Done::Reply(reply) });
+        replied.await.unwrap_or_else(|_| Err(self.shared.gone()))
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {

@@ -205,7 +205,7 @@ impl Writer {
             self.write(write, &mut pending)?;
         }
         pending.give_to(&self.disk.log)?;
-        // A truncation or purge alone may be lost: what follows it in the log is lost with it.
+        // A purge alone may be lost: what follows it in the log is lost with it.
         if is_last || writes.iter().any(Write::must_be_durable) {
             self.write_committed()?;
             self.disk.sync()?;
@@ -365,7 +365,7 @@ impl Write {
     }
 
     fn must_be_durable(&self) -> bool {
-        matches!(self, Self::Append { .. } | Self::Vote(_) | Self::Cluster(_) | Self::Close)
+        !matches!(self, Self::Purge { .. })
     }
 }
 

@@ -6,7 +6,7 @@
 //! resumes the same term with a shorter log, and new entries take the log ids of acknowledged ones.
 //! Followers cannot tell the two apart: same term, same index, other content.
 
-use super::scene::{Peers, leader_of, propose, until};
+use super::scene::{Peers, buy, create, leader_of, propose, until};
 use crate::Replica;
 use crate::replica::LEADER_RESTORE;
 use crate::store::LogStore;
@@ -15,9 +15,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use stock::{
-    Attempt, Command, Envelope, NodeId, Outcome, Quantity, RequestId, Requester, Sku, Terms, UserId,
-};
+use stock::{Envelope, NodeId, Outcome};
 use tokio::time::Instant;
 
 /// Nobody campaigns before the old leader is back.
@@ -101,26 +99,6 @@ async fn cut_tail(dir: &Path, id: NodeId) {
     store.save_committed(Some(entry.log_id)).await.expect("saved");
     store.truncate_after(Some(entry.log_id)).await.expect("cut");
     store.close().await;
-}
-
-fn envelope(requester: Requester, command: Command) -> Envelope {
-    let name = format!("{requester:?}").replace(['"', ' ', '(', ')'], "");
-    let request_id = RequestId::new(name).expect("a valid id");
-    Envelope { requester, request_id, attempt: Attempt::First, command }
-}
-
-fn sku() -> Sku {
-    Sku::new("tee").expect("a valid id")
-}
-
-fn create() -> Envelope {
-    let product = Terms::plain(sku(), "Tee", 1_000);
-    envelope(Requester::Operator, Command::CreateProduct(Box::new(product)))
-}
-
-fn buy(user: &str) -> Envelope {
-    let user = UserId::new(user).expect("a valid id");
-    envelope(Requester::User(user), Command::Buy { sku: sku(), quantity: Quantity::ONE })
 }
 
 /// The order's number, or the product's; none when it was not decided.

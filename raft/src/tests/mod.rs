@@ -2,5 +2,6 @@
 //! What a user could do to real processes is tested in `node/tests`.
 
 mod leader_restore;
+mod lost_purge;
 mod scene;
 mod ticks;

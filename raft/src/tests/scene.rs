@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
-use stock::{Batch, Envelope, NodeId, Reply};
+use stock::{
+    Attempt, Batch, Command, Envelope, NodeId, Quantity, Reply, RequestId, Requester, Sku, Terms,
+    UserId,
+};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -95,4 +98,26 @@ pub(super) async fn propose(replica: &Replica, command: &Envelope) -> Option<Rep
         }
     }
     None
+}
+
+fn envelope(requester: Requester, command: Command) -> Envelope {
+    let name = format!("{requester:?}").replace(['"', ' ', '(', ')'], "");
+    let request_id = RequestId::new(name).expect("a valid id");
+    Envelope { requester, request_id, attempt: Attempt::First, command }
+}
+
+fn sku() -> Sku {
+    Sku::new("tee").expect("a valid id")
+}
+
+/// Puts a thousand of one product on sale.
+pub(super) fn create() -> Envelope {
+    let product = Terms::plain(sku(), "Tee", 1_000);
+    envelope(Requester::Operator, Command::CreateProduct(Box::new(product)))
+}
+
+/// One unit of it for this user, who asks once.
+pub(super) fn buy(user: &str) -> Envelope {
+    let user = UserId::new(user).expect("a valid id");
+    envelope(Requester::User(user), Command::Buy { sku: sku(), quantity: Quantity::ONE })
 }
