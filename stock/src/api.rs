@@ -35,14 +35,21 @@ pub const HEADER_REPLAYED: &str = "idempotent-replayed";
 
 /// Body of `PUT /v1/products/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PutProduct {
     /// Its name, for people.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")
+    )]
     pub name: String,
     /// Units on sale at first.
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000_000_000_u64))]
     pub stock: u64,
     /// What one unit costs, in minor units of `currency`, such as cents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000_000_000_000_u64))]
     pub price: Option<u64>,
     /// The currency of `price`; both or neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,27 +69,40 @@ pub struct PutProduct {
 }
 
 /// Body of `PATCH /v1/products/{id}`, a JSON merge patch (RFC 7396): a field that is absent stays,
-/// `null` takes it away. The rules for a running sale are those of [`crate::ProductUpdate`].
+/// `null` takes it away. The rules for a running sale are those of `ProductUpdate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PatchProduct {
     /// Another name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(nullable = false, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")
+    )]
     pub name: Option<String>,
     /// Another price, in minor units; its currency comes with it, and `null` goes with it.
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Option<u64>, maximum = 1_000_000_000_000_000_u64)
+    )]
     pub price: Edit<u64>,
     /// The currency of that price.
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Currency>))]
     pub currency: Edit<Currency>,
     /// Another limit for each user.
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Quantity>))]
     pub per_user_limit: Edit<Quantity>,
     /// Another opening.
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Timestamp>))]
     pub starts_at: Edit<Timestamp>,
     /// Another end.
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Timestamp>))]
     pub ends_at: Edit<Timestamp>,
     /// Another time for holds to come, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +137,7 @@ mod edit {
 
 /// A product, as every product route answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProductView {
     /// Its id.
     pub id: Sku,
@@ -178,6 +199,7 @@ impl ProductView {
 
 /// A page of products: `GET /v1/products`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProductList {
     /// The products of this page, by id.
     pub products: Vec<ProductView>,
@@ -190,14 +212,20 @@ pub struct ProductList {
 
 /// Body of `POST /v1/products/{id}/restock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostRestock {
     /// Units to add; negative takes back what is still available.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(minimum = -1_000_000_000_000_i64, maximum = 1_000_000_000_000_i64)
+    )]
     pub quantity: i64,
 }
 
 /// Answer of `GET /v1/cluster`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterView {
     /// The cluster's id in hex; absent while it has not formed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,6 +233,7 @@ pub struct ClusterView {
     /// The node that answered.
     pub node: NodeId,
     /// The leader, as that node knows it.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub leader: Option<NodeId>,
     /// Every configured node, by id.
     pub nodes: Vec<NodeView>,
@@ -212,6 +241,7 @@ pub struct ClusterView {
 
 /// One node in `GET /v1/cluster`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeView {
     /// Its id.
     pub id: NodeId,
@@ -249,6 +279,7 @@ pub struct NodeView {
 
 /// An RFC 9457 problem: the body of every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// A path that the node itself serves, such as `/problems/sold-out`.
     #[serde(rename = "type")]

@@ -13,6 +13,8 @@ mod holds;
 mod ids;
 mod items;
 mod machine;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod order_index;
 mod product;
 mod quota;

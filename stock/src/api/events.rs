@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// One committed change, as `GET /v1/events` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventView {
     /// Its number; the numbers have no gap.
     pub seq: Seq,
@@ -21,6 +22,7 @@ pub struct EventView {
 
 /// What an event changed. `items` say what was left of each product right after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum ChangeView {
     /// A product was put on sale.
@@ -188,6 +190,7 @@ fn on_terms(terms: Terms) -> (Sku, PutProduct) {
 /// One line of `GET /v1/export`: the whole state at one `seq`, from its head to its end. An export
 /// without its end was cut off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub enum ExportLine {
     /// The first line.

@@ -7,16 +7,20 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/holds`: one product, or `items`, all or none of which are held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostHold {
     /// The one product; not beside `items`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub product_id: Option<Sku>,
     /// Units of the one product; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub quantity: Option<Quantity>,
-    /// Several products, each once; at most [`crate::Items::MAX`].
+    /// Several products, each once; at most 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false, min_items = 1, max_items = 20))]
     pub items: Option<Vec<ItemView>>,
     /// For whom.
     pub user_id: UserId,
@@ -40,6 +44,7 @@ impl PostHold {
 
 /// Answer of an accepted `POST /v1/holds`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HoldAccepted {
     /// The hold; also in `Location`.
     pub hold_id: Seq,
@@ -63,6 +68,7 @@ pub struct HoldAccepted {
 
 /// Body of `POST /v1/holds/{id}/confirm`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostConfirm {
     /// Whose hold it is; another user's is unknown.
@@ -71,6 +77,7 @@ pub struct PostConfirm {
 
 /// Answer of `DELETE /v1/holds/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HoldReleased {
     /// The hold.
     pub hold_id: Seq,
@@ -82,6 +89,7 @@ pub struct HoldReleased {
 
 /// A hold, as the hold routes answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HoldView {
     /// Its id.
     pub hold_id: Seq,
@@ -102,6 +110,7 @@ pub struct HoldView {
 
 /// Whether a hold is open, and if not, how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HoldStatus {
     /// Its units are set aside.
@@ -116,8 +125,9 @@ pub enum HoldStatus {
 
 /// The open holds of a user: `GET /v1/holds?user_id=`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HoldList {
-    /// By id; at most [`crate::USER_HOLDS_MAX`].
+    /// By id; at most 100.
     pub holds: Vec<HoldView>,
     /// The state that this answer is of.
     pub seq: Seq,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/buys` for one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostBuy {
     /// The product.
@@ -26,9 +27,11 @@ fn one() -> Quantity {
 
 /// Body of `POST /v1/buys` for several products: all of them or none, as one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostBasket {
-    /// The products, each once; at most [`crate::Items::MAX`].
+    /// The products, each once; at most 20.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 20))]
     pub items: Vec<ItemView>,
     /// The buyer.
     pub user_id: UserId,
@@ -36,6 +39,7 @@ pub struct PostBasket {
 
 /// Units of one product in a list of items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ItemView {
     /// The product.
@@ -53,6 +57,7 @@ impl From<&crate::Item> for ItemView {
 
 /// Units of one product that moved, and what was left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LineView {
     /// The product.
     pub product_id: Sku,
@@ -71,6 +76,7 @@ impl From<&Line> for LineView {
 
 /// Answer of an accepted `POST /v1/buys` for one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BuyAccepted {
     /// The order; also in `Location`.
     pub order_id: Seq,
@@ -94,6 +100,7 @@ pub struct BuyAccepted {
 /// Answer of an accepted `POST /v1/holds/{id}/confirm`, or of a basket: an order that may be of
 /// several products.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderAccepted {
     /// The order; also in `Location`.
     pub order_id: Seq,
@@ -115,6 +122,7 @@ pub struct OrderAccepted {
 
 /// An order, as the order routes answer it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderView {
     /// Its id.
     pub order_id: Seq,
@@ -131,7 +139,7 @@ pub struct OrderView {
     pub cancelled: bool,
     /// It is the so-manieth order of this cluster, from 1.
     pub place: u64,
-    /// What commits to it and to all orders before it; see [`Receipt`].
+    /// What commits to it and to all orders before it.
     pub receipt: Receipt,
     /// Log time of the order, in milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -159,6 +167,7 @@ impl OrderView {
 
 /// Body of `POST /v1/orders/{id}/cancel`; without a body the operator cancels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PostCancel {
     /// Whose order it is; another user's is unknown.
@@ -167,6 +176,7 @@ pub struct PostCancel {
 
 /// Answer of `POST /v1/orders/{id}/cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderCancelled {
     /// The order, which stays, marked.
     pub order_id: Seq,
@@ -178,6 +188,7 @@ pub struct OrderCancelled {
 
 /// A page of orders: `GET /v1/orders`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderList {
     /// The orders of this page, by id.
     pub orders: Vec<OrderView>,
@@ -190,6 +201,7 @@ pub struct OrderList {
 
 /// What became of a request: `GET /v1/explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// The user.
     pub user_id: UserId,
@@ -220,6 +232,7 @@ pub struct Explanation {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is an order.
@@ -234,6 +247,7 @@ pub enum Verdict {
 
 /// A product of which nothing is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SoldOut {
     /// The product.
     pub product_id: Sku,
