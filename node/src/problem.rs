@@ -295,6 +295,9 @@ impl IntoResponse for Problem {
         if self.replayed {
             headers.insert(stock::api::HEADER_REPLAYED, HeaderValue::from_static("true"));
         }
+        // For the front's check that the endpoint's documentation knows it.
+        #[cfg(debug_assertions)]
+        response.extensions_mut().insert(self.kind);
         response
     }
 }

@@ -4,6 +4,10 @@
 //! order. Items are independent: one that is malformed or refused does not touch the others, and
 //! the call itself is a 200. What is no array, or too much, is a problem of the whole call.
 
+mod docs;
+
+pub(super) use docs::POST;
+
 use super::buys::{Accepted, Asked, Won, decide};
 use super::field::{self, Number, units};
 use super::{FrontState, body, query};
@@ -21,6 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use stock::{Attempt, Command, Envelope, Quantity, RequestId, Requester, Sku, UserId};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// The most buys of one call.
 const ITEMS_MAX: usize = 10_000;
@@ -222,7 +227,7 @@ impl Item<'_> {
 }
 
 /// What became of one item: an order or a problem, with the status that it has alone.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ItemResult<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -230,8 +235,10 @@ struct ItemResult<'a> {
     /// Whether it is the outcome of an earlier attempt.
     replayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<stock::api::BuyAccepted>)]
     order: Option<&'a Accepted<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<stock::api::Problem>)]
     problem: Option<ProblemBody<'a>>,
 }
 

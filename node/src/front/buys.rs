@@ -4,6 +4,10 @@
 //! copies are the ids inside the command. A buy that was accepted before is answered with that
 //! order, once this node has applied it. A basket, which is rarer, goes the way of other orders.
 
+mod docs;
+
+pub(super) use docs::POST;
+
 use super::answer::{json_at, located, mark_replayed};
 use super::field::{self, Number};
 use super::key::Key;

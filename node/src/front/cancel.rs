@@ -4,6 +4,7 @@
 //! the command; the machine refuses what does not fit.
 
 use super::answer::json_at;
+use super::docs::{Answer, BODY, Body, Docs, JSON, Need, ORDER_ID, Tag, WRITE, WRITE_FAILS, of};
 use super::field;
 use super::key::Key;
 use super::write::{Write, misplaced};
@@ -15,7 +16,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::sync::Arc;
-use stock::api::{LineView, OrderCancelled};
+use stock::api::{LineView, OrderCancelled, PostCancel};
 use stock::{Cancel, Command, Items, Outcome, Requester, Seq};
 
 /// [`stock::api::PostCancel`] before its value is checked.
@@ -35,6 +36,26 @@ mod readers {
         user_id as text -> Text<'de>;
     }
 }
+
+pub(super) const POST: Docs = Docs {
+    id: "cancelOrder",
+    tag: Tag::Orders,
+    summary: "Take an order back",
+    notes: "Its units return to stock, once; the order stays, marked. With a body in the user's \
+            name, without one in the operator's.",
+    parameters: &[&[ORDER_ID], WRITE],
+    body: Some(Body {
+        need: Need::Optional,
+        shapes: &[(JSON, of::<PostCancel>())],
+        examples: &[("ann", r#"{"user_id": "ann"}"#)],
+    }),
+    answers: &[Answer::new(StatusCode::OK, "Taken back.", &[(JSON, of::<OrderCancelled>())])],
+    problems: &[
+        WRITE_FAILS,
+        BODY,
+        &[Kind::UnknownOrder, Kind::AlreadyCancelled, Kind::ReadTimeout],
+    ],
+};
 
 /// Asks in the name of the user in the body; without a body, in the operator's.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {

@@ -6,6 +6,11 @@
 //! problem with a status above 500, never a false "fail". An `Idempotency-Key` makes a click safe
 //! to send again.
 
+mod docs;
+mod id;
+
+pub(super) use docs::{API_BUY, BELI, FLASH_SALE, RESET};
+
 use super::answer::json;
 use super::key::{Answered, Key};
 use super::query::{self, Parameters};
@@ -16,11 +21,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use id::{Id, IdShape};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use stock::{
     Attempt, Command, Envelope, Outcome, Quantity, RequestId, Requester, Seq, Sku, UserId,
 };
+use utoipa::ToSchema;
 
 /// What the drop-in routes are set to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +39,7 @@ pub(crate) struct DropIn {
 }
 
 /// The answer of `POST /beli` and `POST /reset`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Click<'a> {
     status: &'static str,
     msg: &'a str,
@@ -41,7 +48,7 @@ struct Click<'a> {
 }
 
 /// The answer of `POST /api/buy`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Purchase {
     message: &'static str,
     remaining_stock: u64,
@@ -49,34 +56,21 @@ struct Purchase {
 }
 
 /// The refusal of `POST /api/buy`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Refused<'a> {
     error: &'a str,
 }
 
 /// The body of `POST /api/buy`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PostPurchase {
+    #[serde(deserialize_with = "id::user_id")]
+    #[schema(value_type = IdShape)]
     user_id: Id,
+    #[serde(deserialize_with = "id::product_id")]
+    #[schema(value_type = IdShape)]
     product_id: Id,
-}
-
-/// Some number their users and products.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Text(String),
-    Number(u64),
-}
-
-impl Id {
-    fn into_text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Number(number) => number.to_string(),
-        }
-    }
 }
 
 /// `POST /beli`: one unit of the default product, for whoever clicks.
@@ -135,8 +129,8 @@ pub(super) async fn api_buy(state: Arc<FrontState>, request: Request) -> Result<
     let key = Key::read(&parts.headers)?;
     let bytes = body::read(&parts.headers, content, state.deadline()).await?;
     let PostPurchase { user_id, product_id } = body::parse(&bytes)?;
-    let user = field::user(&user_id.into_text(), "user_id")?;
-    let sku = field::sku(&product_id.into_text(), "product_id")?;
+    let user = field::user(&user_id.into_text("user_id")?, "user_id")?;
+    let sku = field::sku(&product_id.into_text("product_id")?, "product_id")?;
     let (won, key) = buy(&state, key, user, sku).await;
     let answer = match &won {
         Ok(won) => {

@@ -5,10 +5,11 @@
 //! that can be said then is what is sold out.
 
 use super::answer::json_at;
+use super::docs::{Answer, Docs, JSON, READ, READ_FAILS, Tag, of, required, text};
 use super::history::{self, Mark};
 use super::query::{self, Parameters};
 use super::{FrontState, field};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -34,6 +35,25 @@ struct Findings {
     stored: Option<Reply>,
     sold_out: Vec<SoldOut>,
 }
+
+pub(super) const SHOW: Docs = Docs {
+    id: "explain",
+    tag: Tag::Orders,
+    summary: "What became of a request, and why",
+    notes: "Won as the k-th of n orders; refused, where the outcome is stored; else no order, and \
+            what is sold out since when.",
+    parameters: &[
+        &[
+            required("user_id", "Whose request.", of::<UserId>()),
+            required("request_id", "Its Idempotency-Key.", of::<RequestId>()),
+            text("product_id", "Say of this product whether it is sold out.", of::<Sku>()),
+        ],
+        READ,
+    ],
+    body: None,
+    answers: &[Answer::new(StatusCode::OK, "What is known.", &[(JSON, of::<Explanation>())])],
+    problems: &[READ_FAILS, &[Kind::InvalidValue]],
+};
 
 /// `GET /v1/explain?user_id=&request_id=`, and `&product_id=`.
 pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {

@@ -5,12 +5,13 @@
 //! it keeps in memory is a copy of the products and open holds, and two are read at once at most.
 //! A node that fails on the way cuts it off before its last line.
 
+use super::docs::{Answer, Docs, NDJSON, READ, READ_FAILS, Tag, plain};
 use super::query::{self, Parameters};
 use super::{FrontState, SEQ, history, holds};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
@@ -20,11 +21,29 @@ use std::sync::Arc;
 use stock::api::{ExportLine, ProductView};
 use stock::{Chain, Event};
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 /// Exports that are read at once: each keeps a copy of the products and the open holds.
 pub(super) const CALLS_MAX: usize = 2;
 /// Products or holds that are written at once.
 const PAGE: usize = 1_000;
+
+pub(super) const SHOW: Docs = Docs {
+    id: "export",
+    tag: Tag::Live,
+    summary: "The whole state at one seq",
+    notes: "An `ExportLine` a line, from the head to the end. An export without its end was cut \
+            off. Go on with the events after the head's `seq`.",
+    parameters: &[READ],
+    body: None,
+    answers: &[Answer::new(StatusCode::OK, "The lines.", &[(NDJSON, plain(lines))])],
+    problems: &[READ_FAILS, &[Kind::Overloaded]],
+};
+
+fn lines() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).into()
+}
 
 /// `GET /v1/export`.
 pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {

@@ -5,6 +5,7 @@
 
 use super::FrontState;
 use super::answer::json;
+use super::docs::{Answer, Docs, JSON, TEXT, Tag, of, plain, text as parameter};
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,9 +14,48 @@ use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
 use stock::{NodeId, Seq};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+pub(super) const LIVEZ: Docs = Docs {
+    id: "livez",
+    tag: Tag::Operations,
+    summary: "Whether the process answers",
+    notes: "Whatever the quorum.",
+    parameters: &[],
+    body: None,
+    answers: &[Answer::new(StatusCode::OK, "It does.", &[(TEXT, plain(words))])],
+    problems: &[],
+};
+
+pub(super) const READYZ: Docs = Docs {
+    id: "readyz",
+    summary: "Whether this node should be asked",
+    notes: "It has heard from a leader, or leads, and is not far behind.",
+    parameters: &[&[parameter("verbose", "Say why, in JSON.", plain(words))]],
+    answers: &[
+        Answer::new(
+            StatusCode::OK,
+            "It should.",
+            &[(TEXT, plain(words)), (JSON, of::<Readiness>())],
+        ),
+        Answer::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It should not; in JSON when asked why.",
+            &[(JSON, of::<Readiness>())],
+        ),
+    ],
+    problems: &[&[Kind::NotReady]],
+    ..LIVEZ
+};
+
+fn words() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).into()
+}
 
 /// The answer of `/readyz?verbose`, in 200 and 503 alike.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
     /// Why not.
@@ -25,6 +65,7 @@ struct Readiness {
     node: NodeId,
     role: String,
     term: u64,
+    #[schema(required = true)]
     leader: Option<NodeId>,
     last_log: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

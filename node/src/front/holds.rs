@@ -3,6 +3,10 @@
 //! A hold is made, confirmed and released by the actor, as buys are; the machine alone says when
 //! it has expired. What an ended hold was is read from the change that made it.
 
+mod docs;
+
+pub(super) use docs::{CONFIRM, LIST, POST, RELEASE, SHOW};
+
 use super::answer::{json_at, located};
 use super::field::{self, Number};
 use super::key::Key;

@@ -9,7 +9,9 @@
 //! unknown routes too, is finished with the `Flashnode-*` headers, the metrics, and
 //! `Connection: close` while the node drains.
 //!
-//! A further endpoint is a line in `route.rs`, its `mod` line here, and a function in its file.
+//! A further endpoint is a line in `route.rs`, its `mod` line here, and its file, with a function
+//! and what the OpenAPI document says of it (`docs.rs`). A debug build panics when an endpoint
+//! answers what its documentation does not know, so every test of it is a test of the document.
 
 mod answer;
 mod batch;
@@ -17,6 +19,7 @@ mod body;
 mod buys;
 mod cancel;
 mod cluster;
+mod docs;
 mod drop_in;
 mod explain;
 mod export;
@@ -26,12 +29,14 @@ mod history;
 mod holds;
 mod key;
 mod live;
+mod openapi;
 mod orders;
 mod problems;
 mod products;
 mod query;
 mod route;
 mod scrape;
+mod swagger;
 mod wanted;
 mod won;
 mod write;
@@ -49,6 +54,7 @@ use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use docs::Docs;
 use raft::Replica;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -121,16 +127,7 @@ impl FrontState {
 
     /// The answer to whatever would read or change the stock on a node whose state is wrong.
     fn fenced(&self, route: Route) -> Option<Problem> {
-        let of_the_stock = !matches!(
-            route,
-            Route::Cluster
-                | Route::Livez
-                | Route::Readyz
-                | Route::Metrics
-                | Route::Problem
-                | Route::Unmatched
-        );
-        let why = of_the_stock.then(|| self.replica.fenced()).flatten()?;
+        let why = (!route.is_operational()).then(|| self.replica.fenced()).flatten()?;
         Some(Problem::new(Kind::NotReady, format!("This node is fenced: {why}.")))
     }
 
@@ -158,6 +155,8 @@ impl FrontState {
 #[derive(Clone)]
 struct Finished<F> {
     route: Route,
+    /// None of what only refuses: an unknown path, a method that a route does not take.
+    docs: Option<&'static Docs>,
     endpoint: F,
 }
 
@@ -176,6 +175,11 @@ where
                 None => (self.endpoint)(Arc::clone(&state), request).await,
             };
             let response = answer.unwrap_or_else(IntoResponse::into_response);
+            debug_assert!(
+                self.docs.is_none_or(|docs| docs.know(&response)),
+                "{}: the OpenAPI document does not know this answer: {response:?}",
+                self.route,
+            );
             state.finish(self.route, started, response)
         })
     }
@@ -183,7 +187,7 @@ where
 
 /// The public listener's routes.
 pub(crate) fn router(state: Arc<FrontState>) -> Router {
-    let unmatched = Finished { route: Route::Unmatched, endpoint: not_found };
+    let unmatched = Finished { route: Route::Unmatched, docs: None, endpoint: not_found };
     Route::ALL
         .iter()
         .filter(|route| **route != Route::Unmatched)

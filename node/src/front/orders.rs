@@ -3,6 +3,10 @@
 //! An empty answer for a request id means *no order yet*. Everything of one answer is of one state:
 //! what is cancelled at its `seq` is marked, and no order up to where the page ends is missing.
 
+mod docs;
+
+pub(super) use docs::{LIST, SHOW};
+
 use super::answer::json_at;
 use super::history::{self, Mark};
 use super::query::{self, Parameters};

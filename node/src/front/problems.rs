@@ -1,6 +1,7 @@
 //! `GET /problems/{name}`: the page behind each problem's `type`.
 
 use super::answer::json;
+use super::docs::{Answer, Docs, JSON, Need, Parameter, Place, Tag, of, plain};
 use super::{FrontState, path_parameter};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
@@ -8,9 +9,31 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+pub(super) const SHOW: Docs = Docs {
+    id: "getProblem",
+    tag: Tag::Operations,
+    summary: "What a type of problem means",
+    notes: "The `type` of every problem is such a page.",
+    parameters: &[&[Parameter {
+        name: "name",
+        place: Place::Path,
+        need: Need::Required,
+        means: "The name of the problem.",
+        shape: plain(|| {
+            ObjectBuilder::new().schema_type(Type::String).examples(["sold-out"]).into()
+        }),
+    }]],
+    body: None,
+    answers: &[Answer::new(StatusCode::OK, "The page.", &[(JSON, of::<Page>())])],
+    problems: &[&[Kind::NotFound, Kind::InvalidValue]],
+};
 
 /// What a type of problem means, whoever got it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProblemPage)]
 struct Page {
     #[serde(rename = "type")]
     path: &'static str,

@@ -3,8 +3,11 @@
 //! The `ETag` of a product is the number of its own last change, so an edit of another product
 //! does not change it; `seq` in the body is that of the whole state that the numbers are of.
 
+mod docs;
 mod shape;
 mod version;
+
+pub(super) use docs::{LIST, PATCH, PUT, RESTOCK, SHOW};
 
 use super::answer::{json_at, located};
 use super::key::Key;

@@ -109,6 +109,15 @@ fn consistency(parameters: &Parameters) -> Result<Consistency, Problem> {
     }
 }
 
+/// Checks what every read takes, for one that waits for nothing.
+///
+/// # Errors
+/// `invalid-query`.
+pub(super) fn check(parameters: &Parameters) -> Result<(), Problem> {
+    consistency(parameters)?;
+    parameters.number("min_seq").map(|_| ())
+}
+
 /// Waits until the applied state is as current as the query asks for.
 ///
 /// # Errors

@@ -1,13 +1,30 @@
 //! `GET /metrics`: what Prometheus reads.
 
 use super::FrontState;
+use super::docs::{Answer, Docs, TEXT, Tag, plain};
 use crate::metrics::{CONTENT_TYPE, PRODUCTS_MAX, ProductGauges, Scrape};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use std::sync::Arc;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+pub(super) const SHOW: Docs = Docs {
+    id: "metrics",
+    tag: Tag::Operations,
+    summary: "What Prometheus reads",
+    notes: "",
+    parameters: &[],
+    body: None,
+    answers: &[Answer::new(
+        StatusCode::OK,
+        "Prometheus' text format.",
+        &[(TEXT, plain(|| ObjectBuilder::new().schema_type(Type::String).into()))],
+    )],
+    problems: &[],
+};
 
 /// Gathers the counters, and looks at the replica for everything else.
 pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response, Problem> {

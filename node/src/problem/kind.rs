@@ -21,6 +21,11 @@ macro_rules! kinds {
                 match self { $(Self::$variant => concat!("/problems/", $name),)* }
             }
 
+            /// The name of its page.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
             /// The problem in a few words.
             pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }

@@ -4,6 +4,7 @@
 //! gap and without a repeat: ids are dense, and the same on every node. An id that this node has
 //! not reached waits. Without an id the stream begins with the next change.
 
+use super::super::docs::{Answer, Docs, LAST_SEEN, Tag, of, plain, text};
 use super::super::query::Parameters;
 use super::super::{FrontState, SEQ};
 use super::bell::Seat;
@@ -12,7 +13,7 @@ use crate::metrics::Listener;
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stock::Seq;
 use tokio::time::timeout;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// For nginx, which would hold the stream back otherwise.
@@ -31,6 +33,24 @@ const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 const COMMENT: &[u8] = b": still here\n\n";
 /// The first words: browsers that are cut off come back after so many milliseconds.
 const GREETING: &[u8] = b": flashnode\nretry: 500\n\n";
+
+pub(in super::super) const SHOW: Docs = Docs {
+    id: "events",
+    tag: Tag::Live,
+    summary: "Every committed change, as server-sent events",
+    notes: "A stream without an end. Each event's id is its `seq`, its type the `change`, and its \
+            data an `EventView`. Who names the last id seen goes on after it, on any node, with \
+            no gap and no repeat; an id ahead of this node waits. Without one it begins with the \
+            next change.",
+    parameters: &[&[text("after", "Begin after this change.", of::<Seq>()), LAST_SEEN]],
+    body: None,
+    answers: &[Answer::new(
+        StatusCode::OK,
+        "The stream. `Flashnode-Seq` says after which change it begins.",
+        &[("text/event-stream", plain(|| ObjectBuilder::new().schema_type(Type::String).into()))],
+    )],
+    problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader, Kind::EventsGone]],
+};
 
 /// `GET /v1/events`.
 pub(in super::super) async fn show(

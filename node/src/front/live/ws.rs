@@ -4,12 +4,14 @@
 //! second. Levels are not changes: what rose and fell between two looks is told once, as it is
 //! now. `levels.rs` looks for all listeners.
 
+use super::super::docs::{Answer, Docs, Tag};
 use super::super::{FrontState, query};
 use super::bell::Seat;
 use crate::metrics::Listener;
 use crate::problem::{Kind, Problem};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -21,6 +23,19 @@ use tokio::time::MissedTickBehavior;
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Nothing is expected from listeners but pongs and a goodbye.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+pub(in super::super) const SHOW: Docs = Docs {
+    id: "levels",
+    tag: Tag::Live,
+    summary: "Stock levels, over a WebSocket",
+    notes: "Who connects is told every product's level, then each that changed, at most ten times \
+            a second, as texts such as `{\"product_id\":\"sneaker\",\"stock\":498}`. Without the \
+            headers of a WebSocket's handshake (RFC 6455) it is a 400.",
+    parameters: &[],
+    body: None,
+    answers: &[Answer::new(StatusCode::SWITCHING_PROTOCOLS, "The WebSocket is open.", &[])],
+    problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader]],
+};
 
 /// `GET /ws`.
 pub(in super::super) async fn show(
