@@ -1,0 +1,78 @@
+//! What a run prints and writes.
+
+mod plot;
+
+pub(crate) use plot::plot;
+
+use crate::machine::Machine;
+use crate::samples::{Row, Sample, Spread};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// One sample in one line.
+pub(crate) fn sample(sample: &Sample) -> String {
+    format!(
+        "{} connections, {}: {:.0}/s ({:.2} of the no-op), p50 {:.2} ms, p99 {:.2} ms",
+        sample.connections,
+        sample.contender.name(),
+        sample.buys_a_second,
+        sample.ratio,
+        sample.p50_us as f64 / 1e3,
+        sample.p99_us as f64 / 1e3,
+    )
+}
+
+/// The rows as a Markdown table: medians, with the least and the most in brackets.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let heads = [
+        "connections",
+        "contender",
+        "a yes is on",
+        "ratio to the no-op",
+        "buys/s",
+        "p50 ms",
+        "p99 ms",
+        "cores: clients",
+        "cores: servers",
+        "peak MiB",
+    ];
+    let mut out = format!("\n| {} |\n|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
+    for row in rows {
+        // Writing to a string does not fail.
+        let _written = writeln!(
+            out,
+            "| {} | {} | {} | {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.0} |",
+            row.connections,
+            row.contender.name(),
+            row.contender.promise(),
+            spread(row.ratio, 1.0),
+            row.buys_a_second.median,
+            spread(row.p50_us, 1e3),
+            spread(row.p99_us, 1e3),
+            row.clients_cores.median,
+            row.servers_cores.median,
+            row.servers_peak_mib.median,
+        );
+    }
+    out
+}
+
+fn spread(spread: Spread, unit: f64) -> String {
+    let Spread { median, least, most } = spread;
+    format!("{:.2} ({:.2}–{:.2})", median / unit, least / unit, most / unit)
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    machine: &'a Machine,
+    rows: &'a [Row],
+    samples: &'a [Sample],
+}
+
+/// Everything, for programs.
+///
+/// # Errors
+/// Never, as long as samples hold plain numbers.
+pub(crate) fn json(machine: &Machine, rows: &[Row], samples: &[Sample]) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(&Written { machine, rows, samples })?)
+}
