@@ -9,11 +9,13 @@
 mod args;
 mod check;
 mod file;
+mod limits;
 mod mutant;
 
 pub(crate) use crate::logging::LogFormat;
 
-use crate::front::DropIn;
+use crate::front::{DropIn, TrustedProxies};
+use crate::rate::RateLimits;
 
 use args::Flags;
 use raft::FeedLimits;
@@ -57,6 +59,10 @@ pub(crate) struct Config {
     pub(crate) feed: FeedLimits,
     /// What the drop-in routes are set to.
     pub(crate) drop_in: DropIn,
+    /// How many clicks a user, or a client address, has in a time.
+    pub(crate) limits: RateLimits,
+    /// From whom the client's address is believed.
+    pub(crate) proxies: TrustedProxies,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.

@@ -10,8 +10,11 @@
 mod refusal;
 mod stream;
 
+use crate::front::PeerAddress;
 use crate::metrics::Metrics;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,6 +27,7 @@ use std::time::Duration;
 use stream::{Slot, Stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
 
 /// How long a head may take, from the first byte of a connection or the answer before it. So it
 /// is also how long a connection may idle between two requests.
@@ -55,15 +59,17 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             _ = closing.wait_for(|closing| *closing) => break,
         };
-        let tcp = match accepted {
-            Ok((tcp, _)) => tcp,
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 wait_to_accept(&error).await;
                 continue;
             }
         };
         match Arc::clone(&slots).try_acquire_owned() {
-            Ok(permit) => connections.start(tcp, Slot::new(permit, metrics.clone())),
+            Ok(permit) => {
+                connections.start(tcp, PeerAddress(peer.ip()), Slot::new(permit, metrics.clone()));
+            }
             Err(_) => refusals.refuse(tcp),
         }
     }
@@ -114,13 +120,17 @@ struct Connections {
 
 impl Connections {
     /// Serves one connection in a task of its own, which ends with it.
-    fn start(&self, tcp: TcpStream, slot: Slot) {
+    fn start(&self, tcp: TcpStream, peer: PeerAddress, slot: Slot) {
         // Without it a small answer may wait for the acknowledgement of the one before.
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!("a connection without TCP_NODELAY: {error}");
         }
         let io = TokioIo::new(Stream::new(tcp, slot));
-        let service = TowerToHyperService::new(self.routes.clone());
+        let routes = self.routes.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let service = TowerToHyperService::new(routes);
         let served = self.http.serve_connection(io, service).with_upgrades();
         let mut closing = self.closing.clone();
         tokio::spawn(async move {

@@ -10,6 +10,7 @@ mod metrics;
 mod mutant;
 mod node;
 mod problem;
+mod rate;
 
 use config::Config;
 use std::process::ExitCode;

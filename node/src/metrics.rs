@@ -16,6 +16,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use raft::Limit;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(crate) enum BuyOutcome {
     Insufficient,
     /// The user's limit was reached.
     Limit,
+    /// More clicks came than a rate limit allows.
+    RateLimited,
     /// The sale has not begun.
     NotOpen,
     /// The sale has ended.
@@ -84,12 +87,13 @@ pub(crate) enum BuyOutcome {
 }
 
 impl BuyOutcome {
-    const ALL: [(Self, &str); 11] = [
+    const ALL: [(Self, &str); 12] = [
         (Self::Accepted, "accepted"),
         (Self::Replayed, "replayed"),
         (Self::SoldOut, "sold_out"),
         (Self::Insufficient, "insufficient"),
         (Self::Limit, "limit"),
+        (Self::RateLimited, "rate_limited"),
         (Self::NotOpen, "not_open"),
         (Self::SaleOver, "sale_over"),
         (Self::UnknownProduct, "unknown_product"),
@@ -125,6 +129,7 @@ struct Families {
     buys: Vec<IntCounter>,
     sale_success: IntCounter,
     sale_fail: IntCounter,
+    rate_limited: [IntCounter; 2],
     batch_commands: Histogram,
     proposals_in_flight: IntGauge,
     leader_changes: IntCounter,
@@ -175,6 +180,12 @@ impl Metrics {
             "Buys, by whether the buyer got the units",
             &["status"],
         )?;
+        let limited = counters(
+            &registry,
+            "flashnode_rate_limited_total",
+            "Clicks that this node, which led, counted and refused, by the limit",
+            &["limit"],
+        )?;
         let batch_commands = Histogram::with_opts(
             HistogramOpts::new("flashnode_batch_commands", "Commands of each proposed batch")
                 .buckets(BATCH_BUCKETS.to_vec()),
@@ -214,6 +225,7 @@ impl Metrics {
             sale_fail: sale.with_label_values(&["fail"]),
             registry,
             requests,
+            rate_limited: ["user", "address"].map(|limit| limited.with_label_values(&[limit])),
             batch_commands,
             proposals_in_flight,
             leader_changes,
@@ -244,6 +256,15 @@ impl Metrics {
             BuyOutcome::Accepted | BuyOutcome::Replayed => self.0.sale_success.inc(),
             _ => self.0.sale_fail.inc(),
         }
+    }
+
+    /// Counts a click that was beyond a limit.
+    pub(crate) fn rate_limited(&self, by: Limit) {
+        let position = match by {
+            Limit::User => 0,
+            Limit::Address => 1,
+        };
+        self.0.rate_limited[position].inc();
     }
 
     /// Counts a proposed batch of this many commands.

@@ -43,19 +43,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let replica = Replica::open(replica_config(&config), forwarded).await?;
     abort_on_panic();
     let metrics = Metrics::new()?;
-    let stock = actor::start(replica.clone(), frames, metrics.clone());
+    let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone());
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);
     let live = Live::new(&replica, config.feed, metrics.clone(), closing.clone());
-    let state = FrontState::new(
-        replica.clone(),
-        stock,
-        metrics.clone(),
-        config.deadline,
-        Arc::clone(&draining),
-        live,
-        config.drop_in.clone(),
-    );
+    let settings = front::Settings {
+        deadline: config.deadline,
+        drop_in: config.drop_in.clone(),
+        proxies: config.proxies.clone(),
+    };
+    let draining_here = Arc::clone(&draining);
+    let state =
+        FrontState::new(replica.clone(), stock, metrics.clone(), draining_here, live, settings);
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
     tracing::info!(
@@ -108,6 +107,7 @@ fn replica_config(config: &Config) -> ReplicaConfig {
         election_max: config.election_max,
         snapshot_entries: config.snapshot_entries,
         keep_entries: config.keep_entries,
+        counts_clicks: config.limits.any(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::actor::NotProposed;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use raft::ReadError;
+use raft::{Limit, Limited, ReadError};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -194,6 +194,16 @@ impl Problem {
             Refusal::AlreadyCancelled => Self::plain(Kind::AlreadyCancelled),
         };
         problem.at(seq)
+    }
+
+    /// The problem of a click beyond a rate limit.
+    pub(crate) fn of_limit(limited: Limited) -> Self {
+        let whose = match limited.by {
+            Limit::User => "of this user",
+            Limit::Address => "from this address",
+        };
+        let detail = format!("As many clicks {whose} were taken as may come at once.");
+        Self::new(Kind::RateLimited, detail).retry_after(limited.wait())
     }
 
     /// The problem of a command that was surely not proposed.

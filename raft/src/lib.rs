@@ -10,10 +10,12 @@ mod apply;
 mod barrier;
 mod check;
 mod clock;
+mod counting;
 mod diagnosis;
 mod feed;
 mod fence;
 mod formation;
+mod forwarding;
 mod fsync;
 mod handover;
 pub mod mutant;
@@ -38,11 +40,14 @@ mod upkeep;
 pub use barrier::ReadError;
 pub use feed::{Export, FEED_EVENTS_MAX, Feed, FeedLimits, FeedWatch};
 pub use formation::IdentityError;
-pub use peer::ForwardAnswer;
+pub use peer::{
+    Allowance, Click, ClickAnswer, ClickFrame, ClickOutcome, ClicksAnswer, ForwardAnswer, Limit,
+    Limited, Room,
+};
 pub use replica::{OpenError, Proposed, Replica, ReplicaConfig};
 pub use rollback::RolledBack;
 pub use roster::RosterError;
-pub use shared::ForwardedFrame;
+pub use shared::{Forwarded, ForwardedFrame};
 pub use status::{LocalStatus, Role};
 pub use store::{FLUSH_US_BOUNDS, StoreError, StoreMetrics};
 pub use types::{ClusterId, Incarnation};

@@ -3,18 +3,19 @@
 use crate::applied::Applied;
 use crate::apply::StateMachine;
 use crate::barrier::{Barrier, ReadError};
+use crate::counting::Counting;
 use crate::formation::{self, IdentityError};
 use crate::mutant::{self, Mutant};
-use crate::peer::{Call, ForwardAnswer, Links, Network, router};
+use crate::peer::{Links, Network, router};
 use crate::propose::encode_batch;
 use crate::rollback::{self, RolledBack};
 use crate::roster::{self, RosterError};
 use crate::segment::SegmentStore;
-use crate::shared::{ForwardedFrame, Parts, Shared};
+use crate::shared::{Forwarded, Parts, Shared};
 use crate::snapshot::SnapshotStore;
 use crate::status::{self, LocalStatus, Standing};
 use crate::store::{LogStore, StoreError};
-use crate::{check, clock, diagnosis, fence, handover, readmission, tick, upkeep};
+use crate::{check, clock, counting, diagnosis, fence, handover, readmission, tick, upkeep};
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
@@ -22,15 +23,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stock::{Batch, Envelope, Event, Machine, NodeId, Reply, Seq};
+use stock::{Batch, Event, Machine, NodeId, Reply, Seq};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// The longest that peers may take for a forwarded frame beyond its deadline: the leader keeps
-/// the same deadline, and its answer needs time to come back.
-const FORWARD_GRACE: Duration = Duration::from_millis(200);
 
 /// Set by the test that shows what openraft's default would do; no other build has it.
 #[cfg(test)]
@@ -68,6 +65,8 @@ pub struct ReplicaConfig {
     pub snapshot_entries: u64,
     /// Entries kept in the log behind a snapshot, so that a node that lags less needs none.
     pub keep_entries: u64,
+    /// Whether this node counts clicks while it leads: see [`Replica::counts`].
+    pub counts_clicks: bool,
 }
 
 /// Why a replica cannot be opened. Each says what to do.
@@ -153,7 +152,7 @@ impl Replica {
     /// [`OpenError`]; nothing has been changed but, at most, the directory created.
     pub async fn open(
         config: ReplicaConfig,
-        forwarded: mpsc::Sender<ForwardedFrame>,
+        forwarded: mpsc::Sender<Forwarded>,
     ) -> Result<Self, OpenError> {
         let raft_config = raft_config(&config)?;
         let shared = open_stores(&config, forwarded).await?;
@@ -249,29 +248,6 @@ impl Replica {
             // openraft refuses so before it appends.
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => Proposed::NotProposed,
             Err(_) => Proposed::Unknown,
-        }
-    }
-
-    /// Sends commands to the leader's actor as one frame, and waits for its answer.
-    pub async fn forward(
-        &self,
-        leader: NodeId,
-        commands: &[Envelope],
-        deadline: Instant,
-    ) -> Proposed {
-        let timeout = deadline.saturating_duration_since(Instant::now()) + FORWARD_GRACE;
-        let call = Call { to: leader, incarnation: None, path: "/peer/forward", timeout };
-        let answer = tokio::select! {
-            answer = self.shared.links.call(call, &commands) => answer,
-            () = self.shared.leader_differs_from(Some(leader)) => return Proposed::Unknown,
-        };
-        match answer {
-            Ok(ForwardAnswer::Decided(replies)) if replies.len() == commands.len() => {
-                Proposed::Decided(replies)
-            }
-            Ok(ForwardAnswer::NotProposed) => Proposed::NotProposed,
-            Err(error) if error.surely_not_taken() => Proposed::NotProposed,
-            Ok(ForwardAnswer::Decided(_) | ForwardAnswer::Unknown) | Err(_) => Proposed::Unknown,
         }
     }
 
@@ -389,7 +365,7 @@ fn raft_config(config: &ReplicaConfig) -> Result<Arc<Config>, OpenError> {
 
 async fn open_stores(
     config: &ReplicaConfig,
-    forwarded: mpsc::Sender<ForwardedFrame>,
+    forwarded: mpsc::Sender<Forwarded>,
 ) -> Result<Arc<Shared>, OpenError> {
     let (dir, id) = (config.data.clone(), config.id);
     let nodes: Vec<NodeId> = config.peers.keys().copied().collect();
@@ -418,6 +394,7 @@ async fn open_stores(
         store,
         applied,
         snapshots,
+        counting: Counting::new(config.counts_clicks),
         forwarded,
         http: config.http.clone(),
         data: config.data.clone(),
@@ -464,6 +441,7 @@ fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver
     tasks.spawn(readmission::run(Arc::clone(shared)));
     tasks.spawn(diagnosis::run(Arc::clone(shared)));
     tasks.spawn(clock::probe::run(Arc::clone(shared)));
+    tasks.spawn(counting::run(Arc::clone(shared)));
     tasks.spawn(check::run(Arc::clone(shared)));
     tasks.spawn(tick::run(Arc::clone(shared)));
     tasks.spawn(upkeep::run(Arc::clone(shared), report));

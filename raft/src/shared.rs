@@ -3,8 +3,9 @@
 use crate::applied::Applied;
 use crate::apply::StateMachine;
 use crate::clock::{Clocks, Leadership};
+use crate::counting::Counting;
 use crate::fence::Fence;
-use crate::peer::{ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
+use crate::peer::{ClickFrame, ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
 use crate::snapshot::SnapshotStore;
 use crate::status::Standing;
 use crate::store::LogStore;
@@ -33,6 +34,15 @@ pub struct ForwardedFrame {
     pub reply: oneshot::Sender<ForwardAnswer>,
 }
 
+/// What followers send to the node that leads.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// Commands for the next batch.
+    Commands(ForwardedFrame),
+    /// Clicks to be counted first, and refused or read or proposed, each for itself.
+    Clicks(ClickFrame),
+}
+
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) links: Links,
@@ -41,8 +51,9 @@ pub(crate) struct Shared {
     pub(crate) snapshots: SnapshotStore,
     pub(crate) clocks: Clocks,
     pub(crate) fence: Fence,
+    pub(crate) counting: Counting,
     /// Frames from followers, for the stock actor.
-    pub(crate) forwarded: mpsc::Sender<ForwardedFrame>,
+    pub(crate) forwarded: mpsc::Sender<Forwarded>,
     /// The address of the public listener, as others should tell clients.
     pub(crate) http: String,
     /// The data directory.
@@ -64,7 +75,8 @@ pub(crate) struct Parts {
     pub(crate) store: LogStore,
     pub(crate) applied: Applied,
     pub(crate) snapshots: SnapshotStore,
-    pub(crate) forwarded: mpsc::Sender<ForwardedFrame>,
+    pub(crate) counting: Counting,
+    pub(crate) forwarded: mpsc::Sender<Forwarded>,
     pub(crate) http: String,
     pub(crate) data: PathBuf,
     pub(crate) silence_max: Duration,
@@ -83,6 +95,7 @@ impl Shared {
             store: parts.store,
             applied: parts.applied,
             snapshots: parts.snapshots,
+            counting: parts.counting,
             forwarded: parts.forwarded,
             http: parts.http,
             data: parts.data,

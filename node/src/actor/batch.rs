@@ -1,6 +1,6 @@
 //! What waits to be proposed, and how it is cut into batches that fit one log entry.
 
-use super::{Ask, ReplyTo};
+use super::{Ask, ReplyTo, Tries};
 use raft::ForwardedFrame;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -41,6 +41,21 @@ impl Queue {
         self.asks.extend(asks);
     }
 
+    /// Cuts off asks for one frame, as they came; none when nothing waits.
+    pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
+        self.drop_expired(Instant::now());
+        let (mut size, mut asks) = (Size::default(), Vec::new());
+        while let Some(ask) = self.asks.front() {
+            let envelope = std::slice::from_ref(&ask.envelope);
+            if size.commands > 0 && !size.fits(envelope) {
+                break;
+            }
+            size.add(envelope);
+            asks.extend(self.asks.pop_front());
+        }
+        asks
+    }
+
     /// Answers asks that waited past their deadline: they were surely not proposed.
     fn drop_expired(&mut self, now: Instant) {
         while self.asks.front().is_some_and(|ask| ask.deadline <= now) {
@@ -59,6 +74,7 @@ impl Queue {
 pub(crate) struct Slot {
     pub(crate) deadline: Instant,
     pub(crate) reply_to: ReplyTo,
+    tries: Tries,
 }
 
 /// Where the answers to one follower's frame go.
@@ -100,8 +116,9 @@ impl Group {
             }
             size.add(envelope);
             if let Some(ask) = queue.asks.pop_front() {
-                group.own.push(Slot { deadline: ask.deadline, reply_to: ask.reply_to });
-                group.batch.commands.push(ask.envelope);
+                let Ask { envelope, deadline, reply_to, tries, .. } = ask;
+                group.own.push(Slot { deadline, reply_to, tries });
+                group.batch.commands.push(envelope);
             }
         }
         for frame in frames {
@@ -121,20 +138,29 @@ impl Group {
 
     /// Takes out own commands whose deadline has passed.
     pub(crate) fn take_expired(&mut self) -> Vec<Slot> {
-        assert!(self.frames.is_empty(), "frames are settled before a batch is tried again");
         let now = Instant::now();
+        self.take_own(|slot| slot.deadline <= now)
+    }
+
+    /// Takes out commands that another node tries again.
+    pub(crate) fn take_once(&mut self) -> Vec<Slot> {
+        self.take_own(|slot| slot.tries == Tries::Once)
+    }
+
+    fn take_own(&mut self, out: impl Fn(&Slot) -> bool) -> Vec<Slot> {
+        assert!(self.frames.is_empty(), "frames are settled before a batch is tried again");
         let commands = std::mem::take(&mut self.batch.commands);
         let slots = std::mem::take(&mut self.own);
-        let mut expired = Vec::new();
+        let mut taken = Vec::new();
         for (slot, command) in slots.into_iter().zip(commands) {
-            if slot.deadline <= now {
-                expired.push(slot);
+            if out(&slot) {
+                taken.push(slot);
             } else {
                 self.own.push(slot);
                 self.batch.commands.push(command);
             }
         }
-        expired
+        taken
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! Own commands are retried until their deadline. Once an outcome was unknown, every further try
 //! is marked as a later attempt, so the machine stores what it decides and a late copy of the
-//! first try cannot decide otherwise. Frames of followers get one try: their own node retries.
+//! first try cannot decide otherwise. What followers sent gets one try: their own node retries.
 
 use super::batch::{FrameSlot, Group, Slot};
 use super::{Answer, NotProposed};
@@ -22,7 +22,7 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
     loop {
         let leader = replica.leader();
         if leader == Some(replica.id()) && !replica.has_room() {
-            settle_frames(&mut group, false);
+            settle_followers(&mut group, false);
             return give_up(group.own, uncertain, NotProposed::DiskFull);
         }
         let proposed = attempt(&replica, &mut group, leader).await;
@@ -31,7 +31,7 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
             Proposed::NotProposed => {}
             Proposed::Unknown => uncertain = true,
         }
-        settle_frames(&mut group, uncertain);
+        settle_followers(&mut group, uncertain);
         if uncertain {
             for command in &mut group.batch.commands {
                 command.attempt = Attempt::Later;
@@ -51,26 +51,30 @@ async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -
     let deadline = group.deadline();
     match leader {
         Some(leader) if leader == replica.id() => replica.propose(&mut group.batch, deadline).await,
-        Some(leader) if !group.own.is_empty() => {
-            // Only own commands: frames are not passed on a second time.
-            settle_frames(group, false);
+        Some(leader) => {
+            // Only own commands: what followers sent is not passed on a second time.
+            settle_followers(group, false);
+            if group.own.is_empty() {
+                return Proposed::NotProposed;
+            }
             replica.forward(leader, &group.batch.commands, deadline).await
         }
-        Some(_) | None => Proposed::NotProposed,
+        None => Proposed::NotProposed,
     }
 }
 
-/// Answers the frames, whose nodes will try again, and leaves only own commands in the batch.
-fn settle_frames(group: &mut Group, uncertain: bool) {
+/// Answers what followers sent, who will try again, and leaves only own commands in the batch.
+fn settle_followers(group: &mut Group, uncertain: bool) {
     for FrameSlot { reply, .. } in group.frames.drain(..) {
         let outcome = if uncertain { ForwardAnswer::Unknown } else { ForwardAnswer::NotProposed };
         let _gone = reply.send(outcome);
     }
     group.batch.commands.truncate(group.own.len());
+    give_up(group.take_once(), uncertain, NotProposed::NoLeader);
 }
 
 /// Waits a moment, or until there is a leader, but not past the deadline.
-async fn wait_to_retry(replica: &Replica, leader: Option<NodeId>, deadline: Instant) {
+pub(super) async fn wait_to_retry(replica: &Replica, leader: Option<NodeId>, deadline: Instant) {
     let again = Instant::now() + RETRY_INTERVAL;
     if leader.is_some() {
         return tokio::time::sleep_until(again).await;

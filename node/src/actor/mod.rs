@@ -3,20 +3,25 @@
 //! Owns the mailbox and the proposals in flight; never owns counts, which live in the replicated
 //! machine. On the leader a batch becomes one Raft entry; on a follower, one frame to the leader's
 //! actor, which merges it into its own next batch. What the applied state would refuse is not
-//! proposed at all but read: see [`checks`].
+//! proposed at all but read: see [`checks`]. Under a rate limit the leader's actor counts every
+//! click, so that followers pass on what they would refuse too: see [`clicks`].
 //!
 //! Batching is adaptive and has no timer. While few proposals are in flight, whatever waits is
 //! proposed at once; else it accumulates, and the next batch is larger.
 
 mod batch;
 mod checks;
+mod clicks;
 mod deliver;
 mod reply_to;
+mod sort;
 
 use crate::metrics::Metrics;
+use crate::rate::{Counter, RateLimits};
 use batch::{Group, Queue};
-use raft::{ForwardedFrame, Replica};
+use raft::{Allowance, Forwarded, Limited, Replica};
 use reply_to::{Gathering, ReplyTo};
+use std::net::IpAddr;
 use std::time::Duration;
 use stock::{Envelope, Reply};
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +41,8 @@ const FRAMES_MAX: usize = 256;
 const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
 /// Checks of refusals in flight; each waits for a ReadIndex round, which they share.
 const CHECKS_IN_FLIGHT_MAX: usize = 2;
+/// Frames of clicks on their way to the leader; while they are, the next ones grow.
+const PASSES_IN_FLIGHT_MAX: usize = 2;
 /// How long after its deadline an ask is given up even if the actor does not answer.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
@@ -44,6 +51,8 @@ const ANSWER_GRACE: Duration = Duration::from_secs(1);
 pub(crate) enum Answer {
     /// The machine decided it.
     Decided(Reply),
+    /// A click beyond a rate limit: surely not proposed.
+    Limited(Limited),
     /// Surely not proposed: safe to ask again.
     NotProposed(NotProposed),
     /// Maybe proposed: only another attempt under the same request id can tell.
@@ -63,12 +72,46 @@ pub(crate) enum NotProposed {
     ShuttingDown,
 }
 
+/// An answer, with what is left of the rate limits if it was counted.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) answer: Answer,
+    pub(crate) allowance: Option<Box<Allowance>>,
+}
+
+impl Told {
+    fn unknown() -> Self {
+        Self { answer: Answer::Unknown, allowance: None }
+    }
+}
+
+/// One command, and the client's address where a rate limit may count it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) envelope: Envelope,
+    pub(crate) address: Option<IpAddr>,
+}
+
 /// One command and where its answer goes.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) envelope: Envelope,
+    /// Whom it counts for besides its user.
+    address: Option<IpAddr>,
+    /// Whether it was counted before, here or elsewhere.
+    counted: bool,
     pub(crate) deadline: Instant,
     pub(crate) reply_to: ReplyTo,
+    tries: Tries,
+}
+
+/// Who tries again when a command was not proposed, or nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tries {
+    /// This node, until the deadline.
+    UntilDeadline,
+    /// The node that it came from.
+    Once,
 }
 
 impl Ask {
@@ -86,12 +129,12 @@ pub(crate) struct StockHandle {
 
 impl StockHandle {
     /// Asks the actor; answers by the deadline, or a little after.
-    pub(crate) async fn ask(&self, envelope: Envelope, deadline: Instant) -> Answer {
+    pub(crate) async fn ask(&self, sent: Sent, deadline: Instant) -> Told {
         let (asker, answered) = oneshot::channel();
-        self.post(Ask { envelope, deadline, reply_to: ReplyTo::Alone(asker) });
+        self.post(sent, deadline, ReplyTo::alone(asker));
         match tokio::time::timeout_at(deadline + ANSWER_GRACE, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Answer::Unknown,
+            Ok(Ok(told)) => told,
+            Ok(Err(_)) | Err(_) => Told::unknown(),
         }
     }
 
@@ -99,24 +142,33 @@ impl StockHandle {
     ///
     /// They go into the mailbox in portions, each when the one before is answered, so that one
     /// caller's many commands leave room for those of others.
-    pub(crate) async fn ask_all(&self, commands: Vec<Envelope>, deadline: Instant) -> Vec<Answer> {
+    pub(crate) async fn ask_all(
+        &self,
+        commands: Vec<Envelope>,
+        address: Option<IpAddr>,
+        deadline: Instant,
+    ) -> Vec<Told> {
         let mut answers = Vec::with_capacity(commands.len());
         let mut commands = commands.into_iter();
         while commands.len() > 0 && Instant::now() < deadline {
             let portion: Vec<Envelope> = commands.by_ref().take(PORTION_MAX).collect();
             let (gathering, places) = Gathering::new(portion.len());
             for (envelope, reply_to) in portion.into_iter().zip(places) {
-                self.post(Ask { envelope, deadline, reply_to });
+                self.post(Sent { envelope, address }, deadline, reply_to);
             }
             answers.extend(gathering.wait(deadline + ANSWER_GRACE).await);
         }
-        answers.extend(commands.map(|_| Answer::NotProposed(NotProposed::NoLeader)));
+        let late = || Answer::NotProposed(NotProposed::NoLeader);
+        answers.extend(commands.map(|_| Told { answer: late(), allowance: None }));
         answers
     }
 
     /// Puts an ask into the mailbox, or answers it when there is no room.
-    fn post(&self, ask: Ask) {
+    fn post(&self, sent: Sent, deadline: Instant, reply_to: ReplyTo) {
         use mpsc::error::TrySendError::{Closed, Full};
+        let Sent { envelope, address } = sent;
+        let (counted, tries) = (false, Tries::UntilDeadline);
+        let ask = Ask { envelope, address, counted, deadline, reply_to, tries };
         match self.mailbox.try_send(ask) {
             Ok(()) => {}
             Err(Full(ask)) => ask.answer(Answer::NotProposed(NotProposed::MailboxFull)),
@@ -126,14 +178,15 @@ impl StockHandle {
 }
 
 /// The channel on which the replica hands over frames from followers.
-pub(crate) fn frames() -> (mpsc::Sender<ForwardedFrame>, mpsc::Receiver<ForwardedFrame>) {
+pub(crate) fn frames() -> (mpsc::Sender<Forwarded>, mpsc::Receiver<Forwarded>) {
     mpsc::channel(FRAMES_MAX)
 }
 
 /// Starts the actor.
 pub(crate) fn start(
     replica: Replica,
-    frames: mpsc::Receiver<ForwardedFrame>,
+    frames: mpsc::Receiver<Forwarded>,
+    limits: RateLimits,
     metrics: Metrics,
 ) -> StockHandle {
     let (mailbox, asks) = mpsc::channel(MAILBOX_MAX);
@@ -142,10 +195,14 @@ pub(crate) fn start(
         asks,
         frames,
         metrics,
+        counter: Counter::new(limits, Instant::now()),
         to_propose: Queue::default(),
         to_check: Vec::new(),
+        to_pass: Queue::default(),
         proposals: JoinSet::new(),
         checks: JoinSet::new(),
+        passes: JoinSet::new(),
+        gatherings: JoinSet::new(),
     };
     tokio::spawn(actor.run());
     StockHandle { mailbox }
@@ -154,15 +211,23 @@ pub(crate) fn start(
 struct Actor {
     replica: Replica,
     asks: mpsc::Receiver<Ask>,
-    frames: mpsc::Receiver<ForwardedFrame>,
+    frames: mpsc::Receiver<Forwarded>,
     metrics: Metrics,
+    /// Of clicks that come while this node leads; none when no limit is on.
+    counter: Option<Counter>,
     /// Commands for the next batches.
     to_propose: Queue,
     /// Asks that the applied state would refuse, for the next check.
     to_check: Vec<Ask>,
+    /// Clicks for the leader to count.
+    to_pass: Queue,
     proposals: JoinSet<()>,
     /// Checks give back the asks that turned out to need a proposal.
     checks: JoinSet<Vec<Ask>>,
+    /// Passes give back the clicks that are for this node to sort after all.
+    passes: JoinSet<Vec<Ask>>,
+    /// Each waits for the last answer to a follower's frame of clicks.
+    gatherings: JoinSet<()>,
 }
 
 impl Actor {
@@ -170,15 +235,16 @@ impl Actor {
         let mut inbox = Vec::new();
         loop {
             self.start_work();
-            let room = QUEUE_MAX.saturating_sub(self.to_propose.len() + self.to_check.len());
+            let waiting = self.to_propose.len() + self.to_check.len() + self.to_pass.len();
+            let room = QUEUE_MAX.saturating_sub(waiting);
             tokio::select! {
                 received = self.asks.recv_many(&mut inbox, room), if room > 0 => {
                     if received == 0 {
                         break;
                     }
-                    self.sort(&mut inbox);
+                    self.sort(&mut inbox, self.replica.leader());
                 }
-                Some(frame) = self.frames.recv(), if room > 0 => self.to_propose.push_frame(frame),
+                Some(frame) = self.frames.recv(), if room > 0 => self.receive(frame, &mut inbox),
                 Some(proposed) = self.proposals.join_next() => {
                     self.metrics.in_flight_add(-1);
                     log_panic(proposed.err());
@@ -187,29 +253,28 @@ impl Actor {
                     Ok(undecided) => self.to_propose.extend(undecided),
                     Err(error) => log_panic(Some(error)),
                 },
+                Some(passed) = self.passes.join_next() => match passed {
+                    Ok(mut back) => self.sort(&mut back, self.replica.leader()),
+                    Err(error) => log_panic(Some(error)),
+                },
+                Some(gathered) = self.gatherings.join_next() => log_panic(gathered.err()),
             }
         }
         // No handle is left, so nobody waits for the rest; what is in flight may still finish.
         while self.proposals.join_next().await.is_some() {}
     }
 
-    /// Sorts asks by what the applied state would say: refusals are checked, the rest proposed.
-    fn sort(&mut self, inbox: &mut Vec<Ask>) {
-        let (to_propose, to_check) = (&mut self.to_propose, &mut self.to_check);
-        self.replica.read(|machine| {
-            for ask in inbox.drain(..) {
-                #[cfg(feature = "mutants")]
-                if let Some(reply) = crate::mutant::sold_in_flight(machine, &ask.envelope) {
-                    ask.answer(Answer::Decided(reply));
-                    continue;
-                }
-                if machine.peek(&ask.envelope).is_some() {
-                    to_check.push(ask);
-                } else {
-                    to_propose.push(ask);
-                }
+    /// Takes what a follower sent.
+    fn receive(&mut self, frame: Forwarded, inbox: &mut Vec<Ask>) {
+        let leader = self.replica.leader();
+        match frame {
+            Forwarded::Commands(frame) => self.to_propose.push_frame(frame),
+            Forwarded::Clicks(frame) if leader != Some(self.replica.id()) => clicks::refuse(frame),
+            Forwarded::Clicks(frame) => {
+                self.gatherings.spawn(clicks::split(frame, inbox));
+                self.sort(inbox, leader);
             }
-        });
+        }
     }
 
     fn start_work(&mut self) {
@@ -224,6 +289,13 @@ impl Actor {
         if !self.to_check.is_empty() && self.checks.len() < CHECKS_IN_FLIGHT_MAX {
             let asks = std::mem::take(&mut self.to_check);
             self.checks.spawn(checks::check(self.replica.clone(), asks));
+        }
+        while self.passes.len() < PASSES_IN_FLIGHT_MAX {
+            let asks = self.to_pass.take_asks();
+            if asks.is_empty() {
+                break;
+            }
+            self.passes.spawn(clicks::pass(self.replica.clone(), asks));
         }
     }
 }

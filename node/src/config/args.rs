@@ -105,6 +105,21 @@ pub(super) struct Flags {
           require_equals = true)]
     pub(super) drop_in_reset: Option<bool>,
 
+    /// How many clicks (buys and holds) a user has, such as 3/min: so many at once, and evenly so
+    /// many more in each s, min or hour [default: off] [env: FLASHNODE_RATE_LIMIT_PER_USER]
+    #[arg(long, value_name = "N/UNIT")]
+    pub(super) rate_limit_per_user: Option<String>,
+
+    /// How many clicks may come from one client address; an IPv6 one counts with its /64
+    /// [default: off] [env: FLASHNODE_RATE_LIMIT_PER_IP]
+    #[arg(long, value_name = "N/UNIT")]
+    pub(super) rate_limit_per_ip: Option<String>,
+
+    /// Whose X-Forwarded-For is believed: addresses and CIDR blocks [default: nobody's]
+    /// [env: FLASHNODE_TRUSTED_PROXIES]
+    #[arg(long, value_name = "ADDRESS,…")]
+    pub(super) trusted_proxies: Option<String>,
+
     /// How log lines look [default: human] [env: FLASHNODE_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
@@ -115,7 +130,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 19] = [
+pub(super) const VARIABLES: [(&str, &str); 22] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -133,6 +148,9 @@ pub(super) const VARIABLES: [(&str, &str); 19] = [
     ("FLASHNODE_EVENTS_HOURS", "--events-hours"),
     ("FLASHNODE_DROP_IN_PRODUCT", "--drop-in-product"),
     ("FLASHNODE_DROP_IN_RESET", "--drop-in-reset"),
+    ("FLASHNODE_RATE_LIMIT_PER_USER", "--rate-limit-per-user"),
+    ("FLASHNODE_RATE_LIMIT_PER_IP", "--rate-limit-per-ip"),
+    ("FLASHNODE_TRUSTED_PROXIES", "--trusted-proxies"),
     ("FLASHNODE_LOG_FORMAT", "--log-format"),
     ("FLASHNODE_LOG", "--log-level"),
 ];
@@ -193,6 +211,9 @@ impl Flags {
             events_hours: self.events_hours.or(other.events_hours),
             drop_in_product: self.drop_in_product.or(other.drop_in_product),
             drop_in_reset: self.drop_in_reset.or(other.drop_in_reset),
+            rate_limit_per_user: self.rate_limit_per_user.or(other.rate_limit_per_user),
+            rate_limit_per_ip: self.rate_limit_per_ip.or(other.rate_limit_per_ip),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
         }

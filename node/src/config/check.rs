@@ -2,7 +2,7 @@
 
 use super::args::Flags;
 use super::file::{ClusterFile, NodeEntry};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, limits};
 use crate::front::DropIn;
 use crate::logging::{self, LogFormat};
 use raft::FeedLimits;
@@ -80,6 +80,9 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         given.drop_in_product.or(file.drop_in_product),
         given.drop_in_reset.or(file.drop_in_reset).unwrap_or(false),
     )?;
+    let limits =
+        limits::limits(given.rate_limit_per_user, given.rate_limit_per_ip, file.rate_limit)?;
+    let proxies = limits::proxies(given.trusted_proxies.as_deref(), file.trusted_proxies)?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -100,6 +103,8 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         keep_entries,
         feed,
         drop_in,
+        limits,
+        proxies,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
     })

@@ -22,8 +22,18 @@ pub(super) struct ClusterFile {
     pub(super) events_hours: Option<u64>,
     pub(super) drop_in_product: Option<String>,
     pub(super) drop_in_reset: Option<bool>,
+    pub(super) rate_limit: Option<RateLimitEntry>,
+    pub(super) trusted_proxies: Option<Vec<String>>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
+}
+
+/// `rate_limit`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimitEntry {
+    pub(super) per_user: Option<String>,
+    pub(super) per_ip: Option<String>,
 }
 
 /// One `[[node]]`.

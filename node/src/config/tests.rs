@@ -2,6 +2,7 @@
 
 use super::args::VARIABLES;
 use super::*;
+use crate::rate::Quota;
 use clap::CommandFactory;
 use std::io::Write;
 use tempfile::NamedTempFile;
@@ -170,6 +171,13 @@ fn command_lines_that_are_refused() {
         (with("--heartbeat-ms 75"), "more than twice --heartbeat-ms"),
         (with("--election-min-ms 80"), "more than twice --heartbeat-ms"),
         (with("--election-max-ms 120"), "must be more than --election-min-ms"),
+        (with("--rate-limit-per-user 3"), "--rate-limit-per-user: \"3\" is no limit; use a whole"),
+        (with("--rate-limit-per-user 0/min"), "such as 3/min"),
+        (with("--rate-limit-per-ip 3/day"), "--rate-limit-per-ip: \"3/day\""),
+        (with("--rate-limit-per-ip=-3/s"), "per s, min or hour"),
+        (with("--trusted-proxies 10.0.0.0/33"), "--trusted-proxies: \"10.0.0.0/33\" is neither"),
+        (with("--trusted-proxies 10.0.0.1,"), "--trusted-proxies: \"\""),
+        (with("--trusted-proxies proxy.shop"), "such as 192.0.2.7"),
         (with("--log-format xml"), "human, json"),
         (with("--log-level loud"), "error, warn, info"),
         (with("--colour blue"), "'--colour'"),
@@ -180,6 +188,29 @@ fn command_lines_that_are_refused() {
         let refusal = load(line).expect_err(line).to_string();
         assert!(refusal.contains(words), "{line}\n{refusal}");
     }
+}
+
+#[test]
+fn limits_are_off_unless_they_are_set() {
+    let quota = |text: &str| Some(text.parse::<Quota>().unwrap());
+    let limits = |per_user, per_ip| RateLimits { per_user, per_ip };
+    let none = load(&format!("--id 1 --peers {PEERS}")).unwrap();
+    assert_eq!((none.limits, none.proxies), (limits(None, None), TrustedProxies::default()));
+
+    let text = format!(
+        "rate_limit = {{ per_user = \"3/min\", per_ip = \"20/s\" }}\n\
+         trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n{NODES}"
+    );
+    let from_file = load_file("--id 1", &text).unwrap();
+    assert_eq!(from_file.limits, limits(quota("3/min"), quota("20/s")));
+    let nets = |texts: &[&str]| TrustedProxies(texts.iter().map(|t| t.parse().unwrap()).collect());
+    assert_eq!(from_file.proxies, nets(&["10.0.0.0/8", "::1/128"]));
+
+    let flags = "--rate-limit-per-user off --rate-limit-per-ip 5/hour --trusted-proxies ";
+    let line = format!("--id 1 {flags} 192.0.2.7,10.1.0.0/16");
+    let from_flags = load_file(&line, &text).unwrap();
+    assert_eq!(from_flags.limits, limits(None, quota("5/hour")), "a flag goes before the file");
+    assert_eq!(from_flags.proxies, nets(&["192.0.2.7/32", "10.1.0.0/16"]));
 }
 
 #[test]
@@ -200,6 +231,9 @@ fn files_that_are_refused() {
         ("deadline = 5", "unknown field `deadline`"),
         ("deadline_ms = \"5\"", "line 1"),
         ("[[node]]\nid = 1\npeer = \"a:1\"\nhtpp = \"b\"", "unknown field `htpp`"),
+        ("rate_limit = \"3/min\"", "line 1"),
+        ("rate_limit = { per_users = \"3/min\" }", "unknown field `per_users`"),
+        ("trusted_proxies = \"10.0.0.1\"", "line 1"),
         ("[[node]]\nid = 1", "missing field `peer`"),
         ("[[node]]\nid = -1\npeer = \"a:1\"", "line 2"),
         ("[[node]]\nid = 1\npeer = \"a\"", "the peer listener of node 1"),

@@ -11,7 +11,7 @@ pub(super) use docs::POST;
 use super::buys::{Accepted, Asked, Won, decide};
 use super::field::{self, Number, units};
 use super::{FrontState, body, query};
-use crate::actor::Answer;
+use crate::actor::{Answer, Told};
 use crate::problem::{Kind, Problem, ProblemBody};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -43,13 +43,14 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     let Ok(_permit) = state.batches.try_acquire() else {
         return Err(Problem::overloaded());
     };
+    let address = state.proxies.client(&parts);
     let bytes = body::take(content, BYTES_MAX, state.deadline()).await?;
     let texts = form.split(&bytes)?;
     let items: Vec<Result<Item<'_>, Problem>> =
         texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();
     let deadline = state.deadline();
     let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope())).collect();
-    let answers = state.stock.ask_all(commands, deadline).await;
+    let answers = state.stock.ask_all(commands, address, deadline).await;
     write(&state, form, items, answers, deadline).await
 }
 
@@ -246,7 +247,7 @@ async fn write(
     state: &Arc<FrontState>,
     form: Form,
     items: Vec<Result<Item<'_>, Problem>>,
-    answers: Vec<Answer>,
+    answers: Vec<Told>,
     deadline: Instant,
 ) -> Result<Response, Problem> {
     let mut answers = answers.into_iter();
@@ -258,7 +259,7 @@ async fn write(
         let written = match item {
             Err(problem) => put(&mut text, None, Err(problem)),
             Ok(item) => {
-                let answer = answers.next().unwrap_or(Answer::Unknown);
+                let answer = answers.next().map_or(Answer::Unknown, |told| told.answer);
                 let decided = decide(state, &item.asked(), answer, deadline).await;
                 put(&mut text, Some(&item.shape.request_id), decided.as_ref())
             }

@@ -15,7 +15,7 @@ use super::wanted::{self, ItemShape, Wanted};
 use super::won::{self, Requested};
 use super::write::{Decision, Write, decided, misplaced, told};
 use super::{FrontState, body, query};
-use crate::actor::Answer;
+use crate::actor::{Answer, Sent};
 use crate::metrics::BuyOutcome;
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
@@ -119,7 +119,7 @@ impl Won<'_> {
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
-    let key = Key::read(&parts.headers)?;
+    let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     let bytes = body::read(&parts.headers, content, state.deadline()).await?;
     let shape: Shape<'_> = body::parse(&bytes)?;
     let (wanted, user) = shape.check()?;
@@ -138,7 +138,8 @@ async fn one(
     (sku, user, quantity): (Sku, UserId, Quantity),
     (product_id, user_id): (&str, &str),
 ) -> Response {
-    let (request_id, attempt, key) = key.split();
+    let address = key.address;
+    let (request_id, attempt, mut key) = key.split();
     let envelope = Envelope {
         requester: Requester::User(user),
         request_id,
@@ -146,9 +147,10 @@ async fn one(
         command: Command::Buy { sku, quantity },
     };
     let deadline = state.deadline();
-    let answer = state.stock.ask(envelope, deadline).await;
+    let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
+    key.counted(answered.allowance);
     let asked = Asked { product_id, user_id, quantity, request_id: key.text() };
-    let won = decide(state, &asked, answer, deadline).await;
+    let won = decide(state, &asked, answered.answer, deadline).await;
     let answer = won.and_then(|won| won.answer());
     told(key, answer)
 }
@@ -195,6 +197,7 @@ fn outcome(won: Result<bool, &Problem>) -> BuyOutcome {
         Kind::SoldOut => BuyOutcome::SoldOut,
         Kind::Insufficient => BuyOutcome::Insufficient,
         Kind::LimitReached => BuyOutcome::Limit,
+        Kind::RateLimited => BuyOutcome::RateLimited,
         Kind::UnknownProduct => BuyOutcome::UnknownProduct,
         Kind::NotOpen => BuyOutcome::NotOpen,
         Kind::SaleOver => BuyOutcome::SaleOver,

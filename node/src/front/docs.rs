@@ -11,7 +11,7 @@ pub(super) use parameters::{
     AFTER_ORDER, AFTER_PRODUCT, IF_MATCH, IF_NONE_MATCH, KEY, LAST_SEEN, LIMIT, ORDER_ID,
     PRODUCT_ID, READ, WRITE, required, text,
 };
-pub(super) use problems::{BODY, EVERYWHERE, OF_THE_STOCK, READ_FAILS, SALE, WRITE_FAILS};
+pub(super) use problems::{BODY, CLICK, EVERYWHERE, OF_THE_STOCK, READ_FAILS, SALE, WRITE_FAILS};
 
 use crate::problem::Kind;
 use axum::http::StatusCode;
@@ -46,6 +46,13 @@ impl Docs {
             }
             None => self.answers.iter().any(|answer| answer.status == response.status()),
         }
+    }
+
+    /// Whether it is a click, so that every answer may tell what is left of the rate limits.
+    pub(super) fn clicks(&self) -> bool {
+        let limited = Kind::RateLimited;
+        self.problems.iter().any(|group| group.contains(&limited))
+            || self.answers.iter().any(|answer| answer.status == limited.status())
     }
 
     /// Whether it takes the headers of a write, so that every answer may tell a key.
@@ -188,6 +195,7 @@ impl Answer {
 pub(super) enum Header {
     Location,
     ETag,
+    RetryAfter,
 }
 
 /// A further call, whose `id` an answer or a request holds.

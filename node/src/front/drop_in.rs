@@ -16,11 +16,12 @@ use super::key::{Answered, Key};
 use super::query::{self, Parameters};
 use super::write::{Write, misplaced, told};
 use super::{FrontState, body, buys, field};
+use crate::actor::Sent;
 use crate::problem::{Kind, Problem};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use id::{Id, IdShape};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -75,9 +76,10 @@ struct PostPurchase {
 
 /// `POST /beli`: one unit of the default product, for whoever clicks.
 pub(super) async fn beli(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
-    query::none(request.uri())?;
+    let (parts, _) = request.into_parts();
+    query::none(&parts.uri)?;
     let sku = default_product(&state)?;
-    let key = Key::read(request.headers())?;
+    let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     // Nobody is named, so a click is a user of its own, and the same one when it is sent again.
     let user = user_of(&key.request_id)?;
     let (won, key) = buy(&state, key, user, sku).await;
@@ -126,7 +128,7 @@ pub(super) async fn reset(state: Arc<FrontState>, request: Request) -> Result<Re
 pub(super) async fn api_buy(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
-    let key = Key::read(&parts.headers)?;
+    let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     let bytes = body::read(&parts.headers, content, state.deadline()).await?;
     let PostPurchase { user_id, product_id } = body::parse(&bytes)?;
     let user = field::user(&user_id.into_text("user_id")?, "user_id")?;
@@ -154,18 +156,20 @@ pub(super) async fn flash_sale(
     state: Arc<FrontState>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let parameters = Parameters::of_write(request.uri(), &["userId", "productId"])?;
+    let (parts, _) = request.into_parts();
+    let parameters = Parameters::of_write(&parts.uri, &["userId", "productId"])?;
     let needed =
         |name| parameters.text(name).ok_or_else(|| query::invalid(name, "this route needs it"));
     let user = field::user(needed("userId")?, "userId")?;
     let sku = field::sku(needed("productId")?, "productId")?;
-    let key = Key::read(request.headers())?;
+    let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     let (won, key) = buy(&state, key, user, sku).await;
     let answer = match &won {
         Ok(won) => Ok(text(StatusCode::ACCEPTED, format!("Order accepted: {}", won.order))),
         Err(problem) if is_refusal(problem) => {
             Ok(text(StatusCode::GONE, problem.kind().title().to_owned()))
         }
+        Err(problem) if problem.kind() == Kind::RateLimited => Ok(in_text(problem.clone())),
         Err(problem) => Err(problem.clone()),
     };
     Ok(told(key, answer))
@@ -184,17 +188,19 @@ async fn buy<'h>(
     user: UserId,
     sku: Sku,
 ) -> (Result<Won, Problem>, Answered<'h>) {
-    let (request_id, attempt, key): (RequestId, Attempt, _) = key.split();
+    let address = key.address;
+    let (request_id, attempt, mut key): (RequestId, Attempt, _) = key.split();
     let (user_id, product_id) = (user.to_string(), sku.to_string());
     let quantity = Quantity::ONE;
     let requester = Requester::User(user);
     let command = Command::Buy { sku, quantity };
     let deadline = state.deadline();
     let envelope = Envelope { requester, request_id, attempt, command };
-    let answer = state.stock.ask(envelope, deadline).await;
+    let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
+    key.counted(answered.allowance);
     let (product_id, user_id) = (product_id.as_str(), user_id.as_str());
     let asked = buys::Asked { product_id, user_id, quantity, request_id: key.text() };
-    let won = buys::decide(state, &asked, answer, deadline).await;
+    let won = buys::decide(state, &asked, answered.answer, deadline).await;
     let won = won.map(|won| Won { order: won.order.order_id, remaining: won.order.remaining });
     (won, key)
 }
@@ -231,6 +237,19 @@ fn click(
 fn text(status: StatusCode, words: String) -> Response {
     let mut response = Response::new(Body::from(words));
     *response.status_mut() = status;
+    plain(response)
+}
+
+/// A problem's title in place of its body; its headers stay.
+fn in_text(problem: Problem) -> Response {
+    let title = problem.kind().title();
+    let mut response = plain(problem.into_response().map(|_| Body::from(title)));
+    // It is no problem any more.
+    response.extensions_mut().remove::<Kind>();
+    response
+}
+
+fn plain(mut response: Response) -> Response {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

@@ -77,7 +77,7 @@ impl Shape<'_> {
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
-    let key = Key::read(&parts.headers)?;
+    let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     let bytes = body::read(&parts.headers, content, state.deadline()).await?;
     let (items, user, ttl) = body::parse::<Shape<'_>>(&bytes)?.check()?;
     let requester = Requester::User(user.clone());

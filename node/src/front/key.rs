@@ -1,11 +1,14 @@
-//! Which request this is: `Idempotency-Key` and `Flashnode-Attempt`.
+//! Which request this is: `Idempotency-Key`, `Flashnode-Attempt`, and whom it counts for.
 //!
 //! A key stands for one request over all its attempts. A client that sends none gets one made
 //! here, in the answer's `Idempotency-Key`, so that it can settle an unknown outcome.
 
+use super::allowance;
 use crate::problem::{Kind, Problem};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
+use raft::Allowance;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use stock::{Attempt, RequestId, api};
 use uuid::Uuid;
 
@@ -21,6 +24,8 @@ pub(super) struct Key<'h> {
     pub(super) request_id: RequestId,
     /// Whether an earlier attempt may have been proposed.
     pub(super) attempt: Attempt,
+    /// The client's address, where a rate limit may count it.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl<'h> Key<'h> {
@@ -35,7 +40,7 @@ impl<'h> Key<'h> {
                 let text = unquote(value)?;
                 let request_id = RequestId::new(&*text)
                     .map_err(|why| invalid(&IDEMPOTENCY_KEY, &format!("the {why}")))?;
-                Ok(Self { text, made_here: None, request_id, attempt })
+                Ok(Self { text, made_here: None, request_id, attempt, address: None })
             }
             None if attempt == Attempt::Later => Err(invalid(
                 &ATTEMPT,
@@ -53,20 +58,28 @@ impl<'h> Key<'h> {
         let header = HeaderValue::try_from(&text)
             .map_err(|why| Problem::internal("make a request id", &why))?;
         let text = Cow::Owned(text);
-        Ok(Self { text, made_here: Some(header), request_id, attempt: Attempt::First })
+        let (made_here, attempt) = (Some(header), Attempt::First);
+        Ok(Self { text, made_here, request_id, attempt, address: None })
+    }
+
+    /// A click from this address.
+    pub(super) fn from(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// Splits off what goes into the command; the rest serves the answer.
     pub(super) fn split(self) -> (RequestId, Attempt, Answered<'h>) {
-        (self.request_id, self.attempt, Answered { text: self.text, made_here: self.made_here })
+        let Self { text, made_here, request_id, attempt, .. } = self;
+        (request_id, attempt, Answered { text, made_here, allowance: None })
     }
 }
 
-/// What of a key the answer needs.
+/// What the answer needs of a key, and of the rate limits.
 #[derive(Debug)]
 pub(super) struct Answered<'h> {
     text: Cow<'h, str>,
     made_here: Option<HeaderValue>,
+    allowance: Option<Box<Allowance>>,
 }
 
 impl Answered<'_> {
@@ -75,8 +88,16 @@ impl Answered<'_> {
         &self.text
     }
 
-    /// Tells the client the key that was made for it.
+    /// Notes what is left of the rate limits.
+    pub(super) fn counted(&mut self, allowance: Option<Box<Allowance>>) {
+        self.allowance = allowance;
+    }
+
+    /// Tells the client the key that was made for it, and what is left of the rate limits.
     pub(super) fn put<B>(self, response: &mut Response<B>) {
+        if let Some(left) = &self.allowance {
+            allowance::put(left, response);
+        }
         if let Some(made_here) = self.made_here {
             response.headers_mut().insert(&IDEMPOTENCY_KEY, made_here);
         }

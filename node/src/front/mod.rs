@@ -13,11 +13,13 @@
 //! and what the OpenAPI document says of it (`docs.rs`). A debug build panics when an endpoint
 //! answers what its documentation does not know, so every test of it is a test of the document.
 
+mod allowance;
 mod answer;
 mod batch;
 mod body;
 mod buys;
 mod cancel;
+mod client;
 mod cluster;
 mod docs;
 mod drop_in;
@@ -41,6 +43,7 @@ mod wanted;
 mod won;
 mod write;
 
+pub(crate) use client::{PeerAddress, TrustedProxies};
 pub(crate) use drop_in::DropIn;
 pub(crate) use live::Live;
 pub(crate) use route::Route;
@@ -68,6 +71,16 @@ static NODE: HeaderName = HeaderName::from_static(api::HEADER_NODE);
 static LEADER: HeaderName = HeaderName::from_static(api::HEADER_LEADER);
 static SEQ: HeaderName = HeaderName::from_static(api::HEADER_SEQ);
 
+/// What the endpoints are configured with.
+pub(crate) struct Settings {
+    /// How long an answer may take once the request is here.
+    pub(crate) deadline: Duration,
+    /// What the drop-in routes are set to.
+    pub(crate) drop_in: DropIn,
+    /// From whom the client's address is believed.
+    pub(crate) proxies: TrustedProxies,
+}
+
 /// What the endpoints work with.
 pub(crate) struct FrontState {
     replica: Replica,
@@ -83,6 +96,7 @@ pub(crate) struct FrontState {
     exports: Arc<Semaphore>,
     live: Live,
     drop_in: DropIn,
+    proxies: TrustedProxies,
     node: NodeId,
     node_header: HeaderValue,
 }
@@ -93,11 +107,11 @@ impl FrontState {
         replica: Replica,
         stock: StockHandle,
         metrics: Metrics,
-        deadline: Duration,
         draining: Arc<AtomicBool>,
         live: Live,
-        drop_in: DropIn,
+        settings: Settings,
     ) -> Self {
+        let Settings { deadline, drop_in, proxies } = settings;
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
         let batches = Semaphore::new(batch::CALLS_MAX);
@@ -112,6 +126,7 @@ impl FrontState {
             exports,
             live,
             drop_in,
+            proxies,
             node,
             node_header,
         }

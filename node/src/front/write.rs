@@ -7,7 +7,7 @@
 use super::FrontState;
 use super::answer::mark_replayed;
 use super::key::{Answered, Key};
-use crate::actor::Answer;
+use crate::actor::{Answer, Sent};
 use crate::problem::Problem;
 use axum::response::{IntoResponse, Response};
 use stock::{Command, Envelope, Outcome, Reply, Requester, Seq};
@@ -63,15 +63,18 @@ impl<'h> Write<'h> {
         state: &FrontState,
         deadline: Instant,
     ) -> (Result<Decision, Problem>, Answered<'h>) {
-        let (request_id, attempt, key) = self.key.split();
-        let Self { requester, command, .. } = self;
+        let Self { requester, key, command } = self;
+        let address = key.address;
+        let (request_id, attempt, mut key) = key.split();
         let envelope = Envelope { requester, request_id, attempt, command };
-        (decided(state.stock.ask(envelope, deadline).await), key)
+        let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
+        key.counted(answered.allowance);
+        (decided(answered.answer), key)
     }
 }
 
-/// An answer with the key that was made here. Whatever the outcome is: after an unknown one, only
-/// that key settles it.
+/// An answer with the key that was made here, and what is left of the rate limits. Whatever the
+/// outcome is: after an unknown one, only that key settles it.
 pub(super) fn told(key: Answered<'_>, answer: Result<Response, Problem>) -> Response {
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     key.put(&mut response);
@@ -85,6 +88,7 @@ pub(super) fn told(key: Answered<'_>, answer: Result<Response, Problem>) -> Resp
 pub(super) fn decided(answer: Answer) -> Result<Decision, Problem> {
     let Reply { seq, replayed, outcome } = match answer {
         Answer::Decided(reply) => reply,
+        Answer::Limited(limited) => return Err(Problem::of_limit(limited)),
         Answer::NotProposed(why) => return Err(Problem::of_not_proposed(why)),
         Answer::Unknown => return Err(Problem::outcome_unknown()),
     };

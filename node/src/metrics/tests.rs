@@ -46,6 +46,9 @@ fn everything_counted_is_scraped() {
     metrics.observe_buy(BuyOutcome::Accepted);
     metrics.observe_buy(BuyOutcome::Replayed);
     metrics.observe_buy(BuyOutcome::SoldOut);
+    metrics.rate_limited(Limit::User);
+    metrics.rate_limited(Limit::Address);
+    metrics.rate_limited(Limit::Address);
     metrics.observe_batch(3);
     metrics.in_flight_add(2);
     metrics.in_flight_add(-1);
@@ -60,6 +63,8 @@ fn everything_counted_is_scraped() {
         "flashnode_buys_total{outcome=\"unknown\"} 0",
         "flash_sale_requests_total{status=\"success\"} 2",
         "flash_sale_requests_total{status=\"fail\"} 1",
+        "flashnode_rate_limited_total{limit=\"user\"} 1",
+        "flashnode_rate_limited_total{limit=\"address\"} 2",
         "flashnode_batch_commands_bucket{le=\"2\"} 0",
         "flashnode_batch_commands_bucket{le=\"4\"} 1",
         "flashnode_proposals_in_flight 1",

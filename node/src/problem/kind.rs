@@ -110,6 +110,9 @@ kinds! {
         "The sale must open before it ends; what the update leaves as it is counts too."
     KeyReused 422 "key-reused" "The Idempotency-Key was used for another request"
         "A key stands for one request. Use a new key for a new request."
+    RateLimited 429 "rate-limited" "Too many clicks"
+        "More clicks came from this user, or from this address, than the limit allows. Nothing was \
+         asked for: try again when `Retry-After` says. `RateLimit` says what is left."
     Internal 500 "internal" "The node failed"
         "The node could not answer because of a fault of its own; its log says more. A write may \
          or may not have happened: send it again under the same Idempotency-Key."

@@ -48,6 +48,9 @@ pub(crate) enum PeerError {
     /// The request may have reached the peer.
     #[error("node {to} did not answer: {source}")]
     Broken { to: NodeId, source: reqwest::Error },
+    /// The peer is of a build that has no such route.
+    #[error("node {to} is of a build that does not know this request")]
+    NoRoute { to: NodeId },
     /// The peer took no notice of the request, and says why.
     #[error("node {to} refused: {refusal}")]
     Refused { to: NodeId, refusal: PeerRefusal },
@@ -66,7 +69,10 @@ impl PeerError {
     /// True when the peer surely did nothing with the request.
     pub(crate) fn surely_not_taken(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::Unknown { .. } => true,
+            Self::Unreachable { .. }
+            | Self::NoRoute { .. }
+            | Self::Refused { .. }
+            | Self::Unknown { .. } => true,
             Self::Broken { .. } | Self::Codec { .. } | Self::TooLarge { .. } => false,
         }
     }
@@ -162,6 +168,8 @@ impl Links {
         let failed = |source: reqwest::Error| {
             if source.is_connect() {
                 PeerError::Unreachable { to, source }
+            } else if source.status() == Some(reqwest::StatusCode::NOT_FOUND) {
+                PeerError::NoRoute { to }
             } else {
                 PeerError::Broken { to, source }
             }

@@ -4,11 +4,15 @@
 //! and a node answers only what is addressed to its own incarnation. So a node whose directory was
 //! wiped can neither vote nor acknowledge for the directory that it replaced.
 
+mod clicks;
 mod link;
 mod network;
 mod server;
 mod wire;
 
+pub use clicks::{
+    Allowance, Click, ClickAnswer, ClickFrame, ClickOutcome, ClicksAnswer, Limit, Limited, Room,
+};
 pub(crate) use link::{Call, Links, PeerError, wall_clock_ms};
 pub(crate) use network::Network;
 pub(crate) use server::router;

@@ -1,12 +1,13 @@
 //! The peer listener: takes frames from other nodes, checks whom they are for, and acts on them.
 
+use super::clicks::{Click, ClickFrame, ClicksAnswer};
 use super::link::{Call, wall_clock_ms};
 use super::network::SNAPSHOT_TIMEOUT;
 use super::wire::{
     ClockAnswer, Envelope, FORMAT, FRAME_BYTES_MAX, FenceRequest, ForwardAnswer, Hello, JoinAnswer,
     JoinRequest, PeerRefusal, ReadIndexAnswer,
 };
-use crate::shared::{ForwardedFrame, RaftHandle, Shared};
+use crate::shared::{Forwarded, ForwardedFrame, RaftHandle, Shared};
 use crate::snapshot::{MANIFEST_BYTES_MAX, Manifest, Snapshot};
 use crate::types::{TypeConfig, Vote};
 use crate::{barrier, check, rollback};
@@ -45,6 +46,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/peer/acknowledged", post(acknowledged))
         .route("/peer/join", post(join))
         .route("/peer/forward", post(forward))
+        .route("/peer/clicks", post(clicks))
+        .route("/peer/counts-clicks", post(counts_clicks))
         .route("/peer/read-index", post(read_index))
         .route("/peer/segment", post(segment))
         .layer(DefaultBodyLimit::max(usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX)));
@@ -262,13 +265,31 @@ async fn join(State(shared): Desk, body: Bytes) -> Answer {
 async fn forward(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, _, commands: Vec<stock::Envelope>| async move {
         let (reply, answer) = oneshot::channel();
-        if shared.forwarded.try_send(ForwardedFrame { commands, reply }).is_err() {
+        let frame = Forwarded::Commands(ForwardedFrame { commands, reply });
+        if shared.forwarded.try_send(frame).is_err() {
             return Ok(ForwardAnswer::NotProposed);
         }
         // A dropped reply is an actor that stopped with the frame in hand.
         Ok(answer.await.unwrap_or(ForwardAnswer::Unknown))
     })
     .await
+}
+
+async fn clicks(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, clicks: Vec<Click>| async move {
+        let (reply, answer) = oneshot::channel();
+        let frame = Forwarded::Clicks(ClickFrame { clicks, reply });
+        if !shared.is_leader() || shared.forwarded.try_send(frame).is_err() {
+            return Ok(ClicksAnswer::NotTaken);
+        }
+        // As above.
+        Ok(answer.await.map_or(ClicksAnswer::Unknown, ClicksAnswer::Taken))
+    })
+    .await
+}
+
+async fn counts_clicks(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, _, ()| async move { Ok(shared.counting.here()) }).await
 }
 
 async fn read_index(State(shared): Desk, body: Bytes) -> Answer {

@@ -1,6 +1,6 @@
 //! Replicas in one process: their ports, their start, and what a test waits for.
 
-use crate::{ForwardedFrame, Proposed, Replica, ReplicaConfig, Role};
+use crate::{Forwarded, Proposed, Replica, ReplicaConfig, Role};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Peers {
 
     /// Starts a node with its files in `dir`; its election timeout is up to twice the least.
     pub(super) async fn open(&self, id: NodeId, dir: &Path, election_min: Duration) -> Replica {
-        let (forwarded, frames) = mpsc::channel::<ForwardedFrame>(1);
+        let (forwarded, frames) = mpsc::channel::<Forwarded>(1);
         // Nobody forwards here; the receiver only has to live as long as the replica.
         std::mem::forget(frames);
         let config = ReplicaConfig {
@@ -51,6 +51,7 @@ impl Peers {
             election_max: election_min * 2,
             snapshot_entries: 10_000,
             keep_entries: 1_000,
+            counts_clicks: false,
         };
         let started = Instant::now();
         loop {

@@ -1,8 +1,8 @@
 //! What the OpenAPI document says of a buy.
 
 use super::super::docs::{
-    Answer, BODY, Body, Docs, Header, JSON, Link, SALE, Schemas, Shape, Tag, WRITE, WRITE_FAILS,
-    collect, reference, shape,
+    Answer, BODY, Body, CLICK, Docs, Header, JSON, Link, SALE, Schemas, Shape, Tag, WRITE,
+    WRITE_FAILS, collect, reference, shape,
 };
 use axum::http::StatusCode;
 use stock::api::{BuyAccepted, OrderAccepted, PostBasket, PostBuy};
@@ -56,5 +56,5 @@ pub(in super::super) const POST: Docs = Docs {
         Link { to: "getOrder", id: "$response.body#/order_id" },
         Link { to: "cancelOrder", id: "$response.body#/order_id" },
     ])],
-    problems: &[WRITE_FAILS, BODY, SALE],
+    problems: &[WRITE_FAILS, BODY, SALE, CLICK],
 };

@@ -34,6 +34,9 @@ pub(in super::super) const BODY: &[Kind] = &[
     Kind::RequestTimeout,
 ];
 
+/// Of what counts as a click, when a rate limit is on.
+pub(in super::super) const CLICK: &[Kind] = &[Kind::RateLimited];
+
 /// Of whoever asks for units.
 pub(in super::super) const SALE: &[Kind] = &[
     Kind::UnknownProduct,

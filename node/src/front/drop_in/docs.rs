@@ -1,7 +1,8 @@
 //! What the OpenAPI document says of the drop-in routes.
 
 use super::super::docs::{
-    Answer, BODY, Body, Docs, JSON, TEXT, Tag, WRITE, WRITE_FAILS, of, plain, required,
+    Answer, BODY, Body, CLICK, Docs, Header, JSON, TEXT, Tag, WRITE, WRITE_FAILS, of, plain,
+    required,
 };
 use super::{Click, PostPurchase, Purchase, Refused};
 use crate::problem::Kind;
@@ -21,7 +22,7 @@ pub(in super::super) const BELI: Docs = Docs {
     parameters: &[WRITE],
     body: None,
     answers: &[CLICKED],
-    problems: &[WRITE_FAILS, &[Kind::InvalidValue, Kind::UnknownProduct]],
+    problems: &[WRITE_FAILS, CLICK, &[Kind::InvalidValue, Kind::UnknownProduct]],
 };
 
 pub(in super::super) const RESET: Docs = Docs {
@@ -50,7 +51,7 @@ pub(in super::super) const API_BUY: Docs = Docs {
         Answer::new(StatusCode::ACCEPTED, "Bought.", &[(JSON, of::<Purchase>())]),
         Answer::new(StatusCode::BAD_REQUEST, "Refused.", &[(JSON, of::<Refused<'_>>())]),
     ],
-    problems: &[WRITE_FAILS, BODY, &[Kind::UnknownProduct]],
+    problems: &[WRITE_FAILS, BODY, CLICK, &[Kind::UnknownProduct]],
     ..BELI
 };
 
@@ -68,6 +69,8 @@ pub(in super::super) const FLASH_SALE: Docs = Docs {
     answers: &[
         Answer::new(StatusCode::ACCEPTED, "Bought.", &[(TEXT, plain(words))]),
         Answer::new(StatusCode::GONE, "Refused.", &[(TEXT, plain(words))]),
+        Answer::new(StatusCode::TOO_MANY_REQUESTS, "Too many clicks.", &[(TEXT, plain(words))])
+            .with(&[Header::RetryAfter]),
     ],
     problems: &[WRITE_FAILS, &[Kind::InvalidValue, Kind::UnknownProduct]],
     ..BELI

@@ -1,8 +1,8 @@
 //! What the OpenAPI document says of the hold routes.
 
 use super::super::docs::{
-    Answer, BODY, Body, Docs, Header, JSON, Link, ORDER_ID, READ, READ_FAILS, SALE, Schemas, Shape,
-    Tag, WRITE, WRITE_FAILS, collect, of, required, shape, text,
+    Answer, BODY, Body, CLICK, Docs, Header, JSON, Link, ORDER_ID, READ, READ_FAILS, SALE, Schemas,
+    Shape, Tag, WRITE, WRITE_FAILS, collect, of, required, shape, text,
 };
 use crate::problem::Kind;
 use axum::http::StatusCode;
@@ -76,7 +76,7 @@ pub(in super::super) const POST: Docs = Docs {
         Link { to: "confirmHold", id: "$response.body#/hold_id" },
         Link { to: "releaseHold", id: "$response.body#/hold_id" },
     ])],
-    problems: &[WRITE_FAILS, BODY, SALE, &[Kind::TooManyUserHolds, Kind::TooManyHolds]],
+    problems: &[WRITE_FAILS, BODY, SALE, CLICK, &[Kind::TooManyUserHolds, Kind::TooManyHolds]],
 };
 
 pub(in super::super) const LIST: Docs = Docs {

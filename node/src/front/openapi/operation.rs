@@ -31,6 +31,8 @@ const fn named(name: &'static str, means: &'static str, kind: Type) -> AnswerHea
 }
 
 const RETRY_AFTER: &str = "retry-after";
+const RATE_LIMIT: &str = "ratelimit";
+const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
 const LOCATION: &str = "location";
 const ETAG: &str = "etag";
 
@@ -50,6 +52,12 @@ pub(super) const HEADERS: &[AnswerHeader] = &[
     ),
     named(api::HEADER_REPLAYED, "`true`: this is the outcome of an earlier attempt.", Type::String),
     named(RETRY_AFTER, "When to ask again, in seconds.", Type::Integer),
+    named(
+        RATE_LIMIT_POLICY,
+        "With a rate limit on: its quotas, as items `q` and `w`.",
+        Type::String,
+    ),
+    named(RATE_LIMIT, "With a rate limit on: what is left, as items `r` and `t`.", Type::String),
     named(LOCATION, "Where the thing that was made is found.", Type::String),
     named(ETAG, "The version of the product, for If-Match and If-None-Match.", Type::String),
 ];
@@ -160,6 +168,10 @@ fn responses(route: Route, docs: &Docs) -> BTreeMap<StatusCode, Response> {
             refer(response, api::HEADER_IDEMPOTENCY_KEY);
             refer(response, api::HEADER_REPLAYED);
         }
+        if docs.clicks() {
+            refer(response, RATE_LIMIT_POLICY);
+            refer(response, RATE_LIMIT);
+        }
     }
     responses
 }
@@ -183,6 +195,7 @@ fn response(answer: &Answer) -> Response {
         let name = match header {
             Header::Location => LOCATION,
             Header::ETag => ETAG,
+            Header::RetryAfter => RETRY_AFTER,
         };
         refer(&mut response, name);
     }
