@@ -8,7 +8,7 @@
 
 mod scrape;
 
-pub(crate) use scrape::{ProductGauges, Scrape};
+pub(crate) use scrape::{Found, ProductGauges, Scrape};
 
 use crate::front::Route;
 use axum::http::StatusCode;

@@ -2,7 +2,7 @@
 
 use super::FrontState;
 use super::docs::{Answer, Docs, TEXT, Tag, plain};
-use crate::metrics::{CONTENT_TYPE, PRODUCTS_MAX, ProductGauges, Scrape};
+use crate::metrics::{CONTENT_TYPE, Found, PRODUCTS_MAX, ProductGauges, Scrape};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::Request;
@@ -46,6 +46,8 @@ pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response,
             is_ready: status.ready.is_ok() && !state.draining(),
             committed: status.committed,
             applied: status.applied,
+            clock_off_ms: status.clock_off_ms,
+            found: Found { fenced: status.fenced, split: status.split },
             seq: status.seq,
             store,
             products,

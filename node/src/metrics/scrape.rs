@@ -18,12 +18,26 @@ pub(crate) struct Scrape {
     pub(crate) committed: u64,
     /// Index up to which entries are applied.
     pub(crate) applied: u64,
+    /// By how many milliseconds this node's wall clock is ahead of the median of the nodes' clocks;
+    /// none while it knows fewer than a majority of them.
+    pub(crate) clock_off_ms: Option<i64>,
+    /// What the self-check has found.
+    pub(crate) found: Found,
     /// The machine's version.
     pub(crate) seq: Seq,
     /// What the log store counts.
     pub(crate) store: StoreMetrics,
     /// The first products by id, at most [`super::PRODUCTS_MAX`].
     pub(crate) products: Vec<ProductGauges>,
+}
+
+/// What the self-check has found wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// This node takes no part any more, because its state is not the majority's.
+    pub(crate) fenced: bool,
+    /// It leads and sells nothing, because no majority has one state.
+    pub(crate) split: bool,
 }
 
 /// The counts of one product.
@@ -40,17 +54,33 @@ pub(crate) struct ProductGauges {
 impl Scrape {
     /// Appends it in the text format.
     pub(super) fn write(&self, text: &mut String) -> fmt::Result {
-        let gauges: [(&str, &str, &dyn Display); 6] = [
+        let gauges: [(&str, &str, &dyn Display); 8] = [
             ("flashnode_raft_term", "The Raft term", &self.term),
             ("flashnode_raft_is_leader", "1 while this node leads", &u8::from(self.is_leader)),
             ("flashnode_raft_commit_index", "Index of the last committed entry", &self.committed),
             ("flashnode_raft_applied_index", "Index of the last applied entry", &self.applied),
             ("flashnode_seq", "The number of the last applied change", &self.seq),
+            (
+                "flashnode_fenced",
+                "1 once this node's state was wrong",
+                &u8::from(self.found.fenced),
+            ),
+            (
+                "flashnode_split",
+                "1 while this node leads and no majority has one state",
+                &u8::from(self.found.split),
+            ),
             ("flashnode_ready", "1 while /readyz says yes", &u8::from(self.is_ready)),
         ];
         for (name, help, value) in gauges {
             head(text, name, "gauge", help)?;
             writeln!(text, "{name} {value}")?;
+        }
+        if let Some(off_ms) = self.clock_off_ms {
+            let name = "flashnode_clock_off_seconds";
+            let help = "By how much the wall clock is ahead of the median of the nodes' clocks";
+            head(text, name, "gauge", help)?;
+            writeln!(text, "{name} {}", off_ms as f64 / 1000.0)?;
         }
         let counters = [
             (
