@@ -9,6 +9,8 @@ use scene::Scene;
 use scene::http::{Answer, Ask, Caller};
 use serde_json::{Value, json};
 use std::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const PATH: &str = "/v1/buys/batch";
 
@@ -135,4 +137,30 @@ async fn ten_thousand_in_one_call_at_every_node() {
     let product = caller.get(0, "/v1/products/sneaker").await.body;
     assert_eq!((&product["sold"], &product["available"]), (&json!(25_000), &json!(0)));
     scene.assert_equal_states().await;
+}
+
+/// Whoever sends a body slowly takes no place from whoever sends it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_callers_hold_up_nobody() {
+    let scene = Scene::open(5, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut tcp = TcpStream::connect(&caller.nodes[0]).await.expect("the node listens");
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: flashnode\r\ncontent-type: application/json\r\n\
+             content-length: 6000000\r\nexpect: 100-continue\r\n\r\n"
+        );
+        tcp.write_all(head.as_bytes()).await.expect("the head is sent");
+        // The node says so when it begins to read the body.
+        let mut told = [0; 25];
+        tcp.read_exact(&mut told).await.expect("an interim answer");
+        assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+        tcp.write_all(b"[").await.expect("a byte is sent");
+        slow.push(tcp);
+    }
+    let body = json!([item("a", "ann", 2)]).to_string();
+    let answer = batch(&caller, 0, "application/json", &body).await;
+    assert_eq!((answer.status, statuses(&answer)), (200, vec![201]), "{}", answer.body);
+    drop(slow);
 }

@@ -31,20 +31,28 @@ use utoipa::ToSchema;
 const ITEMS_MAX: usize = 10_000;
 /// The most bytes of one call: room for so many buys with the longest ids.
 const BYTES_MAX: usize = 6 * 1024 * 1024;
-/// Calls that are worked on at once; a further one is told to come back. So their bodies and
-/// answers take a bounded room.
+/// Calls that are worked on at once; a further one is told to come back. So their answers take a
+/// bounded room.
 pub(super) const CALLS_MAX: usize = 4;
+/// Bytes of the bodies of all calls, read or being read. A client has no place among
+/// [`CALLS_MAX`] until its body is here, and no more of this than it has sent.
+pub(super) const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Asks for all of them, and says what became of each.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let form = Form::of(&parts.headers)?;
+    if state.batches.available_permits() == 0 {
+        // Told before the body is sent; who is worked on is decided below.
+        return Err(Problem::overloaded());
+    }
+    let address = state.proxies.client(&parts);
+    let room = &state.batch_bytes;
+    let (bytes, _held) = body::take_within(room, content, BYTES_MAX, state.deadline()).await?;
     let Ok(_permit) = state.batches.try_acquire() else {
         return Err(Problem::overloaded());
     };
-    let address = state.proxies.client(&parts);
-    let bytes = body::take(content, BYTES_MAX, state.deadline()).await?;
     let texts = form.split(&bytes)?;
     let items: Vec<Result<Item<'_>, Problem>> =
         texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use std::future::poll_fn;
 use std::pin::Pin;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 /// The largest body of any route, in bytes.
@@ -67,16 +68,54 @@ pub(super) async fn take(
     bytes_max: usize,
     deadline: Instant,
 ) -> Result<Bytes, Problem> {
+    collect_by(deadline, body, bytes_max, |_| Ok(())).await
+}
+
+/// As [`take`], with a permit of `room` for each byte from when it is here, until the permit is
+/// dropped. So a body that is only announced, or comes slowly, takes nobody's room.
+///
+/// # Errors
+/// As [`take`]; `overloaded` when there is no room for a part of it.
+pub(super) async fn take_within(
+    room: &Semaphore,
+    body: Body,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Problem> {
+    let mut permit: Option<SemaphorePermit<'_>> = None;
+    let hold = |bytes: usize| {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = room.try_acquire_many(permits).map_err(|_| Problem::overloaded())?;
+        match &mut permit {
+            Some(permit) => permit.merge(more),
+            None => permit = Some(more),
+        }
+        Ok(())
+    };
+    let bytes = collect_by(deadline, body, bytes_max, hold).await?;
+    Ok((bytes, permit))
+}
+
+async fn collect_by(
+    deadline: Instant,
+    body: Body,
+    bytes_max: usize,
+    hold: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large(bytes_max));
     }
-    timeout_at(deadline, collect(body, bytes_max))
+    timeout_at(deadline, collect(body, bytes_max, hold))
         .await
         .unwrap_or_else(|_| Err(Problem::plain(Kind::RequestTimeout)))
 }
 
-/// Nearly every body is one frame, which is then taken as it is.
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+/// Nearly every body is one frame, which is then taken as it is. `hold` may refuse each part.
+async fn collect(
+    mut body: Body,
+    bytes_max: usize,
+    mut hold: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -90,6 +129,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         if first.len() + whole.len() + part.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
+        hold(part.len())?;
         if first.is_empty() && whole.is_empty() {
             first = part;
             continue;
@@ -182,6 +222,25 @@ mod tests {
                 Err(problem) => assert!(!taken && problem.kind() == Kind::TooLarge, "{bytes}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_room() {
+        let room = Semaphore::new(10);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let body = |bytes: usize| Body::from(vec![b'x'; bytes]);
+        let (bytes, permit) = take_within(&room, body(7), 8, deadline).await.unwrap();
+        assert_eq!((bytes.len(), room.available_permits()), (7, 3));
+        let refused = take_within(&room, body(4), 8, deadline).await.unwrap_err();
+        assert_eq!((refused.kind(), room.available_permits()), (Kind::Overloaded, 3));
+        // What never comes takes no room, and what breaks off gives it back.
+        let silent = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
+        let timed_out = take_within(&room, silent, 8, Instant::now()).await.unwrap_err();
+        assert_eq!((timed_out.kind(), room.available_permits()), (Kind::RequestTimeout, 3));
+        drop(permit);
+        assert_eq!(room.available_permits(), 10);
+        let (_, permit) = take_within(&room, body(0), 8, deadline).await.unwrap();
+        assert!(permit.is_none());
     }
 
     #[tokio::test]

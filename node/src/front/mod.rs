@@ -92,6 +92,8 @@ pub(crate) struct FrontState {
     draining: Arc<AtomicBool>,
     /// One permit for each batch call that is worked on.
     batches: Semaphore,
+    /// One permit for each byte of their bodies.
+    batch_bytes: Semaphore,
     /// One permit for each export that is read.
     exports: Arc<Semaphore>,
     live: Live,
@@ -115,6 +117,7 @@ impl FrontState {
         let node = replica.id();
         let node_header = HeaderValue::from(node.0);
         let batches = Semaphore::new(batch::CALLS_MAX);
+        let batch_bytes = Semaphore::new(batch::BODIES_BYTES_MAX);
         let exports = Arc::new(Semaphore::new(export::CALLS_MAX));
         Self {
             replica,
@@ -123,6 +126,7 @@ impl FrontState {
             deadline,
             draining,
             batches,
+            batch_bytes,
             exports,
             live,
             drop_in,
