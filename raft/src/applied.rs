@@ -11,7 +11,7 @@ use crate::tail::{EventTail, TailCopy, TailSlice};
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use stock::{Batch, Event, HotState, Machine, Reply, Seq};
+use stock::{Batch, Event, HotState, Machine, Reply, Rules, Seq};
 use tokio::sync::watch;
 
 /// How far apply has come.
@@ -160,14 +160,15 @@ impl Applied {
         }
     }
 
-    /// Applies one batch. The caller announces progress.
-    pub(crate) fn apply_batch(&self, log_id: LogId, batch: &Batch) -> Vec<Reply> {
+    /// Applies one batch by the rules of its entry. The caller announces progress.
+    pub(crate) fn apply_batch(&self, log_id: LogId, rules: Rules, batch: &Batch) -> Vec<Reply> {
         let mut state = self.lock_mut();
         state.advance(log_id);
         #[cfg(feature = "mutants")]
         if mutant::is(Mutant::FlippedBit) {
             mutant::flipped_bit::flip(&mut state.machine);
         }
+        state.machine.adopt(rules);
         let applied = state.machine.apply(batch);
         state.note_hash(log_id);
         for event in applied.events {

@@ -49,8 +49,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                     Vec::new()
                 }
                 EntryPayload::Normal(proposal) => {
-                    let batch = decode_batch(&proposal).map_err(io::Error::other)?;
-                    self.applied.apply_batch(entry.log_id, &batch)
+                    let (rules, batch) = decode_batch(&proposal).map_err(io::Error::other)?;
+                    self.applied.apply_batch(entry.log_id, rules, &batch)
                 }
             };
             if let Some(responder) = responder {

@@ -35,6 +35,7 @@ mod tail;
 mod tests;
 mod tick;
 mod types;
+mod upgrade;
 mod upkeep;
 
 pub use barrier::ReadError;

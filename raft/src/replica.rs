@@ -15,7 +15,9 @@ use crate::shared::{Forwarded, Parts, Shared};
 use crate::snapshot::SnapshotStore;
 use crate::status::{self, LocalStatus, Standing};
 use crate::store::{LogStore, StoreError};
-use crate::{check, clock, counting, diagnosis, fence, handover, readmission, tick, upkeep};
+use crate::{
+    check, clock, counting, diagnosis, fence, handover, readmission, tick, upgrade, upkeep,
+};
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
 use std::collections::BTreeMap;
@@ -223,7 +225,7 @@ impl Replica {
             return Proposed::NotProposed;
         };
         batch.stamp_ms = stamp_ms;
-        let proposal = match encode_batch(batch) {
+        let proposal = match encode_batch(self.shared.rules(), batch) {
             Ok(proposal) => proposal,
             Err(error) => {
                 tracing::error!("a batch could not be encoded: {error}");
@@ -442,6 +444,7 @@ fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver
     tasks.spawn(diagnosis::run(Arc::clone(shared)));
     tasks.spawn(clock::probe::run(Arc::clone(shared)));
     tasks.spawn(counting::run(Arc::clone(shared)));
+    tasks.spawn(upgrade::run(Arc::clone(shared)));
     tasks.spawn(check::run(Arc::clone(shared)));
     tasks.spawn(tick::run(Arc::clone(shared)));
     tasks.spawn(upkeep::run(Arc::clone(shared), report));

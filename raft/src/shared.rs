@@ -10,6 +10,7 @@ use crate::snapshot::SnapshotStore;
 use crate::status::Standing;
 use crate::store::LogStore;
 use crate::types::{Incarnation, StoredMembership, TypeConfig};
+use crate::upgrade::Upgrade;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Raft, RaftMetrics, ServerState};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) clocks: Clocks,
     pub(crate) fence: Fence,
     pub(crate) counting: Counting,
+    pub(crate) upgrade: Upgrade,
     /// Frames from followers, for the stock actor.
     pub(crate) forwarded: mpsc::Sender<Forwarded>,
     /// The address of the public listener, as others should tell clients.
@@ -91,6 +93,7 @@ impl Shared {
         Self {
             clocks: Clocks::new(parts.links.id(), parts.links.ids().count()),
             fence: Fence::open(&parts.data),
+            upgrade: Upgrade::default(),
             links: parts.links,
             store: parts.store,
             applied: parts.applied,

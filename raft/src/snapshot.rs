@@ -23,7 +23,8 @@ use stock::{Event, HotState, Machine, Restore, Seq, codec};
 const FORMAT: u16 = 1;
 const MAGIC: &[u8; 6] = b"FNSNAP";
 const HEADER_BYTES: usize = MAGIC.len() + 2 + 4;
-/// The largest manifest, in bytes. It grows with products and stored outcomes, not with orders.
+/// The largest manifest, in bytes. It grows with products and stored outcomes, both of which have a
+/// bound, and not with orders or holds.
 pub(crate) const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 
 /// A snapshot: what it takes, with the segment files it names, to rebuild the applied state.
@@ -78,7 +79,7 @@ impl Manifest {
     /// # Errors
     /// When a segment is missing or damaged, or the rebuilt state is not the one that was saved.
     fn rebuild(&self, segments: &SegmentStore) -> io::Result<Machine> {
-        let mut restore = Restore::new();
+        let mut restore = Restore::towards(self.hot.clone());
         let invalid = |error: stock::RestoreError| {
             io::Error::new(io::ErrorKind::InvalidData, error.to_string())
         };
@@ -92,9 +93,9 @@ impl Manifest {
         }
         #[cfg(feature = "mutants")]
         if mutant::is(Mutant::RequestTableMissingFromSnapshot) {
-            return Ok(restore.finish_without_requests(&self.hot));
+            return Ok(restore.finish_without_requests());
         }
-        restore.finish(self.hot.clone()).map_err(invalid)
+        restore.finish().map_err(invalid)
     }
 }
 
@@ -271,7 +272,9 @@ mod tests {
     use super::*;
     use crate::types::LogId;
     use openraft::impls::leader_id_adv::LeaderId;
-    use stock::{Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Sku, Terms};
+    use stock::{
+        Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Rules, Sku, Terms,
+    };
 
     fn log_id(index: u64) -> LogId {
         LogId { leader_id: LeaderId { term: 1, node_id: NodeId(1) }, index }
@@ -293,9 +296,9 @@ mod tests {
         let segments = Arc::new(SegmentStore::open(dir.path()).unwrap());
         let applied = Applied::new(Arc::clone(&segments));
         let store = SnapshotStore::open(dir.path(), Arc::clone(&segments), &applied).unwrap();
-        applied.apply_batch(log_id(0), &create("first"));
+        applied.apply_batch(log_id(0), Rules::NEWEST, &create("first"));
         let older = applied.copy();
-        applied.apply_batch(log_id(1), &create("second"));
+        applied.apply_batch(log_id(1), Rules::NEWEST, &create("second"));
         let newer = store.save(applied.copy()).unwrap();
         let answered = store.save(older).unwrap();
         assert_eq!(answered.meta, newer.meta, "the builder hands out what is in place");

@@ -1,7 +1,7 @@
 //! What a log entry holds: one batch of commands, stamped by the leader.
 //!
 //! These types are the log format. Variants and fields are appended, never reordered; the
-//! golden-bytes test in `tests/golden.rs` guards logs that were written by older builds.
+//! golden-bytes test in `tests/golden` guards logs that were written by older builds.
 
 use crate::{HoldTtl, Items, ProductUpdate, Quantity, RequestId, Seq, Sku, Terms, UserId};
 use serde::{Deserialize, Serialize};

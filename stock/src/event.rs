@@ -4,7 +4,11 @@
 //! segment files, and a restart folds them back into the request table. Their encoding is a disk
 //! format: variants and fields are appended, never reordered.
 
-use crate::{Item, Line, Quantity, RequestId, Seq, Sku, Terms, UserId};
+use crate::items::items_of;
+use crate::{
+    Attempt, Cancel, Command, Envelope, HoldTtl, Item, Line, Outcome, Quantity, RequestId,
+    Requester, Seq, Sku, Terms, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 /// One accepted change.
@@ -96,6 +100,58 @@ pub enum Change {
         /// What is available again.
         lines: Vec<Line>,
     },
+    /// [`Change::Held`] under [`crate::Rules::Two`]: with all that was asked.
+    HeldFor {
+        /// For whom.
+        user: UserId,
+        /// The request that won them.
+        request_id: RequestId,
+        /// For how long the request asked, if it did.
+        ttl: Option<HoldTtl>,
+        /// When the hold expires, in milliseconds of log time.
+        expires_at_ms: u64,
+        /// What.
+        lines: Vec<Line>,
+    },
+    /// [`Change::Released`] under [`crate::Rules::Two`]: with all that was asked.
+    ReleasedFor {
+        /// The hold.
+        hold: Seq,
+        /// Whose it was.
+        user: UserId,
+        /// Who gave it up.
+        by: By,
+        /// The request that gave it up.
+        request_id: RequestId,
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+    /// [`Change::Cancelled`] under [`crate::Rules::Two`]: with all that was asked.
+    CancelledFor {
+        /// The order.
+        order: Seq,
+        /// Whose it is.
+        user: UserId,
+        /// The hold that it was made from, if it was.
+        hold: Option<Seq>,
+        /// The request that had become the order.
+        ordered_as: RequestId,
+        /// Who took it back.
+        by: By,
+        /// The request that took it back.
+        request_id: RequestId,
+        /// What is available again.
+        lines: Vec<Line>,
+    },
+}
+
+/// In whose name a hold was given up or an order taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum By {
+    /// The user's, whose it was.
+    Owner,
+    /// An operator's.
+    Operator,
 }
 
 /// An order, whatever kind of change made it.
@@ -140,12 +196,57 @@ impl Change {
             | Self::Held { .. }
             | Self::Released { .. }
             | Self::Expired { .. }
-            | Self::Cancelled { .. } => None,
+            | Self::Cancelled { .. }
+            | Self::HeldFor { .. }
+            | Self::ReleasedFor { .. }
+            | Self::CancelledFor { .. } => None,
         }
     }
-}
 
-impl Change {
+    /// The request that became this hold, release or cancel, as a first attempt; none where the
+    /// event does not say, and none of an order.
+    pub fn asked(&self) -> Option<Envelope> {
+        let (user, by, request_id, command) = match self {
+            Self::HeldFor { user, request_id, ttl, lines, .. } => {
+                let command = Command::Hold { items: items_of(lines).ok()?, ttl: *ttl };
+                (user, By::Owner, request_id, command)
+            }
+            Self::ReleasedFor { hold, user, by, request_id, .. } => {
+                (user, *by, request_id, Command::Release { hold: *hold })
+            }
+            Self::CancelledFor { order, user, hold, ordered_as, by, request_id, lines } => {
+                let cancel = Cancel {
+                    order: *order,
+                    user: user.clone(),
+                    request_id: ordered_as.clone(),
+                    items: items_of(lines).ok()?,
+                    hold: *hold,
+                };
+                (user, *by, request_id, Command::Cancel(Box::new(cancel)))
+            }
+            _ => return None,
+        };
+        let requester = match by {
+            By::Owner => Requester::User(user.clone()),
+            By::Operator => Requester::Operator,
+        };
+        let request_id = request_id.clone();
+        Some(Envelope { requester, request_id, attempt: Attempt::First, command })
+    }
+
+    /// What its request was answered when it became this hold, release or cancel: for
+    /// [`Outcome::DoneBefore`], which names the change only.
+    pub fn done(&self) -> Option<Outcome> {
+        match self {
+            Self::HeldFor { expires_at_ms, lines, .. } => {
+                Some(Outcome::Held { expires_at_ms: *expires_at_ms, lines: lines.clone() })
+            }
+            Self::ReleasedFor { lines, .. } => Some(Outcome::Released { lines: lines.clone() }),
+            Self::CancelledFor { lines, .. } => Some(Outcome::Cancelled { lines: lines.clone() }),
+            _ => None,
+        }
+    }
+
     /// The products whose units or terms it changed.
     pub fn products(&self) -> Vec<&Sku> {
         match self {
@@ -156,7 +257,10 @@ impl Change {
             | Self::Released { lines, .. }
             | Self::Expired { lines, .. }
             | Self::BasketOrdered { lines, .. }
-            | Self::Cancelled { lines, .. } => lines.iter().map(|line| &line.sku).collect(),
+            | Self::Cancelled { lines, .. }
+            | Self::HeldFor { lines, .. }
+            | Self::ReleasedFor { lines, .. }
+            | Self::CancelledFor { lines, .. } => lines.iter().map(|line| &line.sku).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@
 //! divergence by accident; it is no defence against somebody who chooses the state.
 
 use crate::{
-    Command, Hold, Items, Product, RequestId, Requester, Seq, Settlement, Sku, UserId, codec,
+    Command, Hold, Items, Product, RequestId, Requester, Rules, Seq, Settlement, Sku, UserId, codec,
 };
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -34,6 +34,8 @@ enum Domain {
     CancelledElement = 13,
     SoldOutEarlierElement = 14,
     User = 15,
+    DoneElement = 16,
+    RulesElement = 17,
 }
 
 /// Fixed-width fields of one element or id, in a buffer on the stack.
@@ -201,6 +203,20 @@ impl Element {
         preimage.push(&order.0.to_le_bytes());
         preimage.push(&body.to_le_bytes());
         Self(xxh3_128(preimage.bytes()))
+    }
+
+    /// A request that became a hold, a release or a cancel.
+    pub(crate) fn done(request: u128, change: Seq, body: u32) -> Self {
+        let mut preimage = Preimage::new(Domain::DoneElement);
+        preimage.push(&request.to_le_bytes());
+        preimage.push(&change.0.to_le_bytes());
+        preimage.push(&body.to_le_bytes());
+        Self(xxh3_128(preimage.bytes()))
+    }
+
+    /// The rules of the machine; the first ones leave nothing in the sum.
+    pub(crate) fn rules(rules: Rules) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::RulesElement as u8, rules))))
     }
 
     pub(crate) fn stored<T: Serialize>(request: u128, outcome: &T) -> Self {

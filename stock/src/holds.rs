@@ -1,18 +1,21 @@
 //! Holds: units set aside for a user until a deadline in log time.
 //!
-//! Owns who holds what and until when, and for ever how each hold ended: 24 bytes or so a hold, so
-//! that an ended one is told from one that never was. Rebuilt from the events on restore. Never
-//! decides anything and never moves a unit. Called by the machine.
+//! Owns who holds what and until when, and how the newest [`SETTLED_MAX`] that ended did: 40 bytes
+//! each, so that an ended one is told from one that never was. Rebuilt from the events on restore.
+//! Never decides anything and never moves a unit. Called by the machine.
 
-use crate::hash::{Element, StateSum};
+use crate::hash::{self, Element, StateSum};
 use crate::{Items, Seq, UserId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most holds that one user has open.
 pub const USER_HOLDS_MAX: usize = 100;
 /// The most holds that are open.
 pub const OPEN_HOLDS_MAX: usize = 1_000_000;
+/// The most ended holds that are known, under [`crate::Rules::Two`]: those that ended last. About
+/// 300 MB of memory. An older one is as one that never was.
+pub const SETTLED_MAX: usize = 4_000_000;
 
 /// An open hold. Its id is the `seq` of the change that made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,15 +57,36 @@ pub enum HoldState<'a> {
     Settled(Settlement),
 }
 
+impl Settlement {
+    /// The change that ended the hold.
+    pub fn seq(self) -> Seq {
+        match self {
+            Self::Confirmed { order: seq } | Self::Released { seq } | Self::Expired { seq } => seq,
+        }
+    }
+}
+
+/// An ended hold.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    settlement: Settlement,
+    /// A fingerprint of its user: who has another's by chance is told of a hold that is not theirs.
+    user: u64,
+}
+
 /// All holds. Invariants, asserted at each change: a hold is open or settled, never both; the
-/// deadlines and the users' lists name exactly the open ones.
+/// deadlines and the users' lists name exactly the open ones, the endings exactly the settled.
 #[derive(Debug, Default)]
 pub(crate) struct HoldTable {
     open: BTreeMap<Seq, Hold>,
     deadlines: BTreeSet<(u64, Seq)>,
     /// The open holds of each user who has any, oldest first.
     by_user: BTreeMap<UserId, Vec<Seq>>,
-    settled: BTreeMap<Seq, Settlement>,
+    settled: BTreeMap<Seq, Settled>,
+    /// The settled holds, as they ended.
+    endings: VecDeque<Seq>,
+    /// The last change that ended a hold which is forgotten; 0 when none is.
+    forgotten: Seq,
 }
 
 impl HoldTable {
@@ -70,8 +94,27 @@ impl HoldTable {
     pub(crate) fn get(&self, id: Seq) -> Option<HoldState<'_>> {
         match self.open.get(&id) {
             Some(hold) => Some(HoldState::Open(hold)),
-            None => self.settled.get(&id).copied().map(HoldState::Settled),
+            None => self.settled.get(&id).map(|settled| HoldState::Settled(settled.settlement)),
         }
+    }
+
+    /// Whether a hold is open although its deadline has been reached.
+    pub(crate) fn is_overdue(&self, id: Seq, now_ms: u64) -> bool {
+        self.open.get(&id).is_some_and(|hold| hold.expires_at_ms <= now_ms)
+    }
+
+    /// Whether a hold, open or settled, is the user's.
+    pub(crate) fn is_of(&self, id: Seq, user: &UserId) -> bool {
+        if let Some(hold) = self.open.get(&id) {
+            return hold.user == *user;
+        }
+        let settled = self.settled.get(&id);
+        settled.is_some_and(|settled| settled.user == hash::user_fingerprint(user))
+    }
+
+    /// The last change that ended a hold which is forgotten; 0 when none is.
+    pub(crate) fn forgotten(&self) -> Seq {
+        self.forgotten
     }
 
     /// The open holds, by id.
@@ -126,9 +169,38 @@ impl HoldTable {
             self.by_user.remove(&hold.user);
         }
         sum.add(Element::settled(id, settlement));
-        let earlier = self.settled.insert(id, settlement);
+        let settled = Settled { settlement, user: hash::user_fingerprint(&hold.user) };
+        let earlier = self.settled.insert(id, settled);
         assert!(earlier.is_none(), "hold {id} ends as {settlement:?} after {earlier:?}");
+        self.endings.push_back(id);
         hold
+    }
+
+    /// Forgets those that ended first of the settled holds beyond so many, but no more than `max`.
+    pub(crate) fn forget_beyond(&mut self, keep_max: usize, max: usize, sum: &mut StateSum) {
+        for _ in 0..self.endings.len().saturating_sub(keep_max).min(max) {
+            self.forget_first(sum);
+        }
+    }
+
+    /// Forgets what ended up to a change.
+    pub(crate) fn forget_up_to(&mut self, last: Seq, sum: &mut StateSum) {
+        let ended = |holds: &Self| {
+            let first = holds.endings.front().and_then(|id| holds.settled.get(id));
+            first.is_some_and(|settled| settled.settlement.seq() <= last)
+        };
+        while ended(self) {
+            self.forget_first(sum);
+        }
+    }
+
+    fn forget_first(&mut self, sum: &mut StateSum) {
+        let first = self.endings.pop_front();
+        let Some((id, settled)) = first.and_then(|id| self.settled.remove_entry(&id)) else {
+            panic!("hold {first:?} ended first, but is not settled");
+        };
+        sum.remove(Element::settled(id, settled.settlement));
+        self.forgotten = settled.settlement.seq();
     }
 
     /// Adds the hash of every hold.
@@ -136,8 +208,8 @@ impl HoldTable {
         for (id, hold) in &self.open {
             sum.add(Element::hold(*id, hold));
         }
-        for (id, settlement) in &self.settled {
-            sum.add(Element::settled(*id, *settlement));
+        for (id, settled) in &self.settled {
+            sum.add(Element::settled(*id, settled.settlement));
         }
     }
 }

@@ -7,8 +7,10 @@
 pub mod api;
 pub mod codec;
 mod command;
+mod done;
 mod event;
 mod hash;
+mod hold_ttl;
 mod holds;
 mod ids;
 mod items;
@@ -16,23 +18,32 @@ mod machine;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod order_index;
+mod past;
+mod price;
 mod product;
 mod quota;
 mod receipt;
 mod reply;
 mod requests;
+mod rules;
 mod terms;
 mod timestamp;
 
 pub use command::{Attempt, Batch, Cancel, Command, Envelope, Requester};
-pub use event::{Change, Event, Order, OrderContent};
-pub use holds::{Hold, HoldState, OPEN_HOLDS_MAX, Settlement, USER_HOLDS_MAX};
+pub use done::DONE_MAX;
+pub use event::{By, Change, Event, Order, OrderContent};
+pub use hold_ttl::HoldTtl;
+pub use holds::{Hold, HoldState, OPEN_HOLDS_MAX, SETTLED_MAX, Settlement, USER_HOLDS_MAX};
 pub use ids::{InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
 pub use items::{InvalidItems, Item, Items, Line};
-pub use machine::{Applied, HotState, MAX_PRODUCTS, Machine, Restore, RestoreError};
+pub use machine::{
+    Applied, EXPIRIES_PER_APPLY_MAX, HotState, MAX_PRODUCTS, Machine, Restore, RestoreError,
+};
 pub use order_index::MARK_EVENTS;
+pub use price::{Currency, Price};
 pub use product::Product;
 pub use receipt::{Chain, Receipt};
 pub use reply::{Outcome, Refusal, Reply};
-pub use requests::OUTCOME_RETENTION_MS;
-pub use terms::{AT_MS_MAX, Currency, Edit, HoldTtl, Price, ProductUpdate, Terms};
+pub use requests::{OUTCOME_RETENTION_MS, STORED_MAX};
+pub use rules::{Bounds, Rules};
+pub use terms::{AT_MS_MAX, Edit, ProductUpdate, Terms};

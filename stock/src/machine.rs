@@ -11,33 +11,43 @@
 //! batches. No orders: the caller keeps the events, the machine only their request ids.
 
 mod decide;
+mod effect;
 #[cfg(feature = "mutants")]
 mod flipped_bit;
+mod hot_state;
+mod judge;
 mod look;
 mod perform;
 mod restore;
+mod restore_error;
 mod slot;
 mod windows;
 
-pub use restore::{HotState, Restore, RestoreError};
+pub use hot_state::HotState;
+pub use restore::Restore;
+pub use restore_error::RestoreError;
 
-use crate::hash::StateSum;
+use crate::hash::{Element, StateSum};
 use crate::holds::HoldTable;
 use crate::items::items_of;
 use crate::order_index::OrderIndex;
-use crate::quota::{Quota, QuotaTable};
+use crate::quota::QuotaTable;
 use crate::requests::{Identity, RequestTable};
-use crate::{
-    Attempt, Batch, Cancel, Change, Command, Envelope, Event, HoldTtl, Item, Items, OPEN_HOLDS_MAX,
-    Outcome, Quantity, Refusal, Reply, RequestId, Requester, Seq, Sku, Terms, USER_HOLDS_MAX,
-    UserId,
-};
+use crate::{Attempt, Batch, Bounds, Change, Envelope, Event, Outcome, Reply, Rules, Seq, Sku};
+use effect::Decision;
 use slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use windows::Windows;
 
 /// The most products that a machine holds.
 pub const MAX_PRODUCTS: usize = 1_000_000;
+
+/// The most due holds that expire with one entry under [`Rules::Two`]: some milliseconds of apply.
+/// The rest is due still, cannot be confirmed or released, and expires with the entries to come.
+pub const EXPIRIES_PER_APPLY_MAX: usize = 2_048;
+
+/// The most ended holds that one apply forgets; the rest stays a little longer.
+const FORGOTTEN_PER_APPLY_MAX: usize = 10_000;
 
 /// What one batch did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,17 +63,22 @@ pub struct Applied {
 /// Invariants, asserted at each change with the values in the message:
 /// - of each product, `available + held + sold == stocked`;
 /// - `seq` counts the events, with no gap;
-/// - a request id has at most one order, or else at most one stored outcome;
+/// - a request id has at most one order, or else was done at most once, or else has at most one
+///   stored outcome;
 /// - no buy takes a user past a product's limit;
 /// - log time never goes back.
 #[derive(Debug, Default)]
 pub struct Machine {
+    rules: Rules,
+    bounds: Bounds,
     seq: Seq,
     log_time_ms: u64,
     products: BTreeMap<Sku, Slot>,
     /// Products that changed since their hash in `sum` was taken; empty between batches.
     stale: Vec<Sku>,
     windows: Windows,
+    /// Products of which nothing is available.
+    sold_out: BTreeSet<Sku>,
     requests: RequestTable,
     quotas: QuotaTable,
     holds: HoldTable,
@@ -73,59 +88,34 @@ pub struct Machine {
     sum: StateSum,
 }
 
-/// What the state says to a command.
-enum Decision<'a> {
-    /// An earlier attempt decided the request id.
-    Known(Reply),
-    /// The state answers without a change.
-    Unchanged(Outcome),
-    /// The command changes the state.
-    Change(Effect<'a>),
-}
-
-/// A change that the state allows.
-enum Effect<'a> {
-    Create(&'a Terms),
-    Update(Terms),
-    Restock { sku: &'a Sku, quantity: i64 },
-    Buy(Purchase<'a>),
-    Basket(Claim<'a>),
-    Hold { claim: Claim<'a>, expires_at_ms: u64 },
-    Confirm { hold: Seq, request_id: &'a RequestId },
-    Release { hold: Seq },
-    Cancel { order: Seq, user: UserId, items: Items, hold: Option<Seq> },
-}
-
-/// Units of one or several products that the state lets a user have.
-struct Claim<'a> {
-    user: &'a UserId,
-    request_id: &'a RequestId,
-    items: Items,
-    /// The account to charge for each item, when its product has a limit.
-    quotas: Vec<Option<Quota>>,
-}
-
-/// A buy that the state allows.
-struct Purchase<'a> {
-    sku: &'a Sku,
-    user: &'a UserId,
-    request_id: &'a RequestId,
-    quantity: Quantity,
-    /// The account to charge, when the product has a limit.
-    quota: Option<Quota>,
-}
-
 impl Machine {
-    /// The empty machine: `seq` 0, log time 0.
+    /// The empty machine: `seq` 0, log time 0, [`Rules::One`].
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The empty machine with other bounds, for tests of what is beyond them.
+    pub fn with_bounds(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// Goes by these rules from the next apply on; by newer ones, if it did so before.
+    pub fn adopt(&mut self, rules: Rules) {
+        if rules > self.rules {
+            if self.rules > Rules::One {
+                self.sum.remove(Element::rules(self.rules));
+            }
+            self.sum.add(Element::rules(rules));
+            self.rules = rules;
+        }
+    }
+
     /// Applies one log entry; nothing else changes the machine.
     ///
-    /// Log time moves to the batch's stamp, but never back. Then every hold whose deadline it has
-    /// reached expires, by deadline and age, however many there are. The commands follow in order,
-    /// each seeing what those before it did.
+    /// Log time moves to the batch's stamp, but never back. Then the holds whose deadline it has
+    /// reached expire, by deadline and age, at most [`EXPIRIES_PER_APPLY_MAX`] of them (under
+    /// [`Rules::One`] all). The commands follow in order, each seeing what those before it did. A
+    /// command that would end a hold which is due, but has not had its turn, has it expire first.
     ///
     /// # Panics
     /// When an invariant of the machine is broken: the process must stop, for what it would answer
@@ -133,10 +123,12 @@ impl Machine {
     pub fn apply(&mut self, batch: &Batch) -> Applied {
         let seq_before = self.seq;
         self.log_time_ms = self.log_time_ms.max(batch.stamp_ms);
-        self.requests.evict(self.log_time_ms, &mut self.sum);
+        let bounds = self.bounds.under(self.rules);
+        self.requests.evict(self.log_time_ms, &bounds, &mut self.sum);
+        self.holds.forget_beyond(bounds.settled, FORGOTTEN_PER_APPLY_MAX, &mut self.sum);
         // The caller proposes what it expects to change the state, so there is room for all.
         let mut events = Vec::with_capacity(batch.commands.len());
-        self.expire_due(&mut events);
+        self.expire_due(bounds.expiries, &mut events);
         let replies =
             batch.commands.iter().map(|envelope| self.execute(envelope, &mut events)).collect();
         self.rehash_products();
@@ -159,7 +151,8 @@ impl Machine {
         match (self.decide(Identity::of(envelope), envelope), envelope.attempt) {
             (Decision::Known(reply), Attempt::First | Attempt::Later) => Some(reply),
             (Decision::Unchanged(outcome), Attempt::First) => Some(self.reply(outcome)),
-            (Decision::Unchanged(_), Attempt::Later) | (Decision::Change(_), _) => None,
+            (Decision::Unchanged(_), Attempt::Later)
+            | (Decision::Change(_) | Decision::Overdue(_), _) => None,
         }
     }
 
@@ -167,139 +160,16 @@ impl Machine {
         Reply { seq: self.seq, replayed: false, outcome }
     }
 
-    /// The one decision behind apply and peek.
-    fn decide<'a>(&self, identity: Identity, envelope: &'a Envelope) -> Decision<'a> {
-        if let Some(reply) = self.requests.find(identity, self.seq) {
-            return Decision::Known(reply);
-        }
-        let effect = match (&envelope.command, &envelope.requester) {
-            (Command::CreateProduct(terms), _) => {
-                decide::create(self.product(&terms.sku), self.products.len(), terms)
-                    .map(|()| Effect::Create(terms))
+    /// Ends holds whose deadline log time has reached, by deadline and age.
+    fn expire_due(&mut self, max: usize, events: &mut Vec<Event>) {
+        for _ in 0..max {
+            match self.holds.first_deadline() {
+                Some((at_ms, hold)) if at_ms <= self.log_time_ms => {
+                    let change = self.expire(hold);
+                    self.emit(change, events);
+                }
+                Some(_) | None => return,
             }
-            (Command::Restock { sku, quantity }, _) => {
-                decide::restock(self.product(sku), *quantity)
-                    .map(|()| Effect::Restock { sku, quantity: *quantity })
-                    .map_err(Outcome::Refused)
-            }
-            (Command::UpdateProduct(update), _) => {
-                decide::update(self.product(&update.sku), update).map(Effect::Update)
-            }
-            (Command::Buy { sku, quantity }, Requester::User(user)) => {
-                let (quantity, request_id) = (*quantity, &envelope.request_id);
-                decide::buy(
-                    self.products.get(sku),
-                    &self.quotas,
-                    (user, quantity),
-                    self.log_time_ms,
-                )
-                .map(|quota| Purchase { sku, user, request_id, quantity, quota })
-                .map(Effect::Buy)
-                .map_err(Outcome::Refused)
-            }
-            (Command::BuyBasket { items }, Requester::User(user)) => self
-                .claim(user, &envelope.request_id, items)
-                .map(Effect::Basket)
-                .map_err(Outcome::Refused),
-            (Command::Hold { items, ttl }, Requester::User(user)) => self
-                .claim(user, &envelope.request_id, items)
-                .and_then(|claim| self.decide_hold(claim, *ttl))
-                .map_err(Outcome::Refused),
-            (Command::Confirm { hold }, Requester::User(user)) => {
-                let request_id = &envelope.request_id;
-                decide::settle(self.holds.get(*hold), Some(user))
-                    .map(|()| Effect::Confirm { hold: *hold, request_id })
-                    .map_err(Outcome::Refused)
-            }
-            (Command::Release { hold }, requester) => {
-                decide::settle(self.holds.get(*hold), user_of(requester))
-                    .map(|()| Effect::Release { hold: *hold })
-                    .map_err(Outcome::Refused)
-            }
-            (Command::Cancel(cancel), requester) => {
-                self.decide_cancel(cancel, user_of(requester)).map_err(Outcome::Refused)
-            }
-            // No front sends these. Nothing is on sale to an operator, whose order would have no
-            // buyer; a panic here would stop every node at the same entry.
-            (
-                Command::Buy { .. } | Command::BuyBasket { .. } | Command::Hold { .. },
-                Requester::Operator,
-            ) => Err(Outcome::Refused(Refusal::UnknownProduct)),
-            (Command::Confirm { .. }, Requester::Operator) => {
-                Err(Outcome::Refused(Refusal::UnknownHold))
-            }
-        };
-        match effect {
-            Ok(effect) => Decision::Change(effect),
-            Err(outcome) => Decision::Unchanged(outcome),
-        }
-    }
-
-    /// Whether a user can have all of these items.
-    fn claim<'a>(
-        &self,
-        user: &'a UserId,
-        request_id: &'a RequestId,
-        items: &Items,
-    ) -> Result<Claim<'a>, Refusal> {
-        let several = items.as_slice().len() > 1;
-        let quota = |Item { sku, quantity }: &Item| {
-            let wanted = (user, *quantity);
-            decide::buy(self.products.get(sku), &self.quotas, wanted, self.log_time_ms).map_err(
-                |refusal| {
-                    if several {
-                        Refusal::OfItem { sku: sku.clone(), refusal: Box::new(refusal) }
-                    } else {
-                        refusal
-                    }
-                },
-            )
-        };
-        let quotas = items.as_slice().iter().map(quota).collect::<Result<_, _>>()?;
-        Ok(Claim { user, request_id, items: items.clone(), quotas })
-    }
-
-    fn decide_hold<'a>(
-        &self,
-        claim: Claim<'a>,
-        ttl: Option<HoldTtl>,
-    ) -> Result<Effect<'a>, Refusal> {
-        if self.holds.open_of(claim.user).len() >= USER_HOLDS_MAX {
-            return Err(Refusal::TooManyUserHolds);
-        }
-        if self.holds.open().len() >= OPEN_HOLDS_MAX {
-            return Err(Refusal::TooManyHolds);
-        }
-        let products = claim.items.as_slice().iter().filter_map(|item| self.product(&item.sku));
-        let shortest = products.map(|product| product.terms.hold_ttl).min();
-        let ttl = ttl.or(shortest).unwrap_or_default();
-        let expires_at_ms = self.log_time_ms.saturating_add(ttl.ms());
-        Ok(Effect::Hold { claim, expires_at_ms })
-    }
-
-    fn decide_cancel<'a>(
-        &self,
-        cancel: &Cancel,
-        by: Option<&UserId>,
-    ) -> Result<Effect<'a>, Refusal> {
-        let Cancel { order, user, items, hold, .. } = cancel;
-        if by.is_some_and(|by| by != user) || !self.requests.has_order(cancel) {
-            return Err(Refusal::UnknownOrder);
-        }
-        if self.cancelled.contains(order) {
-            return Err(Refusal::AlreadyCancelled);
-        }
-        let (user, items) = (user.clone(), items.clone());
-        Ok(Effect::Cancel { order: *order, user, items, hold: *hold })
-    }
-
-    /// Ends every hold whose deadline log time has reached.
-    fn expire_due(&mut self, events: &mut Vec<Event>) {
-        while let Some((at_ms, hold)) = self.holds.first_deadline()
-            && at_ms <= self.log_time_ms
-        {
-            let change = self.expire(hold);
-            self.emit(change, events);
         }
     }
 
@@ -307,6 +177,11 @@ impl Machine {
         let identity = Identity::of(envelope);
         match self.decide(identity, envelope) {
             Decision::Known(reply) => reply,
+            Decision::Overdue(hold) => {
+                let change = self.expire(hold);
+                self.emit(change, events);
+                self.execute(envelope, events)
+            }
             Decision::Unchanged(outcome) => {
                 let reply = self.reply(outcome);
                 match envelope.attempt {
@@ -349,18 +224,13 @@ impl Machine {
             | Change::Released { .. }
             | Change::Expired { .. }
             | Change::Cancelled { .. } => self.store(identity, reply),
+            Change::HeldFor { .. } | Change::ReleasedFor { .. } | Change::CancelledFor { .. } => {
+                self.requests.done(identity, self.log_time_ms, reply.seq, &mut self.sum);
+            }
         }
     }
 
     fn store(&mut self, identity: Identity, reply: &Reply) {
         self.requests.store(identity, self.log_time_ms, reply, &mut self.sum);
-    }
-}
-
-/// The user who asks; none for an operator, who may ask in anybody's name.
-fn user_of(requester: &Requester) -> Option<&UserId> {
-    match requester {
-        Requester::Operator => None,
-        Requester::User(user) => Some(user),
     }
 }

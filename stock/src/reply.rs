@@ -67,6 +67,12 @@ pub enum Outcome {
         /// What is available again.
         lines: Vec<Line>,
     },
+    /// The same request became this hold, release or cancel before; its event says the rest
+    /// ([`crate::Change::done`]).
+    DoneBefore {
+        /// The change.
+        change: Seq,
+    },
 }
 
 /// Why nothing changed.
@@ -121,7 +127,7 @@ pub enum Refusal {
         /// When it would end.
         ends_at_ms: u64,
     },
-    /// No hold has this id, or it is open and another user's.
+    /// No hold has this id, or it is another user's, or it ended long ago ([`crate::SETTLED_MAX`]).
     UnknownHold,
     /// The hold has become an order or was given up.
     HoldSettled {

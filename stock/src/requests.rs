@@ -1,33 +1,39 @@
 //! The request table: which request ids have been decided, and how. It makes commands
 //! exactly-once.
 //!
-//! Owns two maps by fingerprint. *Orders*: an accepted buy's id is kept as long as its order,
-//! for ever. *Stored outcomes*: what was decided without an order, for a day of log time; the
-//! machine stores accepted operator commands, and refusals of later attempts only, so that this
-//! part does not grow with the clicks of those who lost. Never decides a command. Called by the
-//! machine.
+//! Owns three maps by fingerprint. *Orders*: an accepted buy's id is kept as long as its order,
+//! for ever. *Done* (`done.rs`): which hold, release or cancel a request became, for a day of log
+//! time. *Stored outcomes*: whatever else was decided, for a day; the machine stores accepted
+//! operator commands, and refusals of later attempts only, so that this part does not grow with
+//! the clicks of those who lost. Never decides a command. Called by the machine.
 
+use crate::done::DoneTable;
 use crate::hash::{self, Element, StateSum};
-use crate::items::items_of;
+use crate::past::Past;
 use crate::{
-    Cancel, Change, Command, Envelope, Item, Items, Order, Outcome, Refusal, Reply, RequestId, Seq,
-    UserId,
+    Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Seq, UserId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// How long an outcome without an order answers later attempts, in milliseconds of log time.
+/// How long what became no order answers later attempts, in milliseconds of log time.
 pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The most outcomes that one apply evicts, so that a day's worth cannot stall the apply that
+/// The most outcomes that are stored whole, under [`crate::Rules::Two`]; the oldest is forgotten first.
+/// A refusal takes about 40 bytes of a snapshot, the largest outcome 500: with as many products as
+/// there can be, a manifest stays under its limit. Twenty-five seconds of twenty thousand refused
+/// later attempts a second: longer than a copy of an attempt is on its way.
+pub const STORED_MAX: usize = 500_000;
+
+/// The most of each kind that one apply evicts, so that a day's worth cannot stall the apply that
 /// comes after an idle day. The rest stays a little longer.
 const EVICTIONS_PER_APPLY_MAX: usize = 10_000;
 
 /// What tells one request from another, and one body from another under the same request id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    request: u128,
-    body: u32,
+    pub(crate) request: u128,
+    pub(crate) body: u32,
 }
 
 impl Identity {
@@ -39,47 +45,22 @@ impl Identity {
     }
 }
 
-/// The orders that restore finds in the events, on their way into the table.
-#[derive(Debug, Default)]
-pub(crate) struct PastOrders(Vec<(u128, Accepted)>);
-
-impl PastOrders {
-    pub(crate) fn push(&mut self, seq: Seq, change: &Change) {
-        let (user, request_id, command, content) = match change {
-            Change::Ordered(Order { sku, user, request_id, quantity, .. }) => {
-                let command = Command::Buy { sku: sku.clone(), quantity: *quantity };
-                (user, request_id, command, 0)
-            }
-            Change::BasketOrdered { user, request_id, lines } => {
-                let Ok(items) = items_of(lines) else { return };
-                (user, request_id, Command::BuyBasket { items }, 0)
-            }
-            Change::Confirmed { hold, user, request_id, lines } => {
-                let Ok(items) = items_of(lines) else { return };
-                (user, request_id, Command::Confirm { hold: *hold }, hash::items_digest(&items))
-            }
-            _ => return,
-        };
-        let request = hash::user_request_fingerprint(user, request_id);
-        let accepted = Accepted { order: seq, body: hash::body_digest(&command), content };
-        self.0.push((request, accepted));
-    }
-}
-
-/// Two orders of one request id.
+/// Why the past cannot be filled in.
 #[derive(Debug)]
-pub(crate) struct SecondOrder {
-    pub(crate) first: Seq,
-    pub(crate) second: Seq,
+pub(crate) enum Contradiction {
+    /// Two orders have one request id.
+    SecondOrder { first: Seq, second: Seq },
+    /// So have a change and another, or an order, of the time for which it is known.
+    SecondChange(Seq),
 }
 
 /// The order that a request id became. 32 bytes with its key: there may be tens of millions.
 #[derive(Debug, Clone, Copy)]
-struct Accepted {
-    order: Seq,
-    body: u32,
+pub(crate) struct Accepted {
+    pub(crate) order: Seq,
+    pub(crate) body: u32,
     /// The digest of its items, where the body does not name them: for a hold's. Else 0.
-    content: u32,
+    pub(crate) content: u32,
 }
 
 /// A decided command that is no order. Its encoding is part of snapshots: frozen.
@@ -112,11 +93,12 @@ impl StoredOutcome {
 
 /// All decided request ids.
 ///
-/// Invariants, asserted at each change: an id has one order or one stored outcome, never both and
-/// never two; the eviction queue holds exactly the stored ids, oldest first.
+/// Invariants, asserted at each change: an id has one order, was done once or has one stored
+/// outcome, never two of these; the eviction queue holds exactly the stored ids, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct RequestTable {
     orders: BTreeMap<u128, Accepted>,
+    done: DoneTable,
     stored: BTreeMap<u128, StoredOutcome>,
     eviction: VecDeque<u128>,
 }
@@ -133,6 +115,9 @@ impl RequestTable {
             let outcome = Outcome::BoughtBefore { order: accepted.order };
             return Some(Reply { seq, replayed: true, outcome });
         }
+        if let Some(reply) = self.done.find(identity, seq) {
+            return Some(reply);
+        }
         let stored = self.stored.get(&identity.request)?;
         Some(if stored.body == identity.body { stored.replay() } else { key_reused })
     }
@@ -141,6 +126,16 @@ impl RequestTable {
     pub(crate) fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
         let request = hash::user_request_fingerprint(user, request_id);
         self.orders.get(&request).map(|accepted| accepted.order)
+    }
+
+    /// The hold, release or cancel that a user's request id became.
+    pub(crate) fn done_by(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
+        self.done.change_of(hash::user_request_fingerprint(user, request_id))
+    }
+
+    /// The last change whose request is forgotten although it was done; 0 when there is none.
+    pub(crate) fn done_after(&self) -> Seq {
+        self.done.forgotten()
     }
 
     /// The stored outcome of a user's request id.
@@ -194,39 +189,56 @@ impl RequestTable {
             self.stored.is_empty() || !self.stored.contains_key(&request),
             "order {order} has the request id {request:032x} of a stored outcome"
         );
+        assert!(
+            !self.done.contains(request),
+            "order {order} has the request id {request:032x} of another change"
+        );
         sum.add(Element::order(request, order, body));
     }
 
-    /// Fills the empty table with all orders of the past.
+    /// Records that a request became a hold, a release or a cancel, whose event says the rest.
+    ///
+    /// # Panics
+    /// When the request id is decided already.
+    pub(crate) fn done(&mut self, identity: Identity, at_ms: u64, change: Seq, sum: &mut StateSum) {
+        let request = identity.request;
+        assert!(
+            !self.orders.contains_key(&request) && !self.stored.contains_key(&request),
+            "change {change} has the request id {request:032x}, which is decided already"
+        );
+        self.done.add(identity, at_ms, change, sum);
+    }
+
+    /// Fills the empty table with all that the events say of the past.
     ///
     /// # Errors
-    /// [`SecondOrder`] when two of them have one request id.
+    /// [`Contradiction`] when two of them have one request id.
     ///
     /// # Panics
     /// When the table is not empty.
-    pub(crate) fn accept_all(
-        &mut self,
-        orders: PastOrders,
-        sum: &mut StateSum,
-    ) -> Result<(), SecondOrder> {
+    pub(crate) fn fill(&mut self, past: Past, sum: &mut StateSum) -> Result<(), Contradiction> {
         assert!(
             self.orders.is_empty() && self.stored.is_empty(),
             "{} orders and {} stored outcomes came before the orders of the past",
             self.orders.len(),
             self.stored.len()
         );
-        let PastOrders(mut orders) = orders;
+        let Past { mut orders, done, forgotten } = past;
         orders.sort_unstable_by_key(|(request, accepted)| (*request, accepted.order));
         for pair in orders.windows(2) {
             if pair[0].0 == pair[1].0 {
-                return Err(SecondOrder { first: pair[0].1.order, second: pair[1].1.order });
+                let (first, second) = (pair[0].1.order, pair[1].1.order);
+                return Err(Contradiction::SecondOrder { first, second });
             }
         }
         for (request, accepted) in &orders {
             sum.add(Element::order(*request, accepted.order, accepted.body));
         }
         self.orders = BTreeMap::from_iter(orders);
-        Ok(())
+        if let Some(twice) = done.iter().find(|past| self.orders.contains_key(&past.request)) {
+            return Err(Contradiction::SecondChange(twice.done.change));
+        }
+        self.done.fill(&done, forgotten, sum).map_err(Contradiction::SecondChange)
     }
 
     /// Stores a decision that is no order, for attempts still to come.
@@ -250,22 +262,35 @@ impl RequestTable {
         }
     }
 
-    /// Forgets the stored outcomes whose retention is over, in log order.
-    pub(crate) fn evict(&mut self, now_ms: u64, sum: &mut StateSum) {
+    /// Forgets what is a day old, and the oldest of what is too much, in log order.
+    pub(crate) fn evict(&mut self, now_ms: u64, bounds: &Bounds, sum: &mut StateSum) {
         for _ in 0..EVICTIONS_PER_APPLY_MAX {
-            let Some(request) = self.eviction.front() else {
-                return;
-            };
-            let Some(oldest) = self.stored.get(request) else {
-                panic!("{request:032x} is due for eviction but not stored");
-            };
-            if now_ms.saturating_sub(oldest.at_ms) < OUTCOME_RETENTION_MS {
-                return;
+            if !self.done.forget_one(now_ms, bounds.done, sum) {
+                break;
             }
-            sum.remove(Element::stored(*request, oldest));
-            self.stored.remove(request);
-            self.eviction.pop_front();
         }
+        for _ in 0..EVICTIONS_PER_APPLY_MAX {
+            if !self.evict_one(now_ms, bounds.stored, sum) {
+                break;
+            }
+        }
+    }
+
+    fn evict_one(&mut self, now_ms: u64, keep_max: usize, sum: &mut StateSum) -> bool {
+        let Some(request) = self.eviction.front() else {
+            return false;
+        };
+        let Some(oldest) = self.stored.get(request) else {
+            panic!("{request:032x} is due for eviction but not stored");
+        };
+        let is_old = now_ms.saturating_sub(oldest.at_ms) >= OUTCOME_RETENTION_MS;
+        if !is_old && self.eviction.len() <= keep_max {
+            return false;
+        }
+        sum.remove(Element::stored(*request, oldest));
+        self.stored.remove(request);
+        self.eviction.pop_front();
+        true
     }
 
     /// The stored outcomes, oldest first: what the events do not carry.
@@ -293,6 +318,9 @@ impl RequestTable {
         if self.orders.contains_key(&request) {
             return Err("its request id has an order");
         }
+        if self.done.contains(request) {
+            return Err("its request id became another change");
+        }
         if self.stored.contains_key(&request) {
             return Err("its request id is stored already");
         }
@@ -307,6 +335,7 @@ impl RequestTable {
         for (request, accepted) in &self.orders {
             sum.add(Element::order(*request, accepted.order, accepted.body));
         }
+        self.done.hash_into(sum);
         for (request, outcome) in &self.stored {
             sum.add(Element::stored(*request, outcome));
         }

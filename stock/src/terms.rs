@@ -3,7 +3,7 @@
 //! Owns their limits and their encoding, which is a disk format (see [`Terms`]). Never decides
 //! anything. Called by the machine, and by the front, which builds them from JSON.
 
-use crate::{InvalidId, Quantity, Refusal, Seq, Sku};
+use crate::{HoldTtl, Price, Quantity, Refusal, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -179,131 +179,6 @@ fn part<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(parts: &mut A) -> Result<T,
     parts.next_element()?.ok_or_else(|| de::Error::custom("the terms of a product break off"))
 }
 
-/// What one unit costs. A figure for people and shops: the machine never adds prices up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Price {
-    /// In minor units of the currency, such as cents; at most [`Price::MINOR_UNITS_MAX`].
-    pub minor_units: u64,
-    /// The currency.
-    pub currency: Currency,
-}
-
-impl Price {
-    /// The largest price. Exact in a JSON number.
-    pub const MINOR_UNITS_MAX: u64 = 1_000_000_000_000_000;
-}
-
-/// A currency by its three-letter code of ISO 4217. Whether the code is assigned is not checked.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Currency([u8; 3]);
-
-impl Currency {
-    /// Checks the form of the code.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when it is not three capital letters.
-    pub fn new(code: &str) -> Result<Self, InvalidId> {
-        let rule = "use the three capital letters of ISO 4217, such as EUR";
-        match <[u8; 3]>::try_from(code.as_bytes()) {
-            Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) => Ok(Self(letters)),
-            _ => Err(InvalidId { kind: "currency", problem: "is not a currency code", rule }),
-        }
-    }
-
-    /// The code.
-    pub fn as_str(&self) -> &str {
-        // Three ASCII letters, by construction.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl TryFrom<String> for Currency {
-    type Error = InvalidId;
-    fn try_from(code: String) -> Result<Self, InvalidId> {
-        Self::new(&code)
-    }
-}
-
-impl std::str::FromStr for Currency {
-    type Err = InvalidId;
-    fn from_str(code: &str) -> Result<Self, InvalidId> {
-        Self::new(code)
-    }
-}
-
-impl Serialize for Currency {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How long a hold lasts, in milliseconds of log time: one second to a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "u64", into = "u64")]
-pub struct HoldTtl(u32);
-
-impl HoldTtl {
-    /// The shortest: one second.
-    pub const MIN_MS: u64 = 1_000;
-    /// The longest: a day.
-    pub const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
-    /// Ten minutes.
-    pub const DEFAULT: Self = Self(10 * 60 * 1_000);
-
-    /// Checks the range.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when it is shorter than [`HoldTtl::MIN_MS`] or longer than
-    /// [`HoldTtl::MAX_MS`].
-    pub fn from_ms(ms: u64) -> Result<Self, InvalidId> {
-        let problem = match u32::try_from(ms) {
-            Ok(ms) if (Self::MIN_MS..=Self::MAX_MS).contains(&u64::from(ms)) => {
-                return Ok(Self(ms));
-            }
-            _ => "is out of range",
-        };
-        let rule = "use 1000 to 86400000 milliseconds";
-        Err(InvalidId { kind: "hold time", problem, rule })
-    }
-
-    /// In milliseconds.
-    pub fn ms(self) -> u64 {
-        self.0.into()
-    }
-}
-
-impl Default for HoldTtl {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-impl TryFrom<u64> for HoldTtl {
-    type Error = InvalidId;
-    fn try_from(ms: u64) -> Result<Self, InvalidId> {
-        Self::from_ms(ms)
-    }
-}
-
-impl From<HoldTtl> for u64 {
-    fn from(ttl: HoldTtl) -> u64 {
-        ttl.ms()
-    }
-}
-
 /// A change of a product's terms; what it does not name stays.
 ///
 /// The rules for a running sale: every field may change at any time, and counts from the next
@@ -375,23 +250,6 @@ impl<T: Copy> Edit<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn currencies_are_three_capital_letters() {
-        assert_eq!(Currency::new("EUR").unwrap().as_str(), "EUR");
-        for code in ["", "EU", "EURO", "eur", "E1R", "ÄB"] {
-            assert!(Currency::new(code).is_err(), "{code}");
-        }
-    }
-
-    #[test]
-    fn hold_times_are_a_second_to_a_day() {
-        for (ms, good) in [(0, false), (999, false), (1_000, true), (86_400_000, true)] {
-            assert_eq!(HoldTtl::from_ms(ms).is_ok(), good, "{ms}");
-        }
-        assert!(HoldTtl::from_ms(86_400_001).is_err());
-        assert!(HoldTtl::from_ms(u64::MAX).is_err());
-    }
 
     #[test]
     fn a_window_holds_its_start_and_not_its_end() {

@@ -1,7 +1,7 @@
 //! `GET /v1/explain`: what became of a user's request, and why.
 //!
 //! Everything of one answer is of one state. What a node keeps of a request is its order, for
-//! ever, or a stored outcome, for a day of log time; a first attempt's refusal is not kept, and all
+//! ever, or the hold, release or cancel that it became, or a stored outcome, for a day of log time; a first attempt's refusal is not kept, and all
 //! that can be said then is what is sold out.
 
 use super::answer::json_at;
@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use std::sync::Arc;
 use stock::api::{Explanation, SoldOut, Verdict};
-use stock::{Machine, Outcome, Reply, RequestId, Seq, Sku, UserId};
+use stock::{Machine, Outcome, Reply, RequestId, Requester, Seq, Sku, UserId};
 
 /// The most sold-out products that one answer lists.
 const SOLD_OUT_MAX: usize = 100;
@@ -32,6 +32,7 @@ struct Findings {
     seq: Seq,
     orders: u64,
     order: Option<Mark>,
+    done: Option<Seq>,
     stored: Option<Reply>,
     sold_out: Vec<SoldOut>,
 }
@@ -86,13 +87,14 @@ fn look(machine: &Machine, about: &About) -> Findings {
     let sold_out = if let Some(sku) = &about.product {
         since(sku).into_iter().collect()
     } else {
-        let skus = machine.products().map(|product| &product.terms.sku);
-        skus.filter_map(since).take(SOLD_OUT_MAX).collect()
+        let first = machine.sold_out().take(SOLD_OUT_MAX);
+        first.map(|(sku, since)| SoldOut { product_id: sku.clone(), since }).collect()
     };
     Findings {
         seq: machine.seq(),
         orders: machine.chain().orders,
         order: order.map(|order| Mark::of(machine, order)),
+        done: machine.done_by(&about.user, &about.request_id),
         stored: machine.stored_reply(&about.user, &about.request_id),
         sold_out,
     }
@@ -103,7 +105,7 @@ async fn explain(
     about: About,
     found: Findings,
 ) -> Result<Explanation, Problem> {
-    let Findings { seq, orders, order, stored, sold_out } = found;
+    let Findings { seq, orders, order, done, stored, sold_out } = found;
     let About { user, request_id, product } = about;
     let mut explanation = Explanation {
         user_id: user,
@@ -121,7 +123,17 @@ async fn explain(
         Some(mark) => history::view(state, mark).await?,
         None => None,
     };
-    // It was found by fingerprint; the stored ids say whose it is.
+    let done = match done {
+        Some(change) => history::change(state, change).await?,
+        None => None,
+    };
+    // They were found by fingerprint; the stored ids say whose they are.
+    let done = done.filter(|event| {
+        event.change.asked().is_some_and(|asked| {
+            asked.requester == Requester::User(explanation.user_id.clone())
+                && asked.request_id == explanation.request_id
+        })
+    });
     let order = order.filter(|order| {
         order.user_id == explanation.user_id && order.request_id == explanation.request_id
     });
@@ -134,6 +146,13 @@ async fn explain(
         );
         explanation.decided_at = Some(order.order_id);
         explanation.order = Some(order);
+    } else if let Some((event, outcome)) = done.and_then(|event| {
+        let outcome = event.change.done()?;
+        Some((event, outcome))
+    }) {
+        explanation.decided_at = Some(event.seq);
+        explanation.verdict = Verdict::Done;
+        explanation.text = format!("{} at seq {}", in_words(&outcome), event.seq);
     } else if let Some(reply) = stored {
         explanation.decided_at = Some(reply.seq);
         if let Outcome::Refused(refusal) = &reply.outcome {
@@ -143,7 +162,7 @@ async fn explain(
             explanation.problem = Some(problem.to_api());
         } else {
             explanation.verdict = Verdict::Done;
-            explanation.text = format!("{} at seq {}", done(&reply.outcome), reply.seq);
+            explanation.text = format!("{} at seq {}", in_words(&reply.outcome), reply.seq);
         }
     } else {
         explanation.text = no_order(product.as_ref(), &sold_out);
@@ -152,7 +171,7 @@ async fn explain(
     Ok(explanation)
 }
 
-fn done(outcome: &Outcome) -> &'static str {
+fn in_words(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Held { .. } => "units were held",
         Outcome::Released { .. } => "a hold was released",

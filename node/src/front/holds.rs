@@ -222,7 +222,10 @@ async fn settled_view(
     seq: Seq,
 ) -> Result<HoldView, Problem> {
     let event = history::change(state, id).await?;
-    let Some(Change::Held { user, expires_at_ms, lines, .. }) = event.map(|event| event.change)
+    let Some(
+        Change::Held { user, expires_at_ms, lines, .. }
+        | Change::HeldFor { user, expires_at_ms, lines, .. },
+    ) = event.map(|event| event.change)
     else {
         let why = format!("change {id} should be a hold and is none");
         return Err(Problem::internal("show a hold", &why));

@@ -22,6 +22,7 @@ mod cancel;
 mod client;
 mod cluster;
 mod docs;
+mod done;
 mod drop_in;
 mod explain;
 mod export;

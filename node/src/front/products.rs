@@ -107,7 +107,11 @@ async fn path_sku(parts: &mut Parts) -> Result<Sku, Problem> {
 }
 
 /// Asks the actor in the operator's name, and says what was decided.
-async fn ask(state: &FrontState, parts: &Parts, command: Command) -> Result<Response, Problem> {
+async fn ask(
+    state: &Arc<FrontState>,
+    parts: &Parts,
+    command: Command,
+) -> Result<Response, Problem> {
     let key = Key::read(&parts.headers)?;
     let write = Write { requester: Requester::Operator, key, command };
     Ok(write.ask(state, respond).await)

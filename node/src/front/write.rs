@@ -4,12 +4,13 @@
 //! Called by the writing endpoints, each of which turns the outcomes of its own command into an
 //! answer. Buys of one product do the same by hand, for they are written without copies.
 
-use super::FrontState;
 use super::answer::mark_replayed;
 use super::key::{Answered, Key};
+use super::{FrontState, done};
 use crate::actor::{Answer, Sent};
 use crate::problem::Problem;
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use stock::{Command, Envelope, Outcome, Reply, Requester, Seq};
 use tokio::time::Instant;
 
@@ -50,11 +51,22 @@ impl<'h> Write<'h> {
     /// every case.
     pub(super) async fn ask(
         self,
-        state: &FrontState,
+        state: &Arc<FrontState>,
         respond: impl FnOnce(Outcome, Seq) -> Result<Response, Problem>,
     ) -> Response {
-        let (decided, key) = self.send(state, state.deadline()).await;
+        let deadline = state.deadline();
+        let asked = self.asked();
+        let (mut decided, key) = self.send(state, deadline).await;
+        if let Ok(Decision { outcome: Outcome::DoneBefore { change }, .. }) = decided {
+            decided = done::before(state, change, &asked, deadline).await;
+        }
         told(key, decided.and_then(|decision| decision.respond(respond)))
+    }
+
+    fn asked(&self) -> Envelope {
+        let (requester, request_id) = (self.requester.clone(), self.key.request_id.clone());
+        let (attempt, command) = (self.key.attempt, self.command.clone());
+        Envelope { requester, request_id, attempt, command }
     }
 
     /// Asks; what the answer needs of the key comes back with what was decided.

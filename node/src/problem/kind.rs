@@ -60,7 +60,7 @@ kinds! {
     UnknownOrder 404 "unknown-order" "No such order"
         "No order has this id in the state that answered."
     UnknownHold 404 "unknown-hold" "No such hold"
-        "No hold of this user has this id in the state that answered."
+        "No hold of this user has this id in the state that answered, or it ended millions of holds ago."
     NotFound 404 "not-found" "No such route"
         "This node serves nothing at this path."
     MethodNotAllowed 405 "method-not-allowed" "The route does not take this method"

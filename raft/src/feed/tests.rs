@@ -5,7 +5,7 @@ use crate::snapshot::SnapshotStore;
 use crate::types::LogId;
 use openraft::impls::leader_id_adv::LeaderId;
 use openraft::storage::RaftSnapshotBuilder;
-use stock::{Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Sku, Terms};
+use stock::{Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Rules, Sku, Terms};
 
 /// Changes in one batch; log time moves by as many milliseconds.
 const BATCH: u64 = 512;
@@ -34,7 +34,11 @@ impl Stage {
             let commands = (first..first + BATCH).map(command).collect();
             let batch = Batch { stamp_ms: first + BATCH, commands };
             let leader_id = LeaderId { term: 1, node_id: NodeId(1) };
-            self.reader.applied.apply_batch(LogId { leader_id, index: self.entries }, &batch);
+            self.reader.applied.apply_batch(
+                LogId { leader_id, index: self.entries },
+                Rules::NEWEST,
+                &batch,
+            );
             self.entries += 1;
         }
     }

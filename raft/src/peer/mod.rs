@@ -18,5 +18,6 @@ pub(crate) use network::Network;
 pub(crate) use server::router;
 pub use wire::ForwardAnswer;
 pub(crate) use wire::{
-    ClockAnswer, FenceRequest, Hello, JoinAnswer, JoinRequest, PeerRefusal, ReadIndexAnswer,
+    ClockAnswer, FenceRequest, FormatAnswer, Hello, JoinAnswer, JoinRequest, PeerRefusal,
+    ReadIndexAnswer,
 };

@@ -4,9 +4,10 @@ use super::clicks::{Click, ClickFrame, ClicksAnswer};
 use super::link::{Call, wall_clock_ms};
 use super::network::SNAPSHOT_TIMEOUT;
 use super::wire::{
-    ClockAnswer, Envelope, FORMAT, FRAME_BYTES_MAX, FenceRequest, ForwardAnswer, Hello, JoinAnswer,
-    JoinRequest, PeerRefusal, ReadIndexAnswer,
+    ClockAnswer, Envelope, FORMAT, FRAME_BYTES_MAX, FenceRequest, FormatAnswer, ForwardAnswer,
+    Hello, JoinAnswer, JoinRequest, PeerRefusal, ReadIndexAnswer,
 };
+use crate::propose::NEWEST_FORMAT;
 use crate::shared::{Forwarded, ForwardedFrame, RaftHandle, Shared};
 use crate::snapshot::{MANIFEST_BYTES_MAX, Manifest, Snapshot};
 use crate::types::{TypeConfig, Vote};
@@ -41,6 +42,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/raft/transfer-leader", post(transfer_leader))
         .route("/peer/hello", post(hello))
         .route("/peer/clock", post(clock))
+        .route("/peer/format", post(newest_format))
         .route("/peer/state-hash", post(state_hash))
         .route("/peer/fence", post(fence))
         .route("/peer/acknowledged", post(acknowledged))
@@ -230,6 +232,10 @@ async fn hello(State(shared): Desk, body: Bytes) -> Answer {
 
 async fn clock(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |_, _, ()| async move { Ok(ClockAnswer { wall_ms: wall_clock_ms() }) }).await
+}
+
+async fn newest_format(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |_, _, ()| async move { Ok(FormatAnswer { newest: NEWEST_FORMAT }) }).await
 }
 
 async fn state_hash(State(shared): Desk, body: Bytes) -> Answer {

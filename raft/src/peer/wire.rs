@@ -68,6 +68,13 @@ pub(crate) struct ClockAnswer {
     pub(crate) wall_ms: u64,
 }
 
+/// The newest format of a log entry that a node can apply. Asked on a route of its own, which older
+/// nodes do not have.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct FormatAnswer {
+    pub(crate) newest: u8,
+}
+
 /// After the entry of this index a majority's state has this hash: fence yourself if yours has
 /// not.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

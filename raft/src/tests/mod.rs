@@ -5,3 +5,4 @@ mod leader_restore;
 mod lost_purge;
 mod scene;
 mod ticks;
+mod upgrade;

@@ -150,20 +150,22 @@ fn view(seq: Seq, change: Change) -> ChangeView {
         Change::Restocked { sku, quantity, available } => {
             ChangeView::Restocked { product_id: sku, quantity, remaining: available }
         }
-        Change::Held { user, request_id, expires_at_ms, lines } => ChangeView::Held {
+        Change::Held { user, request_id, expires_at_ms, lines }
+        | Change::HeldFor { user, request_id, expires_at_ms, lines, .. } => ChangeView::Held {
             hold_id: seq,
             user_id: user,
             request_id,
             expires_at: Timestamp::at_most(expires_at_ms),
             items: items(&lines),
         },
-        Change::Released { hold, user, lines } => {
+        Change::Released { hold, user, lines } | Change::ReleasedFor { hold, user, lines, .. } => {
             ChangeView::Released { hold_id: hold, user_id: user, items: items(&lines) }
         }
         Change::Expired { hold, user, lines } => {
             ChangeView::Expired { hold_id: hold, user_id: user, items: items(&lines) }
         }
-        Change::Cancelled { order, user, hold: _, lines } => {
+        Change::Cancelled { order, user, lines, .. }
+        | Change::CancelledFor { order, user, lines, .. } => {
             ChangeView::Cancelled { order_id: order, user_id: user, items: items(&lines) }
         }
         Change::Ordered(_) | Change::BasketOrdered { .. } | Change::Confirmed { .. } => {

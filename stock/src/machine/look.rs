@@ -2,10 +2,15 @@
 
 use super::Machine;
 use crate::hash::{Element, StateSum};
-use crate::{Chain, Hold, HoldState, Product, Reply, RequestId, Seq, Sku, UserId};
+use crate::{Chain, Hold, HoldState, Product, Reply, RequestId, Rules, Seq, Sku, UserId};
 use std::ops::Bound;
 
 impl Machine {
+    /// The rules that it goes by.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// The number of changes so far.
     pub fn seq(&self) -> Seq {
         self.seq
@@ -26,6 +31,9 @@ impl Machine {
     /// [`Machine::state_hash`] unless memory or the code is broken.
     pub fn recompute_hash(&self) -> u128 {
         let mut sum = StateSum::default();
+        if self.rules > Rules::One {
+            sum.add(Element::rules(self.rules));
+        }
         for slot in self.products.values() {
             sum.add(slot.element());
         }
@@ -54,16 +62,18 @@ impl Machine {
         self.products.range::<Sku, _>(range).map(|(_, slot)| &slot.product)
     }
 
-    /// The next instant, in log time after now, at which the state says something else although
-    /// nobody asked for anything: a hold expires, a sale opens or ends. In milliseconds since the
-    /// Unix epoch; a leader proposes a tick when its clock gets there.
+    /// The next instant at which the state says something else although nobody asked for anything:
+    /// a hold expires, a sale opens or ends. In milliseconds since the Unix epoch; a leader
+    /// proposes a tick when its clock gets there. It is in log time after now, or not after now
+    /// when more holds are due than expire with one entry.
     pub fn next_due_ms(&self) -> Option<u64> {
         let deadline = self.holds.first_deadline().map(|(at_ms, _)| at_ms);
         let window = self.windows.next_after(self.log_time_ms);
         deadline.into_iter().chain(window).min()
     }
 
-    /// A hold. Its id is the `seq` of the change that made it; ended ones are known for ever.
+    /// A hold. Its id is the `seq` of the change that made it; of the ended ones the newest
+    /// [`crate::SETTLED_MAX`] are known.
     pub fn hold(&self, id: Seq) -> Option<HoldState<'_>> {
         self.holds.get(id)
     }
@@ -98,13 +108,26 @@ impl Machine {
         self.products.get(sku)?.sold_out_since
     }
 
+    /// The products of which nothing is available, by id, each with the change since which. Costs
+    /// what is taken of it, however many products there are.
+    pub fn sold_out(&self) -> impl Iterator<Item = (&Sku, Seq)> {
+        self.sold_out.iter().filter_map(|sku| Some((sku, self.sold_out_since(sku)?)))
+    }
+
     /// The order that a user's request id became. `None` means *no order yet*.
     pub fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
         self.requests.order_of(user, request_id)
     }
 
-    /// What was stored for a user's request that is no order: a refusal of a later attempt, or a
-    /// change of another kind. Kept for [`crate::OUTCOME_RETENTION_MS`].
+    /// The hold, release or cancel that a user's request id became; its event says the rest. Known
+    /// for [`crate::OUTCOME_RETENTION_MS`], and for the newest [`crate::DONE_MAX`].
+    pub fn done_by(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
+        self.requests.done_by(user, request_id)
+    }
+
+    /// What was stored for a user's request that is neither: a refusal of a later attempt, or,
+    /// under [`Rules::One`], a hold, a release or a cancel. Kept for
+    /// [`crate::OUTCOME_RETENTION_MS`], and for the newest [`crate::STORED_MAX`].
     pub fn stored_reply(&self, user: &UserId, request_id: &RequestId) -> Option<Reply> {
         self.requests.stored_reply(user, request_id)
     }

@@ -3,8 +3,9 @@
 //! Never decides: what comes here was allowed on this very state. Called by apply, and by restore,
 //! so a restored machine was built by the code that built the first.
 
+use super::Machine;
+use super::effect::{Again, Asked, AskedTtl, Claim, Effect, Purchase};
 use super::slot::Slot;
-use super::{Claim, Effect, Machine, Purchase};
 use crate::hash::Element;
 use crate::product::Shift;
 use crate::{
@@ -63,7 +64,9 @@ impl Machine {
                 let change = Change::BasketOrdered { user, request_id, lines: lines.clone() };
                 (Outcome::BasketBought { lines }, change)
             }
-            Effect::Hold { claim, expires_at_ms } => self.hold_units(claim, expires_at_ms),
+            Effect::Hold { claim, expires_at_ms, asked } => {
+                self.hold_units(claim, expires_at_ms, asked)
+            }
             Effect::Confirm { hold, request_id } => {
                 let settlement = Settlement::Confirmed { order: self.seq };
                 let Hold { user, items, .. } = self.holds.settle(hold, settlement, &mut self.sum);
@@ -74,18 +77,40 @@ impl Machine {
                     Change::Confirmed { hold, user, request_id, lines: sold },
                 )
             }
-            Effect::Release { hold } => {
+            Effect::Release { hold, asked } => {
                 let (user, lines) = self.free(hold, Settlement::Released { seq: self.seq });
                 let outcome = Outcome::Released { lines: lines.clone() };
-                (outcome, Change::Released { hold, user, lines })
+                let change = match asked {
+                    None => Change::Released { hold, user, lines },
+                    Some(Asked { by, request_id }) => {
+                        let request_id = request_id.clone();
+                        Change::ReleasedFor { hold, user, by, request_id, lines }
+                    }
+                };
+                (outcome, change)
             }
-            Effect::Cancel { order, user, items, hold } => {
+            Effect::Cancel { order, user, items, hold, asked } => {
                 self.give_back(&items, &user, hold.unwrap_or(order));
                 let lines = self.shift_all(&items, Shift::Cancel);
                 self.sum.add(Element::cancelled(order));
                 assert!(self.cancelled.insert(order), "order {order} is taken back twice");
                 let outcome = Outcome::Cancelled { lines: lines.clone() };
-                (outcome, Change::Cancelled { order, user, hold, lines })
+                let change = match asked {
+                    None => Change::Cancelled { order, user, hold, lines },
+                    Some(Again { asked: Asked { by, request_id }, ordered_as }) => {
+                        let (ordered_as, request_id) = (ordered_as.clone(), request_id.clone());
+                        Change::CancelledFor {
+                            order,
+                            user,
+                            hold,
+                            ordered_as,
+                            by,
+                            request_id,
+                            lines,
+                        }
+                    }
+                };
+                (outcome, change)
             }
         }
     }
@@ -97,14 +122,23 @@ impl Machine {
         Change::Expired { hold, user, lines }
     }
 
-    fn hold_units(&mut self, claim: Claim<'_>, expires_at_ms: u64) -> (Outcome, Change) {
+    fn hold_units(
+        &mut self,
+        claim: Claim<'_>,
+        expires_at_ms: u64,
+        asked: Option<AskedTtl>,
+    ) -> (Outcome, Change) {
         let lines = self.charge(&claim, Shift::Hold);
         let Claim { user, request_id, items, quotas: _ } = claim;
         let hold = Hold { user: user.clone(), items, expires_at_ms };
         self.holds.add(self.seq, hold, &mut self.sum);
         let (user, request_id) = (user.clone(), request_id.clone());
         let outcome = Outcome::Held { expires_at_ms, lines: lines.clone() };
-        (outcome, Change::Held { user, request_id, expires_at_ms, lines })
+        let change = match asked {
+            None => Change::Held { user, request_id, expires_at_ms, lines },
+            Some(AskedTtl(ttl)) => Change::HeldFor { user, request_id, ttl, expires_at_ms, lines },
+        };
+        (outcome, change)
     }
 
     /// Ends a hold and makes its units available.
@@ -156,6 +190,9 @@ impl Machine {
         };
         product.assert_balanced();
         self.windows.add(terms);
+        if product.available == 0 {
+            self.sold_out.insert(terms.sku.clone());
+        }
         let earlier = self.products.insert(terms.sku.clone(), Slot::new(product.clone()));
         assert!(earlier.is_none(), "change {} creates {earlier:?} again", self.seq);
         self.stale.push(terms.sku.clone());
@@ -183,6 +220,7 @@ impl Machine {
         let Some(slot) = self.products.get_mut(sku) else {
             panic!("change {} was allowed on the product {sku}, which is not there", self.seq);
         };
+        let was_sold_out = slot.sold_out_since.is_some();
         change(slot);
         slot.product.seq = self.seq;
         slot.sold_out_since = match slot.product.available {
@@ -190,6 +228,11 @@ impl Machine {
             _ => None,
         };
         slot.product.assert_balanced();
+        match (was_sold_out, slot.sold_out_since.is_some()) {
+            (false, true) => assert!(self.sold_out.insert(sku.clone()), "{sku} was sold out"),
+            (true, false) => assert!(self.sold_out.remove(sku), "{sku} was not sold out"),
+            (false, false) | (true, true) => {}
+        }
         if !slot.stale {
             slot.stale = true;
             self.stale.push(sku.clone());

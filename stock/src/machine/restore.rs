@@ -1,163 +1,31 @@
-//! Snapshots of the machine: the hot state, and the fold that brings a machine back from it and
-//! the events.
+//! The fold that brings a machine back from its hot state and the events.
 //!
-//! Events carry the orders, so a snapshot need not: [`HotState`] is only what they do not carry.
 //! [`Restore`] sends every event through the code that made it and holds the result against the
 //! hot state, so a machine comes back as it was, or not at all. Never reads a file: `raft` feeds
 //! the events, segment by segment.
 
-use super::{Effect, Machine, Purchase, decide};
+use super::effect::{Again, Asked, AskedTtl, Effect, Purchase};
+use super::restore_error::RestoreError;
+use super::{HotState, Machine, decide};
 use crate::items::items_of;
-use crate::requests::{PastOrders, SecondOrder, StoredOutcome};
-use crate::{Change, Event, Line, Outcome, Product, Refusal, Seq, Sku, Terms};
-use serde::{Deserialize, Serialize};
+use crate::past::Past;
+use crate::requests::Contradiction;
+use crate::{
+    Bounds, Change, Event, Items, Line, Outcome, Product, Refusal, Rules, Seq, Sku, Terms, UserId,
+};
 use std::collections::BTreeMap;
 
-/// What the events do not carry of a machine's state, and what they must add up to.
-///
-/// Encoded into snapshots: the order of the fields is frozen. It has no version of its own; the
-/// file around it has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HotState {
-    /// The number of changes, and so of events, behind this state.
-    pub seq: Seq,
-    /// The machine's clock, in milliseconds since the Unix epoch.
-    pub log_time_ms: u64,
-    /// The hash of the whole state, orders included.
-    pub state_hash: u128,
-    /// All products, by id.
-    pub products: Vec<Product>,
-    /// The stored outcomes by request fingerprint, oldest first.
-    pub(crate) stored: Vec<(u128, StoredOutcome)>,
-}
-
-/// Why a machine cannot be restored: the snapshot or a segment is damaged, or they do not belong
-/// together. Nothing can be done but to get both anew from another node.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// An event is missing or comes twice.
-    #[error("the event after {last} is {found}")]
-    NotDense {
-        /// The event before.
-        last: Seq,
-        /// The number that came instead of the next.
-        found: Seq,
-    },
-    /// Log time goes back from one event to the next, or from the last to the hot state.
-    #[error("log time goes back to {found_ms} after {last_ms} at event {seq}")]
-    TimeGoesBack {
-        /// The later of the two, or the `seq` of the hot state.
-        seq: Seq,
-        /// Log time before.
-        last_ms: u64,
-        /// Log time after.
-        found_ms: u64,
-    },
-    /// A hold was due to expire before an event, or before the hot state.
-    #[error("hold {hold} is due before event {seq}, but has not expired")]
-    Overdue {
-        /// The event, or the `seq` of the hot state.
-        seq: Seq,
-        /// The hold.
-        hold: Seq,
-    },
-    /// An event lets a hold expire that is not the next to.
-    #[error("event {seq} lets hold {hold} expire, which is not the first that is due")]
-    NotDue {
-        /// The event.
-        seq: Seq,
-        /// The hold.
-        hold: Seq,
-    },
-    /// An event is an order for a request id that has one.
-    #[error("event {seq} has the request id of the order {order}")]
-    SecondOrder {
-        /// The event.
-        seq: Seq,
-        /// The first order.
-        order: Seq,
-    },
-    /// An event records a change that the state before it refuses.
-    #[error("event {seq} is refused by the state before it: {outcome:?}")]
-    Refused {
-        /// The event.
-        seq: Seq,
-        /// What the state answers.
-        outcome: Outcome,
-    },
-    /// An event records other numbers than the change leads to.
-    #[error("event {seq} says {recorded:?}, but the events before it lead to {derived:?}")]
-    ChangeDiffers {
-        /// The event.
-        seq: Seq,
-        /// What it says.
-        recorded: Box<Change>,
-        /// What it should say.
-        derived: Box<Change>,
-    },
-    /// There are more or fewer events than the hot state has changes.
-    #[error("the hot state is that after {hot} changes, but there are {events} events")]
-    EventCount {
-        /// The `seq` of the hot state.
-        hot: Seq,
-        /// The last event.
-        events: Seq,
-    },
-    /// The hot state has a product otherwise than the events lead to, or lacks one.
-    #[error("the hot state has the product {sku} as {hot:?}, but the events lead to {derived:?}")]
-    ProductDiffers {
-        /// The product.
-        sku: Sku,
-        /// As the hot state has it.
-        hot: Option<Box<Product>>,
-        /// As the events lead to it.
-        derived: Option<Box<Product>>,
-    },
-    /// A stored outcome cannot be one.
-    #[error("the stored outcome of the request {request:032x} is damaged: {problem}")]
-    StoredOutcome {
-        /// The fingerprint of its request id.
-        request: u128,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// All parts look right, yet the whole has another hash.
-    #[error("the state hash is {recomputed:032x}, but the hot state says {hot:032x}")]
-    HashDiffers {
-        /// Of the restored machine.
-        recomputed: u128,
-        /// As the hot state has it.
-        hot: u128,
-    },
-}
-
-/// A machine on its way back: feed it all events from 1, then the hot state.
-#[derive(Debug, Default)]
+/// A machine on its way back: make it from the hot state, and feed it all events from 1.
+#[derive(Debug)]
 pub struct Restore {
     /// The machine after the events so far, with an empty request table.
     machine: Machine,
-    /// The orders for the request table. Sorted once, they make a denser tree in a third of the
-    /// time of as many insertions.
-    orders: PastOrders,
+    /// What they say of request ids.
+    past: Past,
+    hot: HotState,
 }
 
 impl Machine {
-    /// A copy of what the events do not carry. Costs time and memory with the number of products
-    /// and stored outcomes, not of orders.
-    pub fn hot_state(&self) -> HotState {
-        HotState {
-            seq: self.seq,
-            log_time_ms: self.log_time_ms,
-            state_hash: self.state_hash(),
-            products: self.products().cloned().collect(),
-            stored: self
-                .requests
-                .stored()
-                .map(|(request, outcome)| (request, outcome.clone()))
-                .collect(),
-        }
-    }
-
     /// Brings back the machine whose hot state this is, from all its events from the first to
     /// that of `hot.seq`.
     ///
@@ -168,18 +36,25 @@ impl Machine {
         hot: HotState,
         events: impl Iterator<Item = Event>,
     ) -> Result<Self, RestoreError> {
-        let mut restore = Restore::new();
+        let mut restore = Restore::towards(hot);
         for event in events {
             restore.event(&event)?;
         }
-        restore.finish(hot)
+        restore.finish()
     }
 }
 
 impl Restore {
     /// The empty machine, waiting for event 1.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn towards(hot: HotState) -> Self {
+        Self::with_bounds(hot, Bounds::default())
+    }
+
+    /// The same, of a machine with other bounds.
+    pub fn with_bounds(hot: HotState, bounds: Bounds) -> Self {
+        let mut machine = Machine::with_bounds(bounds);
+        machine.adopt(hot.rules);
+        Self { machine, past: Past::default(), hot }
     }
 
     /// The last event that it was fed; 0 before the first.
@@ -203,9 +78,10 @@ impl Restore {
             machine.expire(hold)
         } else {
             let effect = machine.effect_of(event)?;
-            self.orders.push(seq, &event.change);
+            self.past.note(event, self.hot.done_after);
             machine.perform(effect).1
         };
+        machine.holds.forget_up_to(self.hot.settled_after, &mut machine.sum);
         if derived == event.change {
             machine.orders.note(event);
             return Ok(());
@@ -214,22 +90,32 @@ impl Restore {
         Err(RestoreError::ChangeDiffers { seq, recorded, derived })
     }
 
-    /// Adds the hot state: the machine is complete.
+    /// The complete machine.
     ///
     /// # Errors
-    /// `EventCount`, `TimeGoesBack`, `ProductDiffers`, `SecondOrder`, `StoredOutcome` or
-    /// `HashDiffers` when the events do not lead to this hot state.
-    pub fn finish(self, hot: HotState) -> Result<Machine, RestoreError> {
-        let mut machine = self.machine;
+    /// `EventCount`, `TimeGoesBack`, `ProductDiffers`, `SecondOrder`, `SecondChange`,
+    /// `StoredOutcome`, `Forgotten` or `HashDiffers` when the events do not lead to the hot state.
+    pub fn finish(self) -> Result<Machine, RestoreError> {
+        let Self { mut machine, past, hot } = self;
         if machine.seq != hot.seq {
             return Err(RestoreError::EventCount { hot: hot.seq, events: machine.seq });
         }
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.check_nothing_due(hot.seq)?;
         machine.compare_products(hot.products)?;
-        machine.requests.accept_all(self.orders, &mut machine.sum).map_err(
-            |SecondOrder { first, second }| RestoreError::SecondOrder { seq: second, order: first },
-        )?;
+        for (hot, events) in
+            [(hot.done_after, past.forgotten), (hot.settled_after, machine.holds.forgotten())]
+        {
+            if hot != events {
+                return Err(RestoreError::Forgotten { hot, events });
+            }
+        }
+        machine.requests.fill(past, &mut machine.sum).map_err(|problem| match problem {
+            Contradiction::SecondOrder { first, second } => {
+                RestoreError::SecondOrder { seq: second, order: first }
+            }
+            Contradiction::SecondChange(seq) => RestoreError::SecondChange { seq },
+        })?;
         for (request, outcome) in hot.stored {
             machine
                 .requests
@@ -246,9 +132,9 @@ impl Restore {
 
     /// A seeded bug: the machine with an empty request table, its hash unchecked.
     #[cfg(feature = "mutants")]
-    pub fn finish_without_requests(self, hot: &HotState) -> Machine {
+    pub fn finish_without_requests(self) -> Machine {
         let mut machine = self.machine;
-        machine.log_time_ms = hot.log_time_ms;
+        machine.log_time_ms = self.hot.log_time_ms;
         machine.rehash_products();
         machine
     }
@@ -263,25 +149,29 @@ impl Machine {
         Ok(())
     }
 
+    /// Under [`Rules::Two`] a hold may be due for a while; only it must not end otherwise.
     fn check_nothing_due(&self, seq: Seq) -> Result<(), RestoreError> {
         match self.holds.first_deadline() {
-            Some((at_ms, hold)) if at_ms <= self.log_time_ms => {
+            Some((at_ms, hold)) if self.rules == Rules::One && at_ms <= self.log_time_ms => {
                 Err(RestoreError::Overdue { seq, hold })
             }
             _ => Ok(()),
         }
     }
 
-    /// The hold that the event ends by expiry. Holds expire as soon as they are due, in order, so
-    /// it is the first that is due, and before any other event none is.
+    /// The hold that the event ends by expiry. Under [`Rules::One`] holds expire as soon as they
+    /// are due, in order, so it is the first that is due, and before any other event none is.
     fn due_hold(&self, event: &Event) -> Result<Option<Seq>, RestoreError> {
         let Change::Expired { hold, .. } = event.change else {
             self.check_nothing_due(event.seq)?;
             return Ok(None);
         };
-        match self.holds.first_deadline() {
-            Some((at_ms, due)) if due == hold && at_ms <= self.log_time_ms => Ok(Some(hold)),
-            _ => Err(RestoreError::NotDue { seq: event.seq, hold }),
+        let first = self.holds.first_deadline();
+        let has_turn = self.rules > Rules::One || first.is_some_and(|(_, due)| due == hold);
+        if has_turn && self.holds.is_overdue(hold, self.log_time_ms) {
+            Ok(Some(hold))
+        } else {
+            Err(RestoreError::NotDue { seq: event.seq, hold })
         }
     }
 
@@ -314,39 +204,53 @@ impl Machine {
                     .map(Effect::Buy)
                     .map_err(Outcome::Refused)
             }
-            change => self.effect_on_lines(change).map_err(Outcome::Refused),
+            change => self.effect_on_lines(seq, change).map_err(Outcome::Refused),
         };
         effect.map_err(|outcome| RestoreError::Refused { seq, outcome })
     }
 
     /// The same for what concerns holds, baskets and cancelled orders.
-    fn effect_on_lines<'a>(&self, change: &'a Change) -> Result<Effect<'a>, Refusal> {
+    fn effect_on_lines<'a>(&self, at: Seq, change: &'a Change) -> Result<Effect<'a>, Refusal> {
         // No command can have named such items.
         let items = |lines: &[Line]| items_of(lines).map_err(|_| Refusal::UnknownProduct);
         match change {
             Change::Held { user, request_id, expires_at_ms, lines } => {
                 let claim = self.claim(user, request_id, &items(lines)?)?;
-                Ok(Effect::Hold { claim, expires_at_ms: *expires_at_ms })
+                Ok(Effect::Hold { claim, expires_at_ms: *expires_at_ms, asked: None })
+            }
+            Change::HeldFor { user, request_id, ttl, expires_at_ms, lines } => {
+                let claim = self.claim(user, request_id, &items(lines)?)?;
+                let asked = Some(AskedTtl(*ttl));
+                Ok(Effect::Hold { claim, expires_at_ms: *expires_at_ms, asked })
             }
             Change::BasketOrdered { user, request_id, lines } => {
                 self.claim(user, request_id, &items(lines)?).map(Effect::Basket)
             }
             Change::Confirmed { hold, user, request_id, .. } => {
-                decide::settle(self.holds.get(*hold), Some(user))?;
+                self.check_settled(*hold, user, at)?;
                 Ok(Effect::Confirm { hold: *hold, request_id })
             }
             Change::Released { hold, user, .. } => {
-                decide::settle(self.holds.get(*hold), Some(user))?;
-                Ok(Effect::Release { hold: *hold })
+                self.check_settled(*hold, user, at)?;
+                Ok(Effect::Release { hold: *hold, asked: None })
+            }
+            Change::ReleasedFor { hold, user, by, request_id, .. } => {
+                self.check_settled(*hold, user, at)?;
+                let asked = Some(Asked { by: *by, request_id });
+                Ok(Effect::Release { hold: *hold, asked })
             }
             Change::Cancelled { order, user, hold, lines } => {
                 let items = items(lines)?;
-                let taken = hold.unwrap_or(*order);
-                decide::cancelled(&self.products, &self.quotas, (user, &items), taken)?;
-                if self.cancelled.contains(order) {
-                    return Err(Refusal::AlreadyCancelled);
-                }
-                Ok(Effect::Cancel { order: *order, user: user.clone(), items, hold: *hold })
+                self.check_cancelled((*order, *hold), user, &items)?;
+                let (order, user, hold) = (*order, user.clone(), *hold);
+                Ok(Effect::Cancel { order, user, items, hold, asked: None })
+            }
+            Change::CancelledFor { order, user, hold, ordered_as, by, request_id, lines } => {
+                let items = items(lines)?;
+                self.check_cancelled((*order, *hold), user, &items)?;
+                let (order, user, hold) = (*order, user.clone(), *hold);
+                let asked = Some(Again { asked: Asked { by: *by, request_id }, ordered_as });
+                Ok(Effect::Cancel { order, user, items, hold, asked })
             }
             Change::ProductCreated(_)
             | Change::Restocked { .. }
@@ -354,6 +258,29 @@ impl Machine {
             | Change::ProductUpdated(_)
             | Change::Expired { .. } => panic!("{change:?} has no items, or no command"),
         }
+    }
+
+    /// Whether a hold can have ended by a request, with the change `at`.
+    fn check_settled(&self, hold: Seq, user: &UserId, at: Seq) -> Result<(), Refusal> {
+        if self.holds.is_overdue(hold, self.log_time_ms) {
+            return Err(Refusal::HoldExpired { seq: at });
+        }
+        decide::settle(self.holds.get(hold), Some(user))
+    }
+
+    /// Whether an order, made from a hold or not, can have been taken back with these items.
+    fn check_cancelled(
+        &self,
+        (order, hold): (Seq, Option<Seq>),
+        user: &UserId,
+        items: &Items,
+    ) -> Result<(), Refusal> {
+        let taken = hold.unwrap_or(order);
+        decide::cancelled(&self.products, &self.quotas, (user, items), taken)?;
+        if self.cancelled.contains(&order) {
+            return Err(Refusal::AlreadyCancelled);
+        }
+        Ok(())
     }
 
     fn compare_products(&self, hot: Vec<Product>) -> Result<(), RestoreError> {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use stock::{
-    Attempt, Batch, Cancel, Change, Command, Edit, Envelope, Event, HoldTtl, Item, Items, Machine,
-    Price, ProductUpdate, Quantity, Requester, Seq, Sku, Terms,
+    Attempt, Batch, Bounds, Cancel, Change, Command, Edit, Envelope, Event, HoldTtl, Item, Items,
+    Machine, Price, ProductUpdate, Quantity, Requester, Rules, Seq, Sku, Terms,
 };
 
 pub(crate) const SKUS: [&str; 3] = ["cap", "mug", "tee"];
@@ -87,12 +87,15 @@ fn aimed(mut envelope: Envelope, events: &[Event]) -> Envelope {
     let nth_last = |nth: Seq, wanted: fn(&Change) -> bool| {
         events.iter().rev().filter(|event| wanted(&event.change)).nth(nth.0 as usize / 2)
     };
-    let is_hold: fn(&Change) -> bool = |change| matches!(change, Change::Held { .. });
+    let is_hold: fn(&Change) -> bool =
+        |change| matches!(change, Change::Held { .. } | Change::HeldFor { .. });
     let is_order: fn(&Change) -> bool = |change| change.order().is_some();
     let owner = match &mut envelope.command {
         Command::Confirm { hold } | Command::Release { hold } => {
             let Some(event) = nth_last(*hold, is_hold) else { return envelope };
-            let Change::Held { user, .. } = &event.change else { unreachable!() };
+            let (Change::Held { user, .. } | Change::HeldFor { user, .. }) = &event.change else {
+                unreachable!()
+            };
             *hold = event.seq;
             user.clone()
         }
@@ -170,8 +173,28 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     })
 }
 
-/// Batches whose stamps mostly go on, at times jump by about a day, at times go back.
-pub(crate) fn log() -> impl Strategy<Value = Vec<Batch>> {
+/// Small bounds, so that much is beyond them.
+pub(crate) fn bounds() -> impl Strategy<Value = Bounds> {
+    let small = || prop_oneof![1..4usize, Just(1_000)];
+    (small(), small(), small(), small()).prop_map(|(done, stored, settled, expiries)| Bounds {
+        done,
+        stored,
+        settled,
+        expiries,
+    })
+}
+
+/// Batches whose stamps mostly go on, at times jump by about a day, at times go back. The second
+/// rules come with the first batch, a later one, or not at all.
+pub(crate) fn log() -> impl Strategy<Value = Vec<(Rules, Batch)>> {
+    let adopted = prop_oneof![4 => Just(0), 3 => 0..12usize, 1 => Just(usize::MAX)];
+    (batches(), adopted).prop_map(|(batches, adopted)| {
+        let rules = |at| if at < adopted { Rules::One } else { Rules::Two };
+        batches.into_iter().enumerate().map(|(at, batch)| (rules(at), batch)).collect()
+    })
+}
+
+fn batches() -> impl Strategy<Value = Vec<Batch>> {
     let hour = 3_600_000;
     let step = prop::sample::select(vec![
         0,

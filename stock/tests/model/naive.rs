@@ -1,32 +1,60 @@
 //! A naive model of the machine: it keeps every request and every event in lists, and adds them up
 //! anew for each question. Shares no code with the machine.
 
-use super::logs::SKUS;
+mod holds;
+mod sums;
+
+use holds::ended_hold;
 use stock::{
-    Attempt, Batch, Cancel, Chain, Change, Command, Edit, Envelope, Event, Item, Items, Line,
-    Order, Outcome, Product, ProductUpdate, Quantity, Receipt, Refusal, Reply, Requester, Seq,
-    Settlement, Sku, Terms, UserId,
+    Attempt, Batch, Bounds, Change, Command, Edit, Envelope, Event, Item, Items, Line, Order,
+    Outcome, ProductUpdate, Quantity, Refusal, Reply, RequestId, Requester, Rules, Seq, Sku, Terms,
+    UserId,
 };
 
 const DAY_MS: u64 = 86_400_000;
 
-/// One request that was decided for good, as an order or stored.
+/// How a request that was decided for good is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// For ever, as an order.
+    Order,
+    /// By its change.
+    Done,
+    /// As it was answered.
+    Whole,
+}
+
+/// One request that was decided for good.
 struct Decided {
     envelope: Envelope,
     at_ms: u64,
     reply: Reply,
+    kept: Kept,
 }
 
-#[derive(Default)]
 pub(crate) struct Model {
     pub(crate) now_ms: u64,
     pub(crate) events: Vec<Event>,
+    rules: Rules,
+    bounds: Bounds,
     decided: Vec<Decided>,
+    /// Holds that ended up to this change are forgotten.
+    forgotten: Seq,
 }
 
 impl Model {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        let (events, decided) = (Vec::new(), Vec::new());
+        Self { now_ms: 0, events, rules: Rules::One, bounds, decided, forgotten: Seq(0) }
+    }
+
+    pub(crate) fn adopt(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     pub(crate) fn apply(&mut self, batch: &Batch) -> Vec<Reply> {
         self.now_ms = self.now_ms.max(batch.stamp_ms);
+        self.forget();
         self.expire();
         batch.commands.iter().map(|envelope| self.execute(envelope)).collect()
     }
@@ -35,10 +63,51 @@ impl Model {
         Seq(self.events.len() as u64)
     }
 
+    /// Whether holds may be due that have not expired.
+    pub(crate) fn may_be_due(&self) -> bool {
+        self.rules == Rules::Two
+    }
+
+    /// Forgets what is a day old, and under the second rules what is too much.
+    fn forget(&mut self) {
+        let now_ms = self.now_ms;
+        self.decided
+            .retain(|decided| decided.kept == Kept::Order || now_ms < decided.at_ms + DAY_MS);
+        if self.rules == Rules::One {
+            return;
+        }
+        for (kept, max) in [(Kept::Done, self.bounds.done), (Kept::Whole, self.bounds.stored)] {
+            let count = self.decided.iter().filter(|decided| decided.kept == kept).count();
+            let mut surplus = count.saturating_sub(max);
+            self.decided.retain(|decided| {
+                let goes = decided.kept == kept && surplus > 0;
+                surplus -= usize::from(goes);
+                !goes
+            });
+        }
+        let ended = self.events.iter().filter(|event| ended_hold(&event.change).is_some());
+        if let Some(last) = ended.rev().nth(self.bounds.settled) {
+            self.forgotten = self.forgotten.max(last.seq);
+        }
+    }
+
+    /// The hold, release or cancel that a request became.
+    pub(crate) fn done_by(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
+        let requester = Requester::User(user.clone());
+        let done = self.decided.iter().find(|decided| {
+            let Decided { envelope, kept, .. } = decided;
+            *kept == Kept::Done
+                && envelope.requester == requester
+                && envelope.request_id == *request_id
+        });
+        done.map(|decided| decided.reply.seq)
+    }
+
     fn execute(&mut self, envelope: &Envelope) -> Reply {
         if let Some(reply) = self.earlier(envelope) {
             return reply;
         }
+        self.expire_named(envelope);
         let outcome = self.answer(envelope);
         let changed = matches!(
             outcome,
@@ -54,8 +123,17 @@ impl Model {
         );
         let reply = Reply { seq: self.seq(), replayed: false, outcome };
         if changed || envelope.attempt == Attempt::Later {
+            let kept = match &reply.outcome {
+                outcome if is_order(outcome) => Kept::Order,
+                Outcome::Held { .. } | Outcome::Released { .. } | Outcome::Cancelled { .. }
+                    if self.rules == Rules::Two =>
+                {
+                    Kept::Done
+                }
+                _ => Kept::Whole,
+            };
             let (envelope, reply) = (envelope.clone(), reply.clone());
-            self.decided.push(Decided { envelope, at_ms: self.now_ms, reply });
+            self.decided.push(Decided { envelope, at_ms: self.now_ms, reply, kept });
         }
         reply
     }
@@ -64,17 +142,16 @@ impl Model {
         let earlier = self.decided.iter().find(|earlier| {
             earlier.envelope.requester == envelope.requester
                 && earlier.envelope.request_id == envelope.request_id
-                && (is_order(&earlier.reply.outcome) || self.now_ms < earlier.at_ms + DAY_MS)
         })?;
         let now = |replayed, outcome| Some(Reply { seq: self.seq(), replayed, outcome });
         if earlier.envelope.command != envelope.command {
             return now(false, Outcome::Refused(Refusal::KeyReused));
         }
-        match &earlier.reply.outcome {
-            outcome if is_order(outcome) => {
-                now(true, Outcome::BoughtBefore { order: earlier.reply.seq })
-            }
-            _ => Some(Reply { replayed: true, ..earlier.reply.clone() }),
+        let seq = earlier.reply.seq;
+        match earlier.kept {
+            Kept::Order => now(true, Outcome::BoughtBefore { order: seq }),
+            Kept::Done => now(true, Outcome::DoneBefore { change: seq }),
+            Kept::Whole => Some(Reply { replayed: true, ..earlier.reply.clone() }),
         }
     }
 
@@ -125,17 +202,7 @@ impl Model {
                 Outcome::BasketBought { lines }
             }
             (Command::Hold { items, ttl }, Requester::User(user)) => {
-                let lines = match self.take(items, user) {
-                    Err(refusal) => return Outcome::Refused(refusal),
-                    Ok(lines) => lines,
-                };
-                let ttls = lines.iter().map(|line| self.product(&line.sku).unwrap().terms.hold_ttl);
-                let ttl_ms = ttl.unwrap_or(ttls.min().unwrap()).ms();
-                let expires_at_ms = self.now_ms + ttl_ms;
-                let (user, request_id) = (user.clone(), envelope.request_id.clone());
-                let held = lines.clone();
-                self.push(Change::Held { user, request_id, expires_at_ms, lines: held });
-                Outcome::Held { expires_at_ms, lines }
+                self.hold(items, *ttl, user, envelope)
             }
             (Command::Confirm { hold }, Requester::User(user)) => {
                 let (owner, lines) = match self.open_hold(*hold, Some(user)) {
@@ -148,20 +215,8 @@ impl Model {
                 self.push(Change::Confirmed { hold, user: owner, request_id, lines: sold });
                 Outcome::Confirmed { lines }
             }
-            (Command::Release { hold }, requester) => {
-                let by = match requester {
-                    Requester::Operator => None,
-                    Requester::User(user) => Some(user),
-                };
-                let (user, lines) = match self.open_hold(*hold, by) {
-                    Err(refusal) => return Outcome::Refused(refusal),
-                    Ok(found) => found,
-                };
-                let lines = self.with_available(&lines, 1);
-                self.push(Change::Released { hold: *hold, user, lines: lines.clone() });
-                Outcome::Released { lines }
-            }
-            (Command::Cancel(cancel), requester) => self.cancel(cancel, requester),
+            (Command::Release { hold }, requester) => self.release(*hold, requester, envelope),
+            (Command::Cancel(cancel), _) => self.cancel(cancel, envelope),
             (Command::Buy { sku, quantity }, Requester::User(user)) => {
                 match self.buy(sku, user, *quantity) {
                     Err(refusal) => Outcome::Refused(refusal),
@@ -177,96 +232,6 @@ impl Model {
                     }
                 }
             }
-        }
-    }
-
-    fn cancel(&mut self, cancel: &Cancel, requester: &Requester) -> Outcome {
-        let Cancel { order, user, request_id, items, hold } = cancel;
-        let made = order.0.checked_sub(1).and_then(|at| self.events.get(at as usize));
-        let (found_user, found_id, found_hold, lines) = match made.map(|event| &event.change) {
-            Some(Change::Ordered(order)) => {
-                let Order { sku, user, request_id, quantity, .. } = order;
-                let line = Line { sku: sku.clone(), quantity: *quantity, available: 0 };
-                (user, request_id, None, vec![line])
-            }
-            Some(Change::BasketOrdered { user, request_id, lines }) => {
-                (user, request_id, None, lines.clone())
-            }
-            Some(Change::Confirmed { hold, user, request_id, lines }) => {
-                (user, request_id, Some(*hold), lines.clone())
-            }
-            _ => return Outcome::Refused(Refusal::UnknownOrder),
-        };
-        let same_items = items.as_slice().len() == lines.len()
-            && items
-                .as_slice()
-                .iter()
-                .zip(&lines)
-                .all(|(item, line)| item.sku == line.sku && item.quantity == line.quantity);
-        let by_owner = match requester {
-            Requester::Operator => true,
-            Requester::User(by) => by == user,
-        };
-        let same = found_user == user && found_id == request_id && found_hold == *hold;
-        if !(same && same_items && by_owner) {
-            return Outcome::Refused(Refusal::UnknownOrder);
-        }
-        let again = |event: &Event| match event.change {
-            Change::Cancelled { order: earlier, .. } => earlier == *order,
-            _ => false,
-        };
-        if self.events.iter().any(again) {
-            return Outcome::Refused(Refusal::AlreadyCancelled);
-        }
-        let (order, user, hold) = (*order, user.clone(), *hold);
-        let lines = self.with_available(&lines, 1);
-        self.push(Change::Cancelled { order, user, hold, lines: lines.clone() });
-        Outcome::Cancelled { lines }
-    }
-
-    /// Expires what is due, by deadline and age, each as a change of its own.
-    fn expire(&mut self) {
-        loop {
-            let due = self.open_holds().into_iter().filter(|(at_ms, _)| *at_ms <= self.now_ms);
-            let Some((_, hold)) = due.min() else {
-                return;
-            };
-            let (user, lines) = self.open_hold(hold, None).unwrap();
-            let lines = self.with_available(&lines, 1);
-            self.push(Change::Expired { hold, user, lines });
-        }
-    }
-
-    /// Deadline and id of every open hold.
-    pub(crate) fn open_holds(&self) -> Vec<(u64, Seq)> {
-        let open = self.events.iter().filter_map(|event| match event.change {
-            Change::Held { expires_at_ms, .. } => Some((expires_at_ms, event.seq)),
-            _ => None,
-        });
-        open.filter(|(_, id)| self.open_hold(*id, None).is_ok()).collect()
-    }
-
-    fn open_hold(&self, id: Seq, by: Option<&UserId>) -> Result<(UserId, Vec<Line>), Refusal> {
-        let made = id.0.checked_sub(1).and_then(|at| self.events.get(at as usize));
-        let Some(Change::Held { user, lines, .. }) = made.map(|event| &event.change) else {
-            return Err(Refusal::UnknownHold);
-        };
-        for Event { seq, change, .. } in &self.events {
-            let settlement = match change {
-                Change::Confirmed { hold, .. } if *hold == id => {
-                    Settlement::Confirmed { order: *seq }
-                }
-                Change::Released { hold, .. } if *hold == id => Settlement::Released { seq: *seq },
-                Change::Expired { hold, .. } if *hold == id => {
-                    return Err(Refusal::HoldExpired { seq: *seq });
-                }
-                _ => continue,
-            };
-            return Err(Refusal::HoldSettled { settlement });
-        }
-        match by {
-            Some(by) if by != user => Err(Refusal::UnknownHold),
-            _ => Ok((user.clone(), lines.clone())),
         }
     }
 
@@ -354,136 +319,10 @@ impl Model {
         }
     }
 
-    pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        let products = SKUS.iter().filter_map(|sku| self.product(&sku.parse().unwrap()));
-        let instants = products.flat_map(|product| {
-            [product.terms.starts_at_ms, product.terms.ends_at_ms].into_iter().flatten()
-        });
-        let deadlines = self.open_holds().into_iter().map(|(at_ms, _)| at_ms);
-        deadlines.chain(instants.filter(|at_ms| *at_ms > self.now_ms)).min()
-    }
-
-    /// A user's orders, by id.
-    pub(crate) fn orders_of(&self, user: &UserId) -> Vec<Seq> {
-        let orders = self
-            .events
-            .iter()
-            .filter(|event| event.change.order().is_some_and(|order| order.user == user));
-        orders.map(|event| event.seq).collect()
-    }
-
-    /// The chain of the orders up to a change.
-    pub(crate) fn chain(&self, seq: Seq) -> Chain {
-        let mut chain = Chain { seq, orders: 0, receipt: Receipt::START };
-        for event in self.events.iter().filter(|event| event.seq <= seq) {
-            if let Some(order) = event.change.order() {
-                chain.orders += 1;
-                chain.receipt = chain.receipt.next(event.seq, event.at_ms, &order);
-            }
-        }
-        chain
-    }
-
     fn push(&mut self, change: Change) {
         let seq = Seq(self.seq().0 + 1);
         self.events.push(Event { seq, at_ms: self.now_ms, change });
     }
-
-    /// The product as all events so far add up to.
-    pub(crate) fn product(&self, wanted: &Sku) -> Option<Product> {
-        let mut found: Option<Product> = None;
-        for event in &self.events {
-            let moved = match &event.change {
-                Change::ProductCreated(terms) if terms.sku == *wanted => {
-                    found = Some(Product {
-                        terms: Terms::clone(terms),
-                        stocked: terms.stock,
-                        available: 0,
-                        held: 0,
-                        sold: 0,
-                        seq: event.seq,
-                    });
-                    continue;
-                }
-                Change::ProductUpdated(terms) if terms.sku == *wanted => {
-                    let product = found.as_mut().unwrap();
-                    product.terms = Terms::clone(terms);
-                    product.seq = event.seq;
-                    continue;
-                }
-                Change::Restocked { sku, quantity, .. } if sku == wanted => {
-                    let product = found.as_mut().unwrap();
-                    product.stocked = product.stocked.checked_add_signed(*quantity).unwrap();
-                    product.seq = event.seq;
-                    continue;
-                }
-                change => moved(change, wanted),
-            };
-            if let Some((held, sold)) = moved {
-                let product = found.as_mut().unwrap();
-                product.held = product.held.checked_add_signed(held).unwrap();
-                product.sold = product.sold.checked_add_signed(sold).unwrap();
-                product.seq = event.seq;
-            }
-        }
-        let mut product = found?;
-        product.available = product.stocked - product.held - product.sold;
-        Some(product)
-    }
-
-    /// What the user has, bought or held, of what was taken since the limit was set.
-    fn bought(&self, sku: &Sku, user: &UserId) -> u64 {
-        let (mut limited, mut since, mut bought) = (false, Seq(0), 0);
-        for event in &self.events {
-            let (by, taken) = match &event.change {
-                Change::ProductCreated(terms) | Change::ProductUpdated(terms) => {
-                    if terms.sku == *sku {
-                        if !limited {
-                            (since, bought) = (event.seq, 0);
-                        }
-                        limited = terms.per_user_limit.is_some();
-                    }
-                    continue;
-                }
-                Change::Restocked { .. } => continue,
-                Change::Ordered(order) => (&order.user, event.seq),
-                Change::Held { user, .. } | Change::BasketOrdered { user, .. } => (user, event.seq),
-                Change::Confirmed { user, hold, .. }
-                | Change::Released { user, hold, .. }
-                | Change::Expired { user, hold, .. } => (user, *hold),
-                Change::Cancelled { user, order, hold, .. } => (user, hold.unwrap_or(*order)),
-            };
-            if let Some((held, sold)) = moved(&event.change, sku)
-                && by == user
-                && limited
-                && taken > since
-            {
-                bought += held + sold;
-            }
-        }
-        u64::try_from(bought).unwrap()
-    }
-}
-
-/// How many units of a product a change adds to those held and to those sold, if it is of it.
-fn moved(change: &Change, wanted: &Sku) -> Option<(i64, i64)> {
-    let (lines, held, sold) = match change {
-        Change::ProductCreated(_) | Change::ProductUpdated(_) | Change::Restocked { .. } => {
-            return None;
-        }
-        Change::Ordered(order) => {
-            let sold = i64::from(order.quantity.get());
-            return (order.sku == *wanted).then_some((0, sold));
-        }
-        Change::Held { lines, .. } => (lines, 1, 0),
-        Change::Confirmed { lines, .. } => (lines, -1, 1),
-        Change::Released { lines, .. } | Change::Expired { lines, .. } => (lines, -1, 0),
-        Change::BasketOrdered { lines, .. } => (lines, 0, 1),
-        Change::Cancelled { lines, .. } => (lines, 0, -1),
-    };
-    let line = lines.iter().find(|line| line.sku == *wanted)?;
-    let units = i64::from(line.quantity.get());
-    Some((held * units, sold * units))
 }
 
 fn is_order(outcome: &Outcome) -> bool {

@@ -18,19 +18,25 @@
 //! due                                         the next instant that needs a tick
 //! holds                                       the open holds
 //! order USER KEY      state      restore      (restore: from hot state and events)
+//! rules two                                   from here on; `rules one` is where a script begins
+//! done USER KEY                               the hold, release or cancel of a request
 //! ```
 //! AT and FOR are durations; AT counts from the epoch, where the clock begins.
 //! Commands take `key=REQUEST_ID`, else they make one, and `attempt=N`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod read;
+mod show;
+
+use read::{Named, duration_ms, quantity, read_items, requester};
+use show::{show_event, show_hold, show_product, show_reply};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use stock::{
-    Attempt, Batch, Cancel, Change, Command, Edit, Envelope, Event, Hold, HoldTtl, HotState, Item,
-    Items, Line, Machine, Outcome, Price, Product, ProductUpdate, Quantity, Refusal, Reply,
-    Requester, Seq, Terms, codec,
+    Attempt, Batch, Cancel, Command, Envelope, Event, HoldTtl, HotState, Items, Machine, Requester,
+    Rules, Seq, Terms, codec,
 };
 
 #[test]
@@ -38,6 +44,7 @@ fn scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
     let mut paths: Vec<PathBuf> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "script"));
     paths.sort();
     assert!(!paths.is_empty(), "no scripts in {}", folder.display());
     let mut failures = String::new();
@@ -125,6 +132,16 @@ impl Trace {
                 let (user, key) = rest.split_once(' ').unwrap();
                 let order = self.machine.order_of(&user.parse().unwrap(), &key.parse().unwrap());
                 return vec![order.map_or("none".into(), |order| format!("order={order}"))];
+            }
+            ("done", None) => {
+                let (user, key) = rest.split_once(' ').unwrap();
+                let change = self.machine.done_by(&user.parse().unwrap(), &key.parse().unwrap());
+                return vec![change.map_or("none".into(), |change| format!("change={change}"))];
+            }
+            ("rules", None) => {
+                assert_eq!(rest, "two", "{place}");
+                self.machine.adopt(Rules::Two);
+                assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
             }
             ("holds", None) => {
                 return self.machine.open_holds().map(|(id, hold)| show_hold(id, hold)).collect();
@@ -259,198 +276,4 @@ impl Trace {
         let key = get("key").map_or_else(|| format!("auto-{}", self.commands), String::from);
         Envelope { requester, request_id: key.parse().unwrap(), attempt, command }
     }
-}
-
-fn requester(text: &str) -> Requester {
-    match text {
-        "@operator" => Requester::Operator,
-        user => Requester::User(user.parse().unwrap()),
-    }
-}
-
-fn read_items(text: &str) -> Items {
-    let item = |word: &str| {
-        let (sku, units) = word.split_once(':').unwrap();
-        Item { sku: sku.parse().unwrap(), quantity: quantity(units) }
-    };
-    Items::new(text.split(',').map(item).collect()).unwrap()
-}
-
-fn quantity(text: &str) -> Quantity {
-    Quantity::new(text.parse().unwrap()).unwrap()
-}
-
-fn price(text: &str) -> Price {
-    let (minor_units, currency) = text.split_once(':').unwrap();
-    Price { minor_units: minor_units.parse().unwrap(), currency: currency.parse().unwrap() }
-}
-
-fn duration_ms(text: &str) -> u64 {
-    let digits = text.trim_end_matches(char::is_alphabetic);
-    let unit_ms = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1000,
-        "h" => 3_600_000,
-        unit => panic!("unknown unit {unit}"),
-    };
-    digits.parse::<u64>().unwrap() * unit_ms
-}
-
-/// The `name=value` words of a line.
-struct Named<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Named<'a> {
-    fn of(words: &[&'a str], place: &str) -> Self {
-        let known = [
-            "key", "attempt", "stock", "limit", "name", "price", "starts", "ends", "ttl", "match",
-            "items",
-        ];
-        let named = words.iter().map(|word| {
-            let (name, value) = word.split_once('=').unwrap();
-            assert!(known.contains(&name), "{place}: unknown field {name}");
-            (name, value)
-        });
-        Self(named.collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
-    }
-
-    fn edit<T>(&self, name: &str, read: impl FnOnce(&str) -> T) -> Edit<T> {
-        match self.get(name) {
-            None => Edit::Keep,
-            Some("none") => Edit::Clear,
-            Some(value) => Edit::Set(read(value)),
-        }
-    }
-
-    fn update(&self, sku: &str) -> ProductUpdate {
-        ProductUpdate {
-            if_match: self.get("match").map(|seq| Seq(seq.parse().unwrap())),
-            name: self.get("name").map(str::to_owned),
-            per_user_limit: self.edit("limit", quantity),
-            price: self.edit("price", price),
-            starts_at_ms: self.edit("starts", duration_ms),
-            ends_at_ms: self.edit("ends", duration_ms),
-            hold_ttl: self.get("ttl").map(|ttl| HoldTtl::from_ms(duration_ms(ttl)).unwrap()),
-            ..ProductUpdate::of(sku.parse().unwrap())
-        }
-    }
-}
-
-fn show_reply(reply: &Reply) -> String {
-    let outcome = match &reply.outcome {
-        Outcome::ProductCreated(product) => format!("created {}", show_product(product)),
-        Outcome::ProductUnchanged(product) => format!("unchanged {}", show_product(product)),
-        Outcome::ProductUpdated(product) => {
-            format!("updated {} {}", show_terms(&product.terms), show_product(product))
-        }
-        Outcome::Restocked(product) => format!("restocked {}", show_product(product)),
-        Outcome::Bought { remaining } => format!("bought remaining={remaining}"),
-        Outcome::BoughtBefore { order } => format!("bought-before order={order}"),
-        Outcome::Refused(refusal) => format!("refused {}", show_refusal(refusal)),
-        Outcome::Held { expires_at_ms, lines } => {
-            format!("held until={expires_at_ms}ms {}", show_lines(lines))
-        }
-        Outcome::Confirmed { lines } => format!("confirmed {}", show_lines(lines)),
-        Outcome::Released { lines } => format!("released {}", show_lines(lines)),
-        Outcome::BasketBought { lines } => format!("bought {}", show_lines(lines)),
-        Outcome::Cancelled { lines } => format!("cancelled {}", show_lines(lines)),
-    };
-    let replayed = if reply.replayed { " replayed" } else { "" };
-    format!("seq={}{replayed} {outcome}", reply.seq)
-}
-
-fn show_refusal(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::UnknownProduct => "unknown-product".into(),
-        Refusal::ProductDiffers => "product-differs".into(),
-        Refusal::SoldOut => "sold-out".into(),
-        Refusal::Insufficient { remaining } => format!("insufficient remaining={remaining}"),
-        Refusal::LimitReached { limit, bought } => {
-            format!("limit-reached limit={limit} bought={bought}")
-        }
-        Refusal::RestockOutOfRange { available } => {
-            format!("restock-out-of-range available={available}")
-        }
-        Refusal::KeyReused => "key-reused".into(),
-        Refusal::TooManyProducts => "too-many-products".into(),
-        Refusal::NotOpen { starts_at_ms } => format!("not-open starts={starts_at_ms}ms"),
-        Refusal::SaleOver { ends_at_ms } => format!("sale-over ends={ends_at_ms}ms"),
-        Refusal::VersionDiffers { seq } => format!("version-differs version={seq}"),
-        Refusal::UnknownHold => "unknown-hold".into(),
-        Refusal::HoldSettled { settlement } => format!("hold-settled {settlement:?}"),
-        Refusal::HoldExpired { seq } => format!("hold-expired at={seq}"),
-        Refusal::TooManyUserHolds => "too-many-user-holds".into(),
-        Refusal::TooManyHolds => "too-many-holds".into(),
-        Refusal::OfItem { sku, refusal } => format!("of {sku}: {}", show_refusal(refusal)),
-        Refusal::UnknownOrder => "unknown-order".into(),
-        Refusal::AlreadyCancelled => "already-cancelled".into(),
-        Refusal::EmptyWindow { starts_at_ms, ends_at_ms } => {
-            format!("empty-window starts={starts_at_ms}ms ends={ends_at_ms}ms")
-        }
-    }
-}
-
-fn show_product(product: &Product) -> String {
-    let Product { terms: _, stocked, available, held, sold, seq } = product;
-    format!("stocked={stocked} available={available} held={held} sold={sold} at={seq}")
-}
-
-fn show_lines(lines: &[Line]) -> String {
-    let line = |Line { sku, quantity, available }: &Line| format!("{sku}:{quantity}/{available}");
-    lines.iter().map(line).collect::<Vec<_>>().join(",")
-}
-
-fn show_hold(id: Seq, hold: &Hold) -> String {
-    let Hold { user, items, expires_at_ms } = hold;
-    let items = items.as_slice().iter().map(|item| format!("{}:{}", item.sku, item.quantity));
-    let items: Vec<String> = items.collect();
-    format!("hold {id} of {user} until={expires_at_ms}ms {}", items.join(","))
-}
-
-/// What the terms say beyond the id and the stock.
-fn show_terms(terms: &Terms) -> String {
-    let Terms { name, per_user_limit, price, starts_at_ms, ends_at_ms, hold_ttl, .. } = terms;
-    let mut words = vec![format!("name={name:?}")];
-    words.extend(per_user_limit.map(|limit| format!("limit={limit}")));
-    words.extend(price.map(|price| format!("price={}:{}", price.minor_units, price.currency)));
-    words.extend(starts_at_ms.map(|at_ms| format!("starts={at_ms}ms")));
-    words.extend(ends_at_ms.map(|at_ms| format!("ends={at_ms}ms")));
-    words.push(format!("ttl={}ms", hold_ttl.ms()));
-    words.join(" ")
-}
-
-fn show_event(event: &Event) -> String {
-    let change = match &event.change {
-        Change::ProductCreated(terms) => format!("created {} stock={}", terms.sku, terms.stock),
-        Change::ProductUpdated(terms) => format!("updated {} {}", terms.sku, show_terms(terms)),
-        Change::Restocked { sku, quantity, available } => {
-            format!("restocked {sku} by {quantity} available={available}")
-        }
-        Change::Held { user, request_id, expires_at_ms, lines } => {
-            format!("held {} by {user} key={request_id} until={expires_at_ms}ms", show_lines(lines))
-        }
-        Change::Confirmed { hold, user, request_id, lines } => {
-            format!("confirmed hold={hold} {} by {user} key={request_id}", show_lines(lines))
-        }
-        Change::Released { hold, user, lines } => {
-            format!("released hold={hold} {} by {user}", show_lines(lines))
-        }
-        Change::Expired { hold, user, lines } => {
-            format!("expired hold={hold} {} by {user}", show_lines(lines))
-        }
-        Change::BasketOrdered { user, request_id, lines } => {
-            format!("ordered {} by {user} key={request_id}", show_lines(lines))
-        }
-        Change::Cancelled { order, user, hold: _, lines } => {
-            format!("cancelled order={order} {} by {user}", show_lines(lines))
-        }
-        Change::Ordered(order) => format!(
-            "ordered {} x{} by {} key={} remaining={}",
-            order.sku, order.quantity, order.user, order.request_id, order.remaining
-        ),
-    };
-    format!("event {} at={}ms {change}", event.seq, event.at_ms)
 }

@@ -1,0 +1,79 @@
+//! What a decision comes to: the answer, or the change that it allows.
+//!
+//! Made by `judge` for apply and peek, and by restore from events; carried out by `perform`.
+
+use crate::quota::Quota;
+use crate::{
+    By, Envelope, HoldTtl, Items, Outcome, Quantity, Reply, RequestId, Requester, Seq, Sku, Terms,
+    UserId,
+};
+
+/// What the state says to a command.
+pub(super) enum Decision<'a> {
+    /// An earlier attempt decided the request id.
+    Known(Reply),
+    /// The hold that the command would end has to expire first.
+    Overdue(Seq),
+    /// The state answers without a change.
+    Unchanged(Outcome),
+    /// The command changes the state.
+    Change(Effect<'a>),
+}
+
+/// A change that the state allows.
+pub(super) enum Effect<'a> {
+    Create(&'a Terms),
+    Update(Terms),
+    Restock { sku: &'a Sku, quantity: i64 },
+    Buy(Purchase<'a>),
+    Basket(Claim<'a>),
+    Hold { claim: Claim<'a>, expires_at_ms: u64, asked: Option<AskedTtl> },
+    Confirm { hold: Seq, request_id: &'a RequestId },
+    Release { hold: Seq, asked: Option<Asked<'a>> },
+    Cancel { order: Seq, user: UserId, items: Items, hold: Option<Seq>, asked: Option<Again<'a>> },
+}
+
+/// For how long a hold was asked for, if that was said. Recorded under [`crate::Rules::Two`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AskedTtl(pub(super) Option<HoldTtl>);
+
+/// Who asked, under which id. Recorded under [`crate::Rules::Two`].
+pub(super) struct Asked<'a> {
+    pub(super) by: By,
+    pub(super) request_id: &'a RequestId,
+}
+
+/// The same of a cancel, and the request that had become its order.
+pub(super) struct Again<'a> {
+    pub(super) asked: Asked<'a>,
+    pub(super) ordered_as: &'a RequestId,
+}
+
+/// Units of one or several products that the state lets a user have.
+pub(super) struct Claim<'a> {
+    pub(super) user: &'a UserId,
+    pub(super) request_id: &'a RequestId,
+    pub(super) items: Items,
+    /// The account to charge for each item, when its product has a limit.
+    pub(super) quotas: Vec<Option<Quota>>,
+}
+
+/// A buy that the state allows.
+pub(super) struct Purchase<'a> {
+    pub(super) sku: &'a Sku,
+    pub(super) user: &'a UserId,
+    pub(super) request_id: &'a RequestId,
+    pub(super) quantity: Quantity,
+    /// The account to charge, when the product has a limit.
+    pub(super) quota: Option<Quota>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn with(envelope: &'a Envelope) -> Self {
+        let by = match &envelope.requester {
+            Requester::Operator => By::Operator,
+            Requester::User(_) => By::Owner,
+        };
+        Self { by, request_id: &envelope.request_id }
+    }
+}

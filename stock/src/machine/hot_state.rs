@@ -1,0 +1,144 @@
+//! Snapshots of the machine: what the events do not carry of its state.
+//!
+//! Events carry the orders and the holds, so a snapshot need not: its size goes with the products
+//! and the stored outcomes. Owns the encoding, which is a disk format: a state that an older build
+//! can have is written as that build wrote it. Called by `raft`, which keeps it in a file.
+
+use super::Machine;
+use crate::requests::StoredOutcome;
+use crate::{Product, Rules, Seq};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// What the events do not carry of a machine's state, and what they must add up to.
+///
+/// Encoded into snapshots. The first layout, of [`Rules::One`], has the fields up to `stored`; the
+/// second begins with what the first cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotState {
+    /// The number of changes, and so of events, behind this state.
+    pub seq: Seq,
+    /// The machine's clock, in milliseconds since the Unix epoch.
+    pub log_time_ms: u64,
+    /// The hash of the whole state, orders included.
+    pub state_hash: u128,
+    /// All products, by id.
+    pub products: Vec<Product>,
+    /// The stored outcomes by request fingerprint, oldest first.
+    pub(crate) stored: Vec<(u128, StoredOutcome)>,
+    /// The rules that the machine goes by.
+    pub(crate) rules: Rules,
+    /// The last change whose request is forgotten although it was done.
+    pub(crate) done_after: Seq,
+    /// The last change that ended a hold which is forgotten.
+    pub(crate) settled_after: Seq,
+}
+
+impl Machine {
+    /// A copy of what the events do not carry. Costs time and memory with the number of products
+    /// and stored outcomes, not of orders or holds.
+    pub fn hot_state(&self) -> HotState {
+        HotState {
+            seq: self.seq,
+            log_time_ms: self.log_time_ms,
+            state_hash: self.state_hash(),
+            products: self.products().cloned().collect(),
+            stored: self
+                .requests
+                .stored()
+                .map(|(request, outcome)| (request, outcome.clone()))
+                .collect(),
+            rules: self.rules,
+            done_after: self.requests.done_after(),
+            settled_after: self.holds.forgotten(),
+        }
+    }
+}
+
+/// Stands where the first layout has `seq`; no machine comes so far.
+const NO_SEQ: Seq = Seq(u64::MAX);
+/// The second layout, the only other so far.
+const FORMAT: u8 = 2;
+
+/// All fields of the second layout, in its order.
+type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq);
+
+impl Serialize for HotState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { seq, log_time_ms, state_hash, products, stored, .. } = self;
+        match self.rules {
+            Rules::One => (seq, log_time_ms, state_hash, products, stored).serialize(serializer),
+            Rules::Two => {
+                let fields: Fields<&Vec<Product>, &Vec<(u128, StoredOutcome)>> = (
+                    *seq,
+                    *log_time_ms,
+                    *state_hash,
+                    products,
+                    stored,
+                    self.rules,
+                    self.done_after,
+                    self.settled_after,
+                );
+                (NO_SEQ, FORMAT, fields).serialize(serializer)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HotState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // At most: the second layout has three parts.
+        const PARTS_MAX: usize = 5;
+        deserializer.deserialize_tuple(PARTS_MAX, HotStateVisitor)
+    }
+}
+
+struct HotStateVisitor;
+
+impl<'de> Visitor<'de> for HotStateVisitor {
+    type Value = HotState;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the hot state of a machine")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<HotState, A::Error> {
+        let seq: Seq = part(&mut parts)?;
+        if seq != NO_SEQ {
+            return Ok(HotState {
+                seq,
+                log_time_ms: part(&mut parts)?,
+                state_hash: part(&mut parts)?,
+                products: part(&mut parts)?,
+                stored: part(&mut parts)?,
+                rules: Rules::One,
+                done_after: Seq(0),
+                settled_after: Seq(0),
+            });
+        }
+        let format: u8 = part(&mut parts)?;
+        if format != FORMAT {
+            return Err(de::Error::custom(format_args!(
+                "the hot state has format {format}; this build reads up to {FORMAT}"
+            )));
+        }
+        let fields: Fields<Vec<Product>, Vec<(u128, StoredOutcome)>> = part(&mut parts)?;
+        let (seq, log_time_ms, state_hash, products, stored, rules, done_after, settled_after) =
+            fields;
+        Ok(HotState {
+            seq,
+            log_time_ms,
+            state_hash,
+            products,
+            stored,
+            rules,
+            done_after,
+            settled_after,
+        })
+    }
+}
+
+fn part<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(parts: &mut A) -> Result<T, A::Error> {
+    parts.next_element()?.ok_or_else(|| de::Error::custom("the hot state breaks off"))
+}

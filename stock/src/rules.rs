@@ -1,0 +1,69 @@
+//! By which rules a machine decides, so that an old log leads to the state that it always led to.
+//!
+//! A log outlives the build that wrote it, and replicas of two builds run side by side while a
+//! cluster is upgraded. So what a build changes about decisions, events or the state hash it does
+//! under rules of a new number; each log entry says by which it is applied, and a machine never
+//! goes back. Called by the machine; `raft` reads the number off the entry.
+
+use crate::{DONE_MAX, EXPIRIES_PER_APPLY_MAX, SETTLED_MAX, STORED_MAX};
+use serde::{Deserialize, Serialize};
+
+/// The rules of the machine, oldest first. Appended, never reordered: the number is in snapshots.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Rules {
+    /// Each accepted hold, release and cancel is stored as a whole outcome for a day of log time;
+    /// how a hold ended is known for ever, to every user; all due holds expire with one entry.
+    #[default]
+    One,
+    /// Events carry what a hold, release or cancel was asked with, so of an accepted one only its
+    /// fingerprint is kept, and no part of it is in snapshots. What is kept is bounded in number
+    /// too, and so is what expires with one entry: [`Bounds`]. Another user's ended hold is as
+    /// unknown as an open one.
+    Two,
+}
+
+impl Rules {
+    /// The newest that this build knows.
+    pub const NEWEST: Self = Self::Two;
+}
+
+/// How much a machine keeps and does under [`Rules::Two`]. Part of the rules: only machines of one
+/// test may have others than [`Bounds::default`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Requests that became a hold, a release or a cancel: [`DONE_MAX`].
+    pub done: usize,
+    /// Outcomes that are stored whole: [`STORED_MAX`].
+    pub stored: usize,
+    /// Ended holds: [`SETTLED_MAX`].
+    pub settled: usize,
+    /// Holds that expire with one entry because they are due: [`EXPIRIES_PER_APPLY_MAX`].
+    pub expiries: usize,
+}
+
+impl Bounds {
+    /// Those of [`Rules::One`].
+    const NONE: Self =
+        Self { done: usize::MAX, stored: usize::MAX, settled: usize::MAX, expiries: usize::MAX };
+
+    /// Those that hold under the rules.
+    pub(crate) fn under(self, rules: Rules) -> Self {
+        match rules {
+            Rules::One => Self::NONE,
+            Rules::Two => self,
+        }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            done: DONE_MAX,
+            stored: STORED_MAX,
+            settled: SETTLED_MAX,
+            expiries: EXPIRIES_PER_APPLY_MAX,
+        }
+    }
+}
