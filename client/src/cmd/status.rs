@@ -1,14 +1,23 @@
-//! `flashctl status`: a table of the nodes, as the first one that answers sees them.
+//! `flashctl status`: a table of the nodes, as the one sees them that reaches most.
+//!
+//! A leader that was cut off says of itself that it leads, until it hears of another. So whether
+//! anything can be sold is decided by who follows: a leader has a quorum when a majority of the
+//! nodes, itself among them, is in its term.
 
 use super::{Exit, Failure, Global};
 use crate::out::{self, Paint};
+use client::ClientError;
+use futures_util::future::join_all;
+use serde::Serialize;
+use std::fmt::Write as _;
+use stock::NodeId;
 use stock::api::{ClusterView, NodeView};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 
-Exits with 3 when no node answers, or when the one that does knows no leader.")]
+Exits with 3 when no node answers, or when no leader has a quorum: then nothing is sold.")]
 pub(crate) struct Args {}
 
 const HEAD: [&str; 8] = ["node", "http", "role", "term", "commit", "applied", "lag", "seq"];
@@ -16,16 +25,76 @@ const HEAD: [&str; 8] = ["node", "http", "role", "term", "commit", "applied", "l
 const TEXT: [usize; 2] = [1, 2];
 
 pub(crate) async fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
-    let view = global.client()?.cluster_any().await?;
+    let client = global.client()?;
+    let nodes = 0..client.nodes_count();
+    let views = join_all(nodes.map(|node| client.cluster(node))).await;
+    let view = best(views)?;
+    let quorum = quorum(&view);
     if global.json {
-        out::json(&view);
+        out::json(&Shown { view: &view, quorum: matches!(quorum, Quorum::Of(_)) });
     } else {
-        out::text(&in_words(&view, Paint::stdout()));
+        out::text(&in_words(&view, &quorum, Paint::stdout()));
     }
-    Ok(if view.leader.is_some() { Exit::Ok } else { Exit::Unavailable })
+    Ok(if matches!(quorum, Quorum::Of(_)) { Exit::Ok } else { Exit::Unavailable })
 }
 
-fn in_words(view: &ClusterView, paint: Paint) -> String {
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    view: &'a ClusterView,
+    /// Whether a leader has a majority behind it.
+    quorum: bool,
+}
+
+/// The view of the node that reaches most of the others; of several, one with a quorum, then the
+/// newest. The failure of the last when there is none.
+fn best(views: Vec<Result<ClusterView, ClientError>>) -> Result<ClusterView, ClientError> {
+    let (mut best, mut last) = (None, ClientError::NoNodes);
+    let worth = |view: &ClusterView| {
+        let reached = view.nodes.iter().filter(|node| node.reachable).count();
+        let newest = view.nodes.iter().map(|node| node.term).max();
+        (matches!(quorum(view), Quorum::Of(_)), reached, newest)
+    };
+    for view in views {
+        match view {
+            Ok(view) if best.as_ref().is_none_or(|best| worth(&view) > worth(best)) => {
+                best = Some(view);
+            }
+            Ok(_) => {}
+            Err(error) => last = error,
+        }
+    }
+    best.ok_or(last)
+}
+
+/// Who decides, if anybody can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quorum {
+    /// This leader.
+    Of(NodeId),
+    /// Nobody: this one says that it leads, and so few follow.
+    Alone { leader: NodeId, followers: usize },
+    /// Nobody says that they lead.
+    Nobody,
+}
+
+fn quorum(view: &ClusterView) -> Quorum {
+    let leads = |node: &&NodeView| node.reachable && node.role == "leader";
+    let Some(leader) = view.nodes.iter().filter(leads).max_by_key(|node| node.term) else {
+        return Quorum::Nobody;
+    };
+    let follows =
+        |node: &&NodeView| node.reachable && node.role == "follower" && node.term == leader.term;
+    let followers = view.nodes.iter().filter(follows).count();
+    if (followers + 1) * 2 > view.nodes.len() {
+        Quorum::Of(leader.id)
+    } else {
+        Quorum::Alone { leader: leader.id, followers }
+    }
+}
+
+fn in_words(view: &ClusterView, quorum: &Quorum, paint: Paint) -> String {
     let rows: Vec<[String; 8]> = view.nodes.iter().map(row).collect();
     let mut widths = HEAD.map(str::len);
     for row in &rows {
@@ -50,7 +119,7 @@ fn in_words(view: &ClusterView, paint: Paint) -> String {
     for (row, node) in rows.iter().zip(&view.nodes) {
         let cells = line(row.each_ref().map(String::as_str));
         let painted = match node.role.as_str() {
-            "leader" => paint.green(&cells),
+            "leader" if *quorum == Quorum::Of(node.id) => paint.green(&cells),
             "follower" => cells,
             "unreachable" => paint.red(&cells),
             _ => paint.yellow(&cells),
@@ -58,8 +127,20 @@ fn in_words(view: &ClusterView, paint: Paint) -> String {
         text.push_str(painted.trim_end());
         text.push('\n');
     }
-    if view.leader.is_none() {
-        text.push_str("\nno leader: buys wait; start more nodes if fewer than a majority answer\n");
+    match quorum {
+        Quorum::Of(_) => {}
+        Quorum::Alone { leader, followers } => {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "\nno leader has a quorum: node {leader} says that it leads, and {followers} of {} \
+                 others follow;\nnothing is sold until a majority of the nodes is back",
+                view.nodes.len() - 1
+            );
+        }
+        Quorum::Nobody => text.push_str(
+            "\nno leader: nothing is sold; start more nodes if fewer than a majority answer\n",
+        ),
     }
     text
 }
@@ -84,11 +165,10 @@ fn row(node: &NodeView) -> [String; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stock::{NodeId, Seq};
+    use stock::Seq;
 
-    #[test]
-    fn the_table_lines_up() {
-        let node = |id, role: &str, term| NodeView {
+    fn node(id: u64, role: &str, term: u64) -> NodeView {
+        NodeView {
             id: NodeId(id),
             http: Some(format!("127.0.0.1:810{id}")),
             reachable: role != "unreachable",
@@ -102,14 +182,24 @@ mod tests {
             seq: Seq(7),
             state_hash: "00".into(),
             clock_off_ms: None,
-        };
+        }
+    }
+
+    /// As a node sees three: their roles and terms.
+    fn view(seen: [(&str, u64); 3]) -> ClusterView {
+        let nodes = (1..).zip(seen).map(|(id, (role, term))| node(id, role, term)).collect();
+        let leader = Some(NodeId(1));
+        ClusterView { cluster_id: Some("ab".into()), node: NodeId(1), leader, nodes }
+    }
+
+    #[test]
+    fn the_table_lines_up() {
         let view = ClusterView {
-            cluster_id: Some("ab".into()),
-            node: NodeId(1),
             leader: None,
             nodes: vec![node(1, "follower", 12), node(2, "unreachable", 0)],
+            ..view([("follower", 12); 3])
         };
-        let text = in_words(&view, Paint::stdout());
+        let text = in_words(&view, &quorum(&view), Paint::stdout());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             &lines[2..5],
@@ -120,5 +210,35 @@ mod tests {
             ]
         );
         assert!(text.contains("no leader"));
+    }
+
+    #[test]
+    fn a_leader_needs_followers_in_its_term() {
+        let (one, leader) = (NodeId(1), ("leader", 3));
+        for (others, expected) in [
+            ([("follower", 3), ("follower", 3)], Quorum::Of(one)),
+            ([("unreachable", 0), ("follower", 3)], Quorum::Of(one)),
+            ([("unreachable", 0); 2], Quorum::Alone { leader: one, followers: 0 }),
+            ([("fenced", 3), ("forming", 3)], Quorum::Alone { leader: one, followers: 0 }),
+            ([("follower", 4), ("candidate", 4)], Quorum::Alone { leader: one, followers: 0 }),
+            ([("leader", 4), ("follower", 4)], Quorum::Of(NodeId(2))),
+        ] {
+            let view = view([leader, others[0], others[1]]);
+            let found = quorum(&view);
+            assert_eq!(found, expected, "{others:?}");
+            let alone = in_words(&view, &found, Paint::stdout()).contains("no leader has a quorum");
+            assert_eq!(alone, matches!(expected, Quorum::Alone { .. }));
+        }
+        assert_eq!(quorum(&view([("candidate", 3); 3])), Quorum::Nobody);
+    }
+
+    #[test]
+    fn the_view_with_a_quorum_is_the_one_that_counts() {
+        let old = view([("leader", 3), ("unreachable", 0), ("unreachable", 0)]);
+        let new = view([("unreachable", 0), ("leader", 4), ("follower", 4)]);
+        for order in [[&old, &new], [&new, &old]] {
+            assert_eq!(best(order.map(|view| Ok(view.clone())).into()).unwrap(), new);
+        }
+        assert!(best(vec![Err(ClientError::NoNodes)]).is_err());
     }
 }
