@@ -117,7 +117,7 @@ impl fmt::Display for RefusedKind {
 }
 
 /// What one attempt at any command came to; `T` is the body of its yes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Answer<T> {
     /// Yes.
     Done {
@@ -191,7 +191,16 @@ fn read_answered<T: DeserializeOwned>(answered: &Answered) -> Answer<T> {
             return Answer::Unknown { why: foreign(status, &error) };
         }
     };
-    let retry_after = problem.retry_after_ms.map(Duration::from_millis).or(answered.retry_after);
+    of_problem(status, problem, answered.retry_after)
+}
+
+/// What a node's own words come to.
+pub(crate) fn of_problem<T>(
+    status: u16,
+    problem: Problem,
+    retry_after: Option<Duration>,
+) -> Answer<T> {
+    let retry_after = problem.retry_after_ms.map(Duration::from_millis).or(retry_after);
     let why = || format!("{status} {}: {}", problem.title, problem.detail);
     match status {
         // 408: the node never had the whole request.

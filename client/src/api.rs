@@ -6,14 +6,16 @@
 
 use crate::ClientError;
 use crate::answer::{self, Answer, BuyAnswer};
-use crate::call::{self, Call, Exchange};
+use crate::call::{self, Call, Content, Exchange};
 use crate::nodes::Nodes;
+use crate::reads::Reads;
 use crate::settle::{BuyOutcome, Command, Route, Settled, Settler, Target};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stock::RequestId;
 use stock::api::{BuyAccepted, ClusterView, PostBuy};
@@ -21,6 +23,9 @@ use uuid::Uuid;
 
 /// The pause between rounds of reads that no node answered.
 const READ_PAUSE: Duration = Duration::from_millis(50);
+/// A node that takes so long to say that it cannot read has no quorum: for a while reads begin at
+/// the others.
+const SLOW_REFUSAL: Duration = Duration::from_secs(1);
 /// Idle connections kept to one node: a storm's whole concurrency may go to it.
 const IDLE_CONNECTIONS_MAX: usize = 4096;
 
@@ -33,7 +38,7 @@ pub struct Timeouts {
     /// own deadline of 5 s by default, so that the node gets to say 503 or 504 itself.
     pub attempt: Duration,
     /// As long as nothing can have been proposed, no attempt begins later than this after the
-    /// first; nor does a read.
+    /// first; nor does a read, once each node was asked.
     pub give_up: Duration,
     /// Once an attempt is unknown, later ones go on for this long after the first: long enough
     /// for two silent nodes in a row.
@@ -55,8 +60,9 @@ impl Default for Timeouts {
 #[derive(Debug)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
-    pub(crate) nodes: Nodes,
+    pub(crate) nodes: Arc<Nodes>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) reads: Reads,
 }
 
 impl Client {
@@ -74,7 +80,7 @@ impl Client {
     /// As [`Client::new`].
     #[allow(clippy::needless_pass_by_value, reason = "callers hand over what they collected")]
     pub fn with_timeouts(nodes: Vec<String>, timeouts: Timeouts) -> Result<Self, ClientError> {
-        let nodes = Nodes::parse(&nodes)?;
+        let nodes = Arc::new(Nodes::parse(&nodes)?);
         let http = reqwest::Client::builder()
             // A proxy of the environment would blur "refused" and "lost".
             .no_proxy()
@@ -85,7 +91,7 @@ impl Client {
             .http1_only()
             .build()
             .map_err(ClientError::Http)?;
-        Ok(Self { http, nodes, timeouts })
+        Ok(Self { http, nodes, timeouts, reads: Reads::default() })
     }
 
     /// How many nodes this client knows; their positions are 0 up to this.
@@ -99,6 +105,11 @@ impl Client {
     /// When there is no such position.
     pub fn address(&self, node: usize) -> &str {
         &self.nodes.at(node).address
+    }
+
+    /// The positions of the nodes that gave no answer when this client last asked them.
+    pub fn silent_nodes(&self) -> Vec<usize> {
+        self.nodes.silent()
     }
 
     /// Buys, over as many attempts and nodes as it takes within the deadline.
@@ -156,28 +167,6 @@ impl Client {
         self.ask_one(node, Method::GET, "v1/cluster", None).await
     }
 
-    /// The cluster as the first node that answers sees it. Each is asked once: who looks at the
-    /// state of things wants to hear at once that nobody is there.
-    ///
-    /// # Errors
-    /// [`ClientError::Unavailable`] when none does, with what the last one met.
-    pub async fn cluster_any(&self) -> Result<ClusterView, ClientError> {
-        let mut last = ClientError::NoNodes;
-        for node in 0..self.nodes.len() {
-            match self.cluster(node).await {
-                Err(error) => last = error,
-                seen => return seen,
-            }
-        }
-        Err(last)
-    }
-
-    /// Whether this node says that it is ready to serve.
-    pub async fn ready(&self, node: usize) -> bool {
-        let exchange = self.exchange(node, Method::GET, "readyz", None, self.timeouts.attempt);
-        matches!(exchange.await, Exchange::Answered(answered) if answered.status == 200)
-    }
-
     /// Sends a command under one request id until it is settled.
     pub(crate) async fn command<T: DeserializeOwned>(
         &self,
@@ -185,8 +174,19 @@ impl Client {
         body: Option<&str>,
         request: &RequestId,
     ) -> Settled<T> {
+        self.command_from(1, target, body, request).await
+    }
+
+    /// Goes on with a command of which attempts before `first_attempt` have no known outcome.
+    pub(crate) async fn command_from<T: DeserializeOwned>(
+        &self,
+        first_attempt: u32,
+        target: Target<'_>,
+        body: Option<&str>,
+        request: &RequestId,
+    ) -> Settled<T> {
         let key = key_of(request);
-        let command = Command { target, body, key: &key, first_attempt: 1 };
+        let command = Command { target, body, key: &key, first_attempt };
         self.settler().settle(&command, Route::Hinted(self.nodes.next())).await
     }
 
@@ -202,11 +202,18 @@ impl Client {
         body: Option<&str>,
     ) -> Result<T, ClientError> {
         let deadline = Instant::now() + self.timeouts.give_up;
+        let path = if method == Method::GET { self.reads.on(path) } else { path.into() };
         let mut node = self.nodes.awake_from(self.nodes.next());
         for tried in 1.. {
-            match self.ask_one(node, method.clone(), path, body).await {
-                Err(ClientError::Unavailable { .. }) if Instant::now() < deadline => {}
+            let asked_at = Instant::now();
+            match self.ask_one(node, method.clone(), &path, body).await {
+                // One node without a quorum may take all the time there is to say so.
+                Err(ClientError::Unavailable { .. })
+                    if tried < self.nodes.len() || Instant::now() < deadline => {}
                 settled => return settled,
+            }
+            if asked_at.elapsed() > SLOW_REFUSAL {
+                self.nodes.rest(node, self.timeouts.attempt);
             }
             if tried % self.nodes.len() == 0 {
                 tokio::time::sleep(READ_PAUSE).await;
@@ -245,11 +252,9 @@ impl Client {
     ) -> Exchange {
         match self.nodes.at(node).url(path) {
             Ok(url) => {
-                call::make(
-                    &self.http,
-                    Call { method, url, body, attempt: None, if_match: None, timeout },
-                )
-                .await
+                let (content, attempt, if_match) = (Content::Json, None, None);
+                let call = Call { method, url, body, content, attempt, if_match, timeout };
+                call::make(&self.http, call).await
             }
             Err(error) => Exchange::NotSent { why: error.to_string() },
         }

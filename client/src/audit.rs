@@ -12,6 +12,7 @@
 //! 4. No request id has two orders, and no buyer who was told "no" has one.
 //! 5. With no other buyer, restock or hold about, no two answers tell of the same remaining units.
 
+use crate::reads::Reads;
 use crate::storm::{Plan, Tally, Won, grouped};
 use crate::{Client, ClientError};
 use serde::Serialize;
@@ -125,10 +126,11 @@ pub async fn read_ledger(
     after: Seq,
     up_to: Seq,
 ) -> Result<Vec<LedgerOrder>, ClientError> {
+    let client = client.reading(Reads { min_seq: up_to, ..Reads::default() });
     let mut ledger = Vec::new();
     let mut cursor = after;
     while cursor < up_to {
-        let page = client.orders_after(cursor, up_to).await?;
+        let page = client.orders_after(cursor).await?;
         let known = page.orders.iter().filter(|order| order.order_id <= up_to);
         ledger.extend(known.flat_map(|order| entries(plan, order)));
         match page.next_after {

@@ -12,8 +12,9 @@ use stock::api::{
 };
 use stock::{NodeId, Seq};
 
-/// The largest answer that is read: a page of 1,000 orders with the longest ids is below 1 MiB.
-const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// The largest answer that is read: 10,000 results of a batch with the longest ids, of which each
+/// is below 1 KiB.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// What to ask.
 #[derive(Debug)]
@@ -21,10 +22,21 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) body: Option<&'a str>,
+    /// What the body is.
+    pub(crate) content: Content,
     pub(crate) attempt: Option<Attempt<'a>>,
     /// The version that an update is meant for.
     pub(crate) if_match: Option<Seq>,
     pub(crate) timeout: Duration,
+}
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// One JSON document.
+    Json,
+    /// A JSON document a line.
+    Lines,
 }
 
 /// The identity of a numbered attempt.
@@ -62,8 +74,12 @@ pub(crate) struct Answered {
 pub(crate) async fn make(http: &reqwest::Client, call: Call<'_>) -> Exchange {
     let mut request = http.request(call.method, call.url).timeout(call.timeout);
     if let Some(body) = call.body {
+        let content_type = match call.content {
+            Content::Json => "application/json",
+            Content::Lines => "application/x-ndjson",
+        };
         request = request
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
             .body(body.to_owned());
     }
     if let Some(attempt) = call.attempt {

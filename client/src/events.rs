@@ -5,18 +5,17 @@
 //! does: interpret a change. Called by `flashctl watch` and by whoever keeps a copy of the stock.
 
 use crate::call::in_words;
+use crate::lines::Lines;
 use crate::{Client, ClientError};
 use reqwest::Response;
 use std::time::{Duration, Instant};
 use stock::Seq;
-use stock::api::{EventView, HEADER_SEQ, Problem};
+use stock::api::{EventView, HEADER_SEQ};
 
 /// A live stream says something at least every 15 s; a silent one is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Before the next node is asked when one does not answer.
 const NEXT_NODE_PAUSE: Duration = Duration::from_millis(50);
-/// The largest event: twenty products with the longest ids are below 8 KiB.
-const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// A place in the feed of committed changes.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct Events<'c> {
     /// The last change that is behind; none while the first node has not said where it begins.
     after: Option<Seq>,
     stream: Option<Response>,
-    unread: Vec<u8>,
+    unread: Lines,
 }
 
 impl Client {
@@ -34,7 +33,7 @@ impl Client {
     /// change on. Nothing is connected yet.
     pub fn events(&self, after: Option<Seq>) -> Events<'_> {
         let node = self.nodes.awake_from(self.nodes.next());
-        Events { client: self, node, after, stream: None, unread: Vec::new() }
+        Events { client: self, node, after, stream: None, unread: Lines::default() }
     }
 }
 
@@ -56,19 +55,18 @@ impl Events<'_> {
                 None => self.connect().await?,
                 Some(stream) => match tokio::time::timeout(SILENCE_MAX, stream.chunk()).await {
                     Ok(Ok(Some(bytes))) => {
-                        self.unread.extend_from_slice(&bytes);
+                        self.unread.push(&bytes);
                         None
                     }
-                    Ok(Ok(None)) => Some("it ended the stream".to_owned()),
-                    Ok(Err(error)) => Some(in_words(&error)),
-                    Err(_) => Some("it fell silent".to_owned()),
+                    Ok(Ok(None)) => Some(self.of_node("it ended the stream")),
+                    Ok(Err(error)) => Some(self.of_node(&in_words(&error))),
+                    Err(_) => Some(self.of_node("it fell silent")),
                 },
             };
             let Some(why) = why else {
                 silent_since = Instant::now();
                 continue;
             };
-            let why = format!("{}: {why}", self.client.address(self.node));
             self.leave();
             if silent_since.elapsed() > self.client.timeouts.give_up {
                 return Err(ClientError::Unavailable { why });
@@ -77,35 +75,24 @@ impl Events<'_> {
         }
     }
 
+    fn of_node(&self, why: &str) -> String {
+        format!("{}: {why}", self.client.address(self.node))
+    }
+
     /// Goes on with the next node; what was read of an event half-way is told again.
     fn leave(&mut self) {
         self.stream = None;
-        self.unread.clear();
+        self.unread = Lines::default();
         self.node = self.client.nodes.awake_from(self.node + 1);
     }
 
     /// Asks this node; says why it does not tell.
     async fn connect(&mut self) -> Result<Option<String>, ClientError> {
-        let url = self.client.nodes.at(self.node).url("v1/events")?;
-        let mut request = self.client.http.get(url);
-        if let Some(after) = self.after {
-            request = request.header("last-event-id", after.to_string());
-        }
-        let sent = tokio::time::timeout(self.client.timeouts.attempt, request.send()).await;
-        let stream = match sent {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Ok(Some(in_words(&error))),
-            Err(_) => return Ok(Some("no answer in time".to_owned())),
+        let stream = match self.client.open_stream(self.node, "v1/events", self.after).await {
+            Ok(stream) => stream,
+            Err(ClientError::Unavailable { why }) => return Ok(Some(why)),
+            Err(error) => return Err(error),
         };
-        let status = stream.status().as_u16();
-        if status != 200 {
-            let problem: Option<Problem> = stream.json().await.ok();
-            return match problem {
-                Some(problem) if status < 500 => Err(ClientError::Refused(Box::new(problem))),
-                Some(problem) => Ok(Some(problem.detail)),
-                None => Ok(Some(format!("it answered {status}"))),
-            };
-        }
         // Where it begins, so that another node can go on from there before the first event.
         let begins =
             stream.headers().get(HEADER_SEQ).and_then(|seq| seq.to_str().ok()?.parse().ok());
@@ -117,20 +104,12 @@ impl Events<'_> {
     /// Takes the next event out of what was read.
     fn take(&mut self) -> Result<Option<EventView>, ClientError> {
         let nonsense = |why: String| ClientError::Unavailable { why };
-        loop {
-            let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") else {
-                if self.unread.len() > EVENT_BYTES_MAX {
-                    return Err(nonsense(format!("an event has over {EVENT_BYTES_MAX} bytes")));
-                }
-                return Ok(None);
-            };
-            let block: Vec<u8> = self.unread.drain(..end + 2).collect();
-            let data =
-                block.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data: "));
-            // A comment has no data.
-            let Some(data) = data else { continue };
+        while self.unread.advance().map_err(|why| nonsense(why.to_string()))? {
+            // An event's id and type are in its data too; a comment has none.
+            let Some(data) = self.unread.line().strip_prefix(b"data: ") else { continue };
             let event = serde_json::from_slice(data);
             return event.map(Some).map_err(|why| nonsense(format!("an event is none: {why}")));
         }
+        Ok(None)
     }
 }

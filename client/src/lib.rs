@@ -13,7 +13,12 @@
 //! | [`api`] | [`Client`]: one method a call of the contract, in files by what they are about |
 //! | [`once`] | one attempt at one node, for recorders that number attempts themselves |
 //! | [`settle`] | numbered attempts under one request id, until the buy is settled |
+//! | [`batch`] | many buys in one call, each settled for itself |
+//! | [`reads`] | how current the reads of a client are |
 //! | [`events`] | the change feed, followed from node to node |
+//! | [`levels`] | stock levels over a WebSocket, followed from node to node |
+//! | [`export`] | the whole state at one `seq`, line by line |
+//! | [`health`] | what a node says of itself: alive, ready, its metrics |
 //! | [`storm`] | many buyers at once, and the report |
 //! | [`audit`] | what the buyers were told against what the cluster holds |
 //! | [`verify`] | the chain of receipts over all orders, recomputed |
@@ -22,17 +27,25 @@
 pub mod answer;
 pub mod api;
 pub mod audit;
+pub mod batch;
 mod call;
 pub mod cluster;
 mod error;
 pub mod events;
+pub mod export;
+pub mod health;
 mod holds;
+pub mod levels;
+mod lines;
 mod nodes;
 pub mod once;
 mod orders;
+mod pace;
 mod products;
+pub mod reads;
 pub mod settle;
 pub mod storm;
+mod stream;
 pub mod verify;
 
 pub use answer::{Answer, BuyAnswer, RefusedKind};

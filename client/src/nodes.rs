@@ -5,7 +5,7 @@
 
 use crate::ClientError;
 use reqwest::Url;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use stock::NodeId;
 
@@ -21,6 +21,8 @@ pub(crate) struct Node {
     id: AtomicU64,
     /// Microseconds after `Nodes::born` until which it is passed over.
     rests_until_us: AtomicU64,
+    /// Whether it gave no answer when it was last asked.
+    silent: AtomicBool,
 }
 
 impl Node {
@@ -50,6 +52,7 @@ impl Node {
             base,
             id: AtomicU64::new(0),
             rests_until_us: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +68,13 @@ impl Node {
     pub(crate) fn learn_id(&self, id: NodeId) {
         if self.id.load(Ordering::Relaxed) != id.0 {
             self.id.store(id.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Remembers whether it answered. Read often and seldom changed, so it is not written in vain.
+    pub(crate) fn learn_silent(&self, silent: bool) {
+        if self.silent.load(Ordering::Relaxed) != silent {
+            self.silent.store(silent, Ordering::Relaxed);
         }
     }
 
@@ -127,6 +137,12 @@ impl Nodes {
     /// The position of the node with this id, when one of its answers has been seen.
     pub(crate) fn position_of(&self, id: NodeId) -> Option<usize> {
         self.list.iter().position(|node| node.is(id))
+    }
+
+    /// The positions of the nodes that gave no answer when they were last asked.
+    pub(crate) fn silent(&self) -> Vec<usize> {
+        let silent = |position: &usize| self.list[*position].silent.load(Ordering::Relaxed);
+        (0..self.list.len()).filter(silent).collect()
     }
 
     fn now_us(&self) -> u64 {

@@ -6,9 +6,10 @@
 
 use crate::answer::{self, Answer};
 use crate::api::{json, key_of};
-use crate::call::{self, Attempt, Call, Exchange};
+use crate::call::{self, Attempt, Call, Content, Exchange};
 use crate::holds::{confirm_path, release_path};
 use crate::orders::ORDERS_PAGE_MAX;
+pub use crate::reads::Consistency;
 use crate::{Client, ClientError};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -25,15 +26,6 @@ pub struct Numbered<'a> {
     pub request: &'a RequestId,
     /// From 1; each attempt after an unknown one has a higher number.
     pub attempt: u32,
-}
-
-/// How current a read must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consistency {
-    /// At least as new as every answer given before it was asked.
-    Linearizable,
-    /// What the node has applied, at once, even without a quorum.
-    Stale,
 }
 
 /// What one attempt at a read came to.
@@ -199,7 +191,8 @@ impl Client {
         let key = key_of(numbered.request);
         let attempt = Some(Attempt { key: &key, number: numbered.attempt });
         let timeout = self.timeouts.attempt;
-        let call = Call { method, url, body, attempt, if_match: None, timeout };
+        let (content, if_match) = (Content::Json, None);
+        let call = Call { method, url, body, content, attempt, if_match, timeout };
         let exchange = call::make(&self.http, call).await;
         self.settler().notice(node, &exchange);
         exchange

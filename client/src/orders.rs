@@ -39,12 +39,12 @@ impl Client {
         Ok(list.orders.into_iter().next())
     }
 
-    /// A page of all orders after this one, by id, of a state not older than `min_seq`.
+    /// A page of all orders after this one, by id, linearizable.
     ///
     /// # Errors
     /// [`ClientError::Unavailable`].
-    pub async fn orders_after(&self, after: Seq, min_seq: Seq) -> Result<OrderList, ClientError> {
-        let path = format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}&min_seq={min_seq}");
+    pub async fn orders_after(&self, after: Seq) -> Result<OrderList, ClientError> {
+        let path = format!("v1/orders?after={after}&limit={ORDERS_PAGE_MAX}");
         self.ask(Method::GET, &path, None).await
     }
 
@@ -81,7 +81,20 @@ impl Client {
         basket: &PostBasket,
         request: &RequestId,
     ) -> Settled<OrderAccepted> {
-        self.command(Target::Post("v1/buys"), Some(&json(basket)), request).await
+        self.buy_basket_from_attempt(basket, request, 1).await
+    }
+
+    /// Goes on with a basket of which attempts up to `first_attempt - 1` have no known outcome.
+    ///
+    /// # Panics
+    /// When `first_attempt` is 0.
+    pub async fn buy_basket_from_attempt(
+        &self,
+        basket: &PostBasket,
+        request: &RequestId,
+        first_attempt: u32,
+    ) -> Settled<OrderAccepted> {
+        self.command_from(first_attempt, Target::Buys, Some(&json(basket)), request).await
     }
 
     /// Takes an order back, in its user's name or (`None`) the operator's.

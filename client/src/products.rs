@@ -2,7 +2,7 @@
 //!
 //! Never does: keep one. Called by `flashctl`, `audit`, `cluster` and tests.
 
-use crate::api::{json, new_request_id};
+use crate::api::json;
 use crate::settle::{Settled, Target};
 use crate::{Client, ClientError};
 use reqwest::Method;
@@ -30,15 +30,14 @@ impl Client {
 
     /// Adds units, or (negative) takes back units that are still available. Exactly once: all
     /// attempts go under one request id.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`], [`ClientError::Unavailable`] (surely not done), or
-    /// [`ClientError::Unknown`].
-    pub async fn restock(&self, sku: &Sku, quantity: i64) -> Result<ProductView, ClientError> {
+    pub async fn restock(
+        &self,
+        (sku, quantity): (&Sku, i64),
+        request: &RequestId,
+    ) -> Settled<ProductView> {
         let body = json(&PostRestock { quantity });
         let path = format!("v1/products/{sku}/restock");
-        let settled = self.command(Target::Post(&path), Some(&body), &new_request_id()).await;
-        settled.done("compare `flashctl product show` with what it was before restocking again")
+        self.command(Target::Post(&path), Some(&body), request).await
     }
 
     /// The product, linearizable: at least as new as every answer given before this was called.

@@ -1,6 +1,6 @@
 //! Numbered attempts under one request id, until a decision or the deadline.
 //!
-//! Owns: the attempt number, the choice of the next node, the pauses. The number rises with each
+//! Owns: the attempt number and the choice of the next node. The number rises with each
 //! *unknown* attempt and stays as it was after a *surely not proposed* one: from 2 on the cluster
 //! stores the outcome, a refusal too, so that a late copy of the lost attempt cannot win behind
 //! the buyer's back. Never does: invent a new request id, or call something unknown a failure.
@@ -9,19 +9,15 @@
 use crate::ClientError;
 use crate::answer::{self, Answer, BuyAnswer};
 use crate::api::Timeouts;
-use crate::call::{self, Attempt, Call, Exchange};
+use crate::call::{self, Attempt, Call, Content, Exchange};
 use crate::nodes::Nodes;
+use crate::pace::Pace;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 use stock::api::BuyAccepted;
 use stock::{NodeId, Seq};
-
-/// The pause after the first round in which no node decided; it doubles with each round.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest pause between rounds, also when a node asks for more.
-const PAUSE_MAX: Duration = Duration::from_millis(320);
 
 /// How long a node that refused a connection is passed over: it is down, and asking costs little.
 const REST_AFTER_REFUSED: Duration = Duration::from_millis(100);
@@ -99,6 +95,18 @@ pub struct Settled<T> {
 }
 
 impl<T> Settled<T> {
+    /// The same with another body of its yes.
+    pub fn map<U>(self, of: impl FnOnce(T) -> U) -> Settled<U> {
+        let Self { answer, attempts, attempt_number, node, sent_at, answered_at } = self;
+        let answer = match answer {
+            Answer::Done { body, replayed } => Answer::Done { body: of(body), replayed },
+            Answer::Refused { problem } => Answer::Refused { problem },
+            Answer::NotProposed { retry_after, why } => Answer::NotProposed { retry_after, why },
+            Answer::Unknown { why } => Answer::Unknown { why },
+        };
+        Settled { answer, attempts, attempt_number, node, sent_at, answered_at }
+    }
+
     /// The body of its yes.
     ///
     /// # Errors
@@ -129,20 +137,20 @@ impl From<Settled<BuyAccepted>> for BuyOutcome {
 
 /// The count of attempts, apart from any IO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Numbering {
+pub(crate) struct Numbering {
     /// The number that the next attempt carries.
-    number: u32,
+    pub(crate) number: u32,
     /// Whether some attempt may be in the log.
-    in_doubt: bool,
+    pub(crate) in_doubt: bool,
 }
 
 impl Numbering {
-    fn from(first: u32) -> Self {
+    pub(crate) fn from(first: u32) -> Self {
         assert!(first >= 1, "attempts are numbered from 1, not {first}");
         Self { number: first, in_doubt: first > 1 }
     }
 
-    fn after_unknown(&mut self) {
+    pub(crate) fn after_unknown(&mut self) {
         self.number = self.number.saturating_add(1);
         self.in_doubt = true;
     }
@@ -168,15 +176,13 @@ impl Settler<'_> {
         let began = Instant::now();
         let mut numbering = Numbering::from(command.first_attempt);
         let mut node = self.start(route);
-        let mut attempts = 0_u32;
-        let mut pause = PAUSE_MIN;
+        let mut pace = Pace::new(self.round(route));
         loop {
             let (sent_at, number) = (Instant::now(), numbering.number);
             let exchange = self.attempt(command, node, number).await;
             let leader = self.notice(node, &exchange);
             let mut answer = answer::read(exchange);
             let answered_at = Instant::now();
-            attempts += 1;
             let asked_to_wait = match &answer {
                 Answer::Unknown { .. } => {
                     numbering.after_unknown();
@@ -185,28 +191,20 @@ impl Settler<'_> {
                 Answer::NotProposed { retry_after, .. } => *retry_after,
                 Answer::Done { .. } | Answer::Refused { .. } => None,
             };
-            // Each node gets its chance before anyone waits.
-            let round_over = (attempts as usize).is_multiple_of(self.round(route));
-            let wait = if round_over {
-                asked_to_wait.map_or(pause, |asked| asked.clamp(pause, PAUSE_MAX))
-            } else {
-                Duration::ZERO
-            };
+            let wait = pace.after(asked_to_wait);
             let decided = matches!(answer, Answer::Done { .. } | Answer::Refused { .. });
-            let patience =
-                if numbering.in_doubt { self.timeouts.settle } else { self.timeouts.give_up };
+            let patience = self.patience(numbering.in_doubt);
             if decided || began.elapsed() + wait >= patience {
                 if let Answer::NotProposed { why, .. } = &mut answer
                     && numbering.in_doubt
                 {
                     answer = Answer::Unknown { why: std::mem::take(why) };
                 }
-                let attempt_number = number;
+                let (attempts, attempt_number) = (pace.attempts(), number);
                 return Settled { answer, attempts, attempt_number, node, sent_at, answered_at };
             }
-            if round_over {
+            if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
-                pause = (pause * 2).min(PAUSE_MAX);
             }
             node = self.follow(route, node, leader);
         }
@@ -232,6 +230,7 @@ impl Settler<'_> {
                 Target::Patch { if_match, .. } => if_match,
                 Target::Buys | Target::Post(_) | Target::Delete(_) => None,
             },
+            content: Content::Json,
             timeout: self.timeouts.attempt,
         };
         call::make(self.http, call).await
@@ -253,17 +252,20 @@ impl Settler<'_> {
     pub(crate) fn notice(&self, node: usize, exchange: &Exchange) -> Option<NodeId> {
         match exchange {
             Exchange::Answered(answered) => {
+                self.nodes.at(node).learn_silent(false);
                 if let Some(id) = answered.node {
                     self.nodes.at(node).learn_id(id);
                 }
                 answered.leader
             }
             Exchange::NotSent { .. } => {
+                self.nodes.at(node).learn_silent(true);
                 self.nodes.rest(node, REST_AFTER_REFUSED);
                 None
             }
             // Paused, or cut off: whoever asks it next waits as long, so let it be for as long.
             Exchange::Silent { .. } => {
+                self.nodes.at(node).learn_silent(true);
                 self.nodes.rest(node, self.timeouts.attempt);
                 None
             }
@@ -271,18 +273,23 @@ impl Settler<'_> {
         }
     }
 
-    fn start(&self, route: Route) -> usize {
+    /// How long after the first attempt another one may begin.
+    pub(crate) fn patience(&self, in_doubt: bool) -> Duration {
+        if in_doubt { self.timeouts.settle } else { self.timeouts.give_up }
+    }
+
+    pub(crate) fn start(&self, route: Route) -> usize {
         match route {
             Route::Only(node) => node,
             Route::Hinted(from) | Route::Spread(from) => self.nodes.awake_from(from),
         }
     }
 
-    fn round(&self, route: Route) -> usize {
+    pub(crate) fn round(&self, route: Route) -> usize {
         if matches!(route, Route::Only(_)) { 1 } else { self.nodes.len() }
     }
 
-    fn follow(&self, route: Route, asked: usize, leader: Option<NodeId>) -> usize {
+    pub(crate) fn follow(&self, route: Route, asked: usize, leader: Option<NodeId>) -> usize {
         let hint = leader.and_then(|id| self.nodes.position_of(id)).filter(|node| *node != asked);
         match (route, hint) {
             (Route::Only(node), _) => node,

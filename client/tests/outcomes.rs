@@ -66,11 +66,12 @@ async fn server(script: Vec<Act>) -> (String, Seen) {
 
 async fn play(mut socket: TcpStream, act: Act, seen: Seen) {
     let mut request = Vec::new();
-    // The whole head and the body, which is the last thing and ends with a brace; a release has
-    // none.
+    // The whole head and the body, which is the last thing and ends with a brace; a release and a
+    // read have none.
     let whole = |request: &[u8]| {
         let head = request.windows(4).any(|end| end == b"\r\n\r\n");
-        head && (request.ends_with(b"}") || request.starts_with(b"DELETE "))
+        let without = [&b"DELETE "[..], b"GET "].iter().any(|method| request.starts_with(method));
+        head && (without || request.ends_with(b"}"))
     };
     while !whole(&request) {
         let mut buffer = [0; 4096];
@@ -327,4 +328,32 @@ async fn holds_confirms_and_releases_keep_their_key_over_retries() {
         assert_eq!(numbers, ["1", "2", "2"], "{call}");
         assert!(seen.iter().all(|(key, _)| key == request.as_str()), "{call}: {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn a_read_is_asked_of_every_node_before_it_is_given_up() {
+    const PRODUCT: &str = r#"{"id":"p","name":"p","stocked":1,"available":1,"held":0,"sold":0,
+        "seq":1}"#;
+    // Nodes without a quorum may take all the time there is to say so.
+    let patience = Timeouts { give_up: Duration::ZERO, ..Timeouts::default() };
+    let (one, _) = server(vec![answer(503, problem("no-leader", 503))]).await;
+    let (other, _) = server(vec![answer(503, problem("no-leader", 503))]).await;
+    let (alive, _) = server(vec![answer(200, PRODUCT)]).await;
+    for nodes in [[&one, &other, &alive], [&alive, &one, &other], [&other, &alive, &one]] {
+        let client = Client::with_timeouts(nodes.map(Clone::clone).into(), patience).unwrap();
+        assert_eq!(client.product(&Sku::new("p").unwrap()).await.unwrap().available, 1);
+    }
+    let client = Client::with_timeouts(vec![one, other], patience).unwrap();
+    assert!(client.product(&Sku::new("p").unwrap()).await.unwrap_err().is_unavailable());
+}
+
+#[tokio::test]
+async fn nodes_that_do_not_answer_are_known() {
+    let (dead, (alive, _)) = (nobody().await, server(vec![answer(201, ORDER)]).await);
+    let client = client(&[&dead, &alive]);
+    assert_eq!(client.silent_nodes(), [0_usize; 0]);
+    for _ in 0..2 {
+        client.buy(&buy(), &new_request_id()).await;
+    }
+    assert_eq!(client.silent_nodes(), [0]);
 }

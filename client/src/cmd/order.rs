@@ -155,7 +155,7 @@ async fn list(
 async fn page(client: &Client, user: Option<&UserId>, after: Seq) -> Result<OrderList, Failure> {
     Ok(match user {
         Some(user) => client.orders_of(user, after).await?,
-        None => client.orders_after(after, Seq(0)).await?,
+        None => client.orders_after(after).await?,
     })
 }
 

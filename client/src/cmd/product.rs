@@ -1,10 +1,11 @@
 //! `flashctl product`: put on sale, change, show, list, restock.
 
+use super::hold::{Request, show};
 use super::terms::{Terms, Without};
 use super::{Exit, Failure, Global};
 use crate::out;
+use client::Client;
 use client::storm::grouped;
-use client::{Client, new_request_id};
 use std::fmt::Write as _;
 use stock::api::ProductView;
 use stock::{Quantity, Seq, Sku};
@@ -44,6 +45,8 @@ Examples:
         /// Only if this is still its version, as the ETag of its answers has it
         #[arg(long, value_name = "VERSION", value_parser = super::hold::seq)]
         if_match: Option<Seq>,
+        #[command(flatten)]
+        request: Request,
     },
     /// List all products
     #[command(after_help = "Example: flashctl product list")]
@@ -65,6 +68,8 @@ Examples:
         /// Units to add; negative takes back
         #[arg(allow_negative_numbers = true)]
         quantity: i64,
+        #[command(flatten)]
+        request: Request,
     },
 }
 
@@ -85,16 +90,16 @@ pub(super) fn position(k: usize, nodes_count: usize) -> Result<usize, Failure> {
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
+    let counts = |product: &ProductView| in_words(product).trim_end().to_owned();
     let product = match &args.command {
         Command::Create { id, stock, terms } => {
             let name = terms.name.clone().unwrap_or_else(|| id.to_string());
             client.create_product(id, &terms.put(name, *stock)).await?
         }
-        Command::Update { id, terms, without, if_match } => {
-            let patch = terms.patch(without)?;
-            let request = new_request_id();
+        Command::Update { id, terms, without, if_match, request } => {
+            let (patch, request) = (terms.patch(without)?, request.id());
             let settled = client.update_product((id, &patch), *if_match, &request).await;
-            settled.done("look at `flashctl product show` before updating again")?
+            return show(global, &request, settled, counts);
         }
         Command::List => return list(&client, global).await,
         Command::Show { id, stale: None } => client.product(id).await?,
@@ -104,7 +109,11 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Command::Restock { quantity: 0, .. } => {
             return Err(Failure::Usage("a restock of 0 units is none".into()));
         }
-        Command::Restock { id, quantity } => client.restock(id, *quantity).await?,
+        Command::Restock { id, quantity, request } => {
+            let request = request.id();
+            let settled = client.restock((id, *quantity), &request).await;
+            return show(global, &request, settled, counts);
+        }
     };
     if global.json {
         out::json(&product);
