@@ -6,7 +6,7 @@
 mod cmd;
 mod out;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use cmd::{Exit, Global};
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ Examples:
   flashctl order verify                           recompute every receipt
   flashctl watch                                  every change as it happens
   flashctl storm --product sneaker --buyers 30000 --concurrency 128
+  flashctl storm --product sneaker --holds 50% --abandon 20%
   flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 
 Exit codes: 0 ok, 1 failed (refused), 2 usage, 3 unavailable, 4 an invariant was violated.";
@@ -53,12 +54,16 @@ enum Command {
     Order(cmd::order::Args),
     /// Show the committed changes as they happen
     Watch(cmd::watch::Args),
+    /// Write the whole state at one seq, a JSON object a line
+    Export(cmd::export::Args),
     /// Show every node: role, term, commit, applied, lag
     Status(cmd::status::Args),
     /// Let many buyers loose on a product, then audit what they were told
     Storm(cmd::storm::Args),
     /// Start a cluster of real processes, storm it, kill its leader, and audit it
     Demo(cmd::demo::Args),
+    /// Print what a shell needs to complete this command line
+    Completions(cmd::completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -86,16 +91,17 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Release(args) => cmd::hold::release(args, &cli.global).await,
         Command::Order(args) => cmd::order::run(args, &cli.global).await,
         Command::Watch(args) => cmd::watch::run(args, &cli.global).await,
+        Command::Export(args) => cmd::export::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,
+        Command::Completions(args) => Ok(cmd::completions::run(args, Cli::command())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -72,7 +72,8 @@ pub(super) fn seq(text: &str) -> Result<Seq, String> {
     text.parse().map(Seq).map_err(|_| "it is a whole number from 1".to_owned())
 }
 
-fn item(text: &str) -> Result<ItemView, String> {
+/// Reads a product and its units.
+pub(super) fn item(text: &str) -> Result<ItemView, String> {
     let (product, units) = text.split_once('=').unwrap_or((text, "1"));
     let product_id = Sku::new(product).map_err(|why| why.to_string())?;
     let quantity: Quantity = super::product::quantity(units)?;

@@ -1,7 +1,9 @@
 //! The subcommands, one file each, and what they share: global options, failures, exit codes.
 
 pub(crate) mod buy;
+pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod order;

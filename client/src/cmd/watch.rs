@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure, Global, interrupted};
 use crate::out::{self, Paint};
+use client::storm::grouped;
 use stock::Seq;
 use stock::api::{ChangeView, EventView, LineView, Timestamp};
 
@@ -11,6 +12,7 @@ Examples:
   flashctl watch                          every change from now on
   flashctl watch --product sneaker        those of one product
   flashctl watch --after 0 --json         all there ever were, a JSON object a line
+  flashctl watch --levels                 what is left of each product, whenever that changes
 
 Goes on with another node when one dies, without a gap and without a repeat. Ends with Ctrl-C.")]
 pub(crate) struct Args {
@@ -20,9 +22,15 @@ pub(crate) struct Args {
     /// Only the changes of this product
     #[arg(long, value_name = "ID")]
     product: Option<stock::Sku>,
+    /// Only what is left of each product, at most ten times a second
+    #[arg(long, conflicts_with = "after")]
+    levels: bool,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    if args.levels {
+        return levels(args, global).await;
+    }
     let client = global.client()?;
     let mut events = client.events(args.after.map(Seq));
     let paint = Paint::stdout();
@@ -34,16 +42,38 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if args.product.as_ref().is_some_and(|product| !concerns(&event.change, product)) {
             continue;
         }
+        let line = if global.json { json(&event) } else { in_words(&event, paint) };
+        if !out::line(&line) {
+            return Ok(Exit::Ok);
+        }
+    }
+}
+
+async fn levels(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    let client = global.client()?;
+    let mut levels = client.levels();
+    loop {
+        let level = tokio::select! {
+            level = levels.next() => level?,
+            () = interrupted() => return Ok(Exit::Ok),
+        };
+        if args.product.as_ref().is_some_and(|product| *product != level.product_id) {
+            continue;
+        }
         let line = if global.json {
-            serde_json::to_string(&event)
-                .unwrap_or_else(|error| unreachable!("our own types are always JSON: {error}"))
+            json(&level)
         } else {
-            in_words(&event, paint)
+            format!("{:>10}  {}", grouped(level.stock), level.product_id)
         };
         if !out::line(&line) {
             return Ok(Exit::Ok);
         }
     }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value)
+        .unwrap_or_else(|error| unreachable!("our own types are always JSON: {error}"))
 }
 
 fn concerns(change: &ChangeView, product: &stock::Sku) -> bool {

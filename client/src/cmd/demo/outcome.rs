@@ -87,6 +87,7 @@ impl Outcome {
     pub(super) fn new(plan: &Plan, nodes: u64, tally: &Tally, parts: Parts) -> Self {
         let violations = violations(plan, nodes, tally, &parts);
         let Parts { fall, failover, caught_up, level, reader, audit } = parts;
+        // Why there are none is among the violations by now.
         let levels = level.unwrap_or_default();
         let latency_ms = Latency::of_us(&tally.latencies_us);
         let accepted = tally.won.len() as u64;
