@@ -190,6 +190,19 @@ impl Client {
         self.settler().settle(&command, Route::Hinted(self.nodes.next())).await
     }
 
+    /// Sends a command on this route until it is settled: the storm's way.
+    pub(crate) async fn command_on<T: DeserializeOwned>(
+        &self,
+        route: Route,
+        target: Target<'_>,
+        body: Option<&str>,
+        request: &RequestId,
+    ) -> Settled<T> {
+        let key = key_of(request);
+        let command = Command { target, body, key: &key, first_attempt: 1 };
+        self.settler().settle(&command, route).await
+    }
+
     pub(crate) fn settler(&self) -> Settler<'_> {
         Settler { http: &self.http, nodes: &self.nodes, timeouts: self.timeouts }
     }

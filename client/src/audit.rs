@@ -11,6 +11,12 @@
 //!    remaining units that the buyer was told. No two buyers were told one order.
 //! 4. No request id has two orders, and no buyer who was told "no" has one.
 //! 5. With no other buyer, restock or hold about, no two answers tell of the same remaining units.
+//!
+//! Of a storm with holds there are three more, in `holds.rs`.
+
+mod holds;
+
+pub use holds::OpenHolds;
 
 use crate::reads::Reads;
 use crate::storm::{Plan, Tally, Won, grouped};
@@ -38,6 +44,8 @@ pub struct LedgerOrder {
     pub quantity: u32,
     /// Units that were left right after it.
     pub remaining: u64,
+    /// The hold that it was made from.
+    pub hold: Option<u64>,
 }
 
 /// A rule that was broken, with the values that show it.
@@ -76,6 +84,10 @@ pub struct Audit {
     pub duplicates: u64,
     /// Units sold beyond what was stocked.
     pub oversold: u64,
+    /// The storm's holds that ran out.
+    pub holds_expired: u64,
+    /// The storm's holds that are open although their deadlines are over.
+    pub holds_open: u64,
     /// Every rule that was broken; empty when all is well.
     pub violations: Vec<Violation>,
 }
@@ -101,7 +113,8 @@ impl Audit {
     }
 }
 
-/// Reads the product and its ledger, and checks the tally against them.
+/// Reads the product and its ledger, and checks the tally against them. After a storm with holds it
+/// waits first, until those that became no order have run out.
 ///
 /// # Errors
 /// [`ClientError`] when the cluster cannot be read; that is no verdict.
@@ -111,9 +124,15 @@ pub async fn audit(
     before: &ProductView,
     tally: &Tally,
 ) -> Result<Audit, ClientError> {
+    holds::wait_until_ended(client, plan, before, tally).await?;
     let after = client.product(&plan.product).await?;
     let ledger = read_ledger(client, plan, before.seq, after.seq).await?;
-    Ok(check([before, &after], &ledger, tally))
+    let open = if tally.holds.is_empty() {
+        OpenHolds::default()
+    } else {
+        holds::read_open(client, plan).await?
+    };
+    Ok(check([before, &after], &ledger, tally, &open))
 }
 
 /// All orders of the plan's product after one state and up to another.
@@ -150,11 +169,18 @@ fn entries<'a>(plan: &'a Plan, order: &'a OrderView) -> impl Iterator<Item = Led
         request: Uuid::parse_str(order.request_id.as_str()).ok(),
         quantity: line.quantity.get(),
         remaining: line.remaining,
+        hold: order.hold_id.map(|hold| hold.0),
     })
 }
 
-/// Checks a tally against the product's states before and after, and the ledger between them.
-pub fn check([before, after]: [&ProductView; 2], ledger: &[LedgerOrder], tally: &Tally) -> Audit {
+/// Checks a tally against the product's states before and after, the ledger between them, and what
+/// is held in the end.
+pub fn check(
+    [before, after]: [&ProductView; 2],
+    ledger: &[LedgerOrder],
+    tally: &Tally,
+    open: &OpenHolds,
+) -> Audit {
     let units = |orders: &mut dyn Iterator<Item = u32>| orders.map(u64::from).sum::<u64>();
     let mut audit = Audit {
         stocked: after.stocked,
@@ -165,12 +191,15 @@ pub fn check([before, after]: [&ProductView; 2], ledger: &[LedgerOrder], tally: 
         ledger_orders: ledger.len() as u64,
         ledger_units: units(&mut ledger.iter().map(|order| order.quantity)),
         others_orders: ledger.iter().filter(|order| order.buyer.is_none()).count() as u64,
+        holds_expired: holds::expired(ledger, tally, open),
         ..Audit::default()
     };
     check_counts(&mut audit, [before, after]);
     check_answers(&mut audit, ledger, &tally.won);
     check_ledger(&mut audit, ledger, tally);
-    let undisturbed = before.stocked == after.stocked
+    holds::check(&mut audit, ledger, tally, open);
+    let undisturbed = tally.holds.is_empty()
+        && before.stocked == after.stocked
         && before.held + after.held == 0
         && audit.others_orders == 0;
     if undisturbed {
@@ -240,6 +269,7 @@ fn check_answers(audit: &mut Audit, ledger: &[LedgerOrder], won: &[Won]) {
 fn same(order: &LedgerOrder, won: &Won) -> bool {
     order.buyer == Some(won.buyer)
         && order.request == Some(won.request)
+        && order.hold == won.hold
         && order.quantity == won.quantity
         && order.remaining == won.remaining
 }
@@ -330,6 +360,10 @@ impl fmt::Display for Audit {
             grouped(self.duplicates),
             grouped(self.oversold)
         )?;
+        if self.holds_expired + self.holds_open > 0 {
+            let (expired, open) = (grouped(self.holds_expired), grouped(self.holds_open));
+            writeln!(f, "  {:<18} {expired} holds ran out, {open} never ended", "")?;
+        }
         for Violation { rule, found } in &self.violations {
             writeln!(f, "  {:<18} {rule}: {found}", "VIOLATED")?;
         }
@@ -338,5 +372,4 @@ impl fmt::Display for Audit {
 }
 
 #[cfg(test)]
-#[path = "audit_tests.rs"]
 mod tests;

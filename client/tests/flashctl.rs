@@ -1,39 +1,14 @@
-//! The built `flashctl`, as a user runs it: exit codes, messages, JSON, and the storm's audit
-//! against nodes that lie.
+//! The built `flashctl`, as a user runs it: exit codes, messages, JSON.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
 mod fake;
+mod program;
 
 use fake::Plant;
-use serde_json::Value;
+use program::{beside, code, flashctl, json, stderr, stdout};
 use std::net::TcpListener;
-use std::process::{Command, Output};
-
-fn flashctl(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));
-    command.args(args).env_remove("FLASHCTL_NODES").output().unwrap()
-}
-
-/// Runs it while this test's fake nodes go on answering.
-async fn beside(args: &[&str]) -> Output {
-    let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-    let run = move || flashctl(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    tokio::task::spawn_blocking(run).await.unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {:?} {}", output.stdout, stderr(output)))
-}
+use std::process::Command;
 
 /// An address at which nothing listens.
 fn nobody() -> String {
@@ -53,6 +28,25 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["storm", "--product", "p", "--rate", "0"][..], "--rate"),
         (&["storm", "--product", "p", "--buyers", "0"][..], "--buyers"),
         (&["storm", "--product", "p", "--node", "4"][..], "no node 4"),
+        (&["storm", "--product", "p", "--holds", "half"][..], "whole percents"),
+        (&["storm", "--product", "p", "--holds", "101%"][..], "0% to 100%"),
+        (&["storm", "--product", "p", "--holds=-5%"][..], "0% to 100%"),
+        (&["storm", "--product", "p", "--abandon", "20%"][..], "--holds"),
+        (&["storm", "--product", "p", "--hold-ttl", "5s"][..], "--holds"),
+        (&["storm", "--product", "p", "--holds", "9%", "--hold-ttl", "5"][..], "unit"),
+        (
+            &["storm", "--product", "p", "--holds", "9%", "--abandon", "60%", "--release", "41%"],
+            "more than all holds",
+        ),
+        (&["storm", "--product", "p", "--batch", "0"][..], "1..=10000"),
+        (&["storm", "--product", "p", "--batch", "10001"][..], "1..=10000"),
+        (&["storm", "--product", "p", "--batch", "5", "--rate", "9"][..], "--rate"),
+        (&["storm", "--product", "p", "--batch", "5", "--holds", "9%"][..], "--holds"),
+        (&["buy", "p=0", "--user", "u"][..], "1 to 1000000"),
+        (&["buy", "p=2", "--user", "u", "--quantity", "3"][..], "PRODUCT=UNITS"),
+        (&["buy", "p", "q", "--user", "u", "--quantity", "3"][..], "PRODUCT=UNITS"),
+        (&["completions", "tcsh"][..], "possible values"),
+        (&["watch", "--levels", "--after", "0"][..], "--after"),
         (&["product", "show", "p", "--stale", "0"][..], "no node 0"),
         (&["product", "restock", "p", "0"][..], "0 units"),
         (&["product", "create", "p", "--stock", "1", "--price", "5"][..], "--currency"),
@@ -84,7 +78,8 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
 
 #[test]
 fn help_shows_examples() {
-    for command in [&[][..], &["buy"], &["status"], &["storm"], &["demo"]] {
+    let commands = ["buy", "status", "storm", "demo", "export", "watch", "completions"];
+    for command in [&[][..]].into_iter().chain(commands.iter().map(std::slice::from_ref)) {
         let output = flashctl(&[command, &["--help"]].concat());
         let help = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(code(&output), 0);
@@ -124,44 +119,6 @@ async fn a_refusal_ends_with_1() {
     let product = beside(&["product", "show", "q", "--json", "--nodes", &node]).await;
     assert_eq!(code(&product), 1);
     assert_eq!(json(&product)["problem"]["type"], "/problems/unknown-product");
-}
-
-async fn storm(plant: Plant) -> (i32, Value) {
-    let node = fake::start(10, plant).await;
-    let args = ["storm", "--product", "p", "--buyers", "30", "--concurrency", "4", "--json"];
-    let output = beside(&[&args[..], &["--nodes", &node]].concat()).await;
-    (code(&output), json(&output))
-}
-
-#[tokio::test]
-async fn an_honest_storm_ends_with_0() {
-    let (code, report) = storm(Plant::Nothing).await;
-    assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
-    assert_eq!((&report["accepted"], &report["sold_out"]), (&10.into(), &20.into()));
-    assert_eq!((&report["audit"]["ledger_orders"], &report["unknown"]), (&10.into(), &0.into()));
-    assert!(report["latency_ms"]["p99.9"].is_number(), "{report:#}");
-}
-
-#[tokio::test]
-async fn lost_answers_are_settled_under_the_same_request_id() {
-    let (code, report) = storm(Plant::LoseFirstAnswers).await;
-    assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
-    assert_eq!((&report["accepted"], &report["retried"]), (&10.into(), &10.into()));
-}
-
-#[tokio::test]
-async fn every_planted_lie_ends_with_4() {
-    for (plant, rule) in [
-        (Plant::LoseAnOrder, "nothing-lost"),
-        (Plant::TellTwice, "order-ids-unique"),
-        (Plant::Oversell, "never-oversold"),
-        (Plant::SellTwice, "one-order-a-request"),
-    ] {
-        let (code, report) = storm(plant).await;
-        assert_eq!(code, 4, "{plant:?}: {report:#}");
-        let broken = report["audit"]["violations"].as_array().unwrap();
-        assert!(broken.iter().any(|one| one["rule"] == rule), "{plant:?}: {report:#}");
-    }
 }
 
 #[tokio::test]
@@ -213,4 +170,31 @@ async fn a_file_is_checked_before_anything_is_imported() {
     assert_eq!(code(&dry), 0, "{}", stderr(&dry));
     let unreachable = flashctl(&["import", path, "--nodes", &nobody()]);
     assert_eq!(code(&unreachable), 3, "{}", stderr(&unreachable));
+}
+
+#[test]
+fn completions_are_what_each_shell_runs() {
+    let commands = ["product", "buy", "storm", "export", "completions"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = flashctl(&["completions", shell]);
+        assert_eq!(code(&script), 0, "{shell}: {}", stderr(&script));
+        for command in commands {
+            assert!(stdout(&script).contains(command), "{shell} does not know {command}");
+        }
+    }
+    // As bash itself completes after a tab; it is there wherever the tests run.
+    let complete = r#"source <("$0" completions bash) && COMP_WORDS=(flashctl "$@") &&
+        COMP_CWORD=$(($# )) && _flashctl flashctl "${@: -1}" && printf '%s\n' "${COMPREPLY[@]}""#;
+    for (typed, offered) in [
+        (&["st"][..], &["status", "storm"][..]),
+        (&["storm", "--ho"][..], &["--holds", "--hold-ttl"][..]),
+        (&["completions", "z"][..], &["zsh"][..]),
+    ] {
+        let mut bash = Command::new("bash");
+        bash.args(["-c", complete, env!("CARGO_BIN_EXE_flashctl")]).args(typed);
+        let output = bash.output().unwrap();
+        let (told, offered) = (stdout(&output), offered.to_vec());
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines, offered, "{typed:?}: {}", stderr(&output));
+    }
 }

@@ -4,10 +4,11 @@
 //! to recover from a kill). Never does: keep the answers themselves; those are the tally's.
 //! Written by the workers, read by progress bars and the demo.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use stock::NodeId;
-use stock::api::BuyAccepted;
+use stock::api::{BuyAccepted, LineView};
 
 /// No mark, or nothing accepted since.
 const NONE: u64 = u64::MAX;
@@ -23,7 +24,8 @@ pub struct Progress {
     remaining_min: AtomicU64,
     sold_out: AtomicU64,
     refused: AtomicU64,
-    unknown: AtomicU64,
+    unserved: AtomicU64,
+    gave_up: AtomicU64,
     retried: AtomicU64,
     leader: AtomicU64,
     mark_us: AtomicU64,
@@ -42,7 +44,8 @@ impl Default for Progress {
             remaining_min: AtomicU64::new(NONE),
             sold_out: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            unknown: AtomicU64::new(0),
+            unserved: AtomicU64::new(0),
+            gave_up: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             leader: AtomicU64::new(0),
             mark_us: AtomicU64::new(NONE),
@@ -78,12 +81,17 @@ impl Progress {
         self.sold_out.load(Ordering::Relaxed)
     }
 
-    /// Buyers with any answer, or none to be had.
-    pub fn finished_count(&self) -> u64 {
+    /// Buyers who were told yes or no, or did what they came for.
+    pub fn decided_count(&self) -> u64 {
         self.accepted_count()
             + self.sold_out_count()
             + self.refused.load(Ordering::Relaxed)
-            + self.unknown.load(Ordering::Relaxed)
+            + self.gave_up.load(Ordering::Relaxed)
+    }
+
+    /// Buyers with any answer, or none to be had.
+    pub fn finished_count(&self) -> u64 {
+        self.decided_count() + self.unserved.load(Ordering::Relaxed)
     }
 
     /// Attempts beyond each buyer's first.
@@ -119,6 +127,15 @@ impl Progress {
         (buyer < buyers).then_some(buyer)
     }
 
+    /// As [`Progress::next_buyer`], up to so many at once.
+    pub(crate) fn next_buyers(&self, count: u64, buyers: u64) -> Option<Range<u64>> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        let first = self.next_buyer.fetch_add(count, Ordering::Relaxed);
+        (first < buyers).then(|| first..buyers.min(first + count))
+    }
+
     pub(crate) fn accepted(&self, order: &BuyAccepted, sent_at: Instant, answered_at: Instant) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         self.accepted_units.fetch_add(order.quantity.get().into(), Ordering::Relaxed);
@@ -138,6 +155,20 @@ impl Progress {
         self.after_mark_us.fetch_min(answered_us, Ordering::SeqCst);
     }
 
+    /// Counts an order made from a hold. It does not count as a recovery: its hold came before.
+    pub(crate) fn confirmed(&self, line: &LineView, leader: Option<NodeId>) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.accepted_units.fetch_add(line.quantity.get().into(), Ordering::Relaxed);
+        self.remaining_min.fetch_min(line.remaining, Ordering::Relaxed);
+        if let Some(leader) = leader {
+            self.leader.store(leader.0, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn gave_up(&self) {
+        self.gave_up.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn sold_out(&self) {
         self.sold_out.fetch_add(1, Ordering::Relaxed);
     }
@@ -146,8 +177,9 @@ impl Progress {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn unknown(&self) {
-        self.unknown.fetch_add(1, Ordering::Relaxed);
+    /// Counts a buyer whom no node could serve, or who does not know.
+    pub(crate) fn unserved(&self) {
+        self.unserved.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn retried(&self, attempts: u64) {
@@ -206,7 +238,10 @@ mod tests {
     fn a_stopped_storm_hands_out_no_more_buyers() {
         let progress = Progress::default();
         assert_eq!(progress.next_buyer(2), Some(0));
+        assert_eq!(progress.next_buyers(5, 8), Some(1..6));
+        assert_eq!(progress.next_buyers(5, 8), Some(6..8));
+        assert_eq!(progress.next_buyers(5, 8), None);
         progress.stop();
-        assert_eq!(progress.next_buyer(2), None);
+        assert_eq!(progress.next_buyer(100), None);
     }
 }

@@ -3,13 +3,15 @@
 //! Owns: the figures drawn from a tally, their JSON and their text. Never does: IO, or decide
 //! what is a violation (see `audit`). Called by `flashctl storm`, `flashctl demo` and testers.
 
-use super::{Plan, Tally};
+use super::holds_report::HoldReport;
+use super::{Plan, Share, Tally};
 use crate::Client;
 use crate::audit::Audit;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Latency percentiles, in milliseconds, each at most 0.1 % off.
@@ -46,6 +48,13 @@ impl Latency {
     }
 }
 
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p90, p99, p999, max } = self;
+        write!(f, "p50 {p50}   p90 {p90}   p99 {p99}   p99.9 {p999}   max {max}")
+    }
+}
+
 /// Microseconds as milliseconds with two digits.
 fn round(us: u64) -> f64 {
     (us as f64 / 10.0).round() / 100.0
@@ -74,7 +83,9 @@ pub struct Report {
     pub refused: u64,
     /// The same, by kind.
     pub refused_by_kind: BTreeMap<&'static str, u64>,
-    /// Attempts beyond each buyer's first.
+    /// Buyers who held, and then released or abandoned.
+    pub gave_up: u64,
+    /// Attempts beyond each buyer's first; of a storm by batches, beyond each call's.
     pub retried: u64,
     /// Buyers who do not know, after all attempts.
     pub unknown: u64,
@@ -84,8 +95,15 @@ pub struct Report {
     pub answers_per_second: u64,
     /// Accepted buys a second, from the first buyer to the last accepted answer.
     pub accepted_per_second: u64,
-    /// Time to an answer; in an open loop from when the buyer was due.
+    /// Time to an answer; in an open loop from when the buyer was due; of a storm by batches, to
+    /// the answer of a whole call. Buyers who hold have theirs in `holds`.
     pub latency_ms: Latency,
+    /// How many buyers a call had, when they came in batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// What became of those who held first; absent when nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<HoldReport>,
     /// Answers by the node that gave them.
     pub answers_by_node: BTreeMap<String, u64>,
     /// What the cluster holds against what the buyers were told; absent when it was not asked.
@@ -114,12 +132,15 @@ impl Report {
             sold_out: tally.sold_out,
             refused: tally.refused.values().sum(),
             refused_by_kind: tally.refused.clone(),
+            gave_up: tally.gave_up,
             retried: tally.retried,
             unknown: tally.unsettled.len() as u64,
             elapsed_s: tally.elapsed.as_millis() as f64 / 1000.0,
             answers_per_second: per_second(tally.decided(), tally.elapsed),
             accepted_per_second: per_second(accepted, tally.selling),
             latency_ms: Latency::of_us(&tally.latencies_us),
+            batch: plan.batch.map(NonZeroUsize::get),
+            holds: (plan.mix.holds > Share::NONE).then(|| HoldReport::new(tally, audit.as_ref())),
             answers_by_node: by_node
                 .map(|(node, count)| (client.address(node).to_owned(), *count))
                 .collect(),
@@ -129,7 +150,7 @@ impl Report {
     }
 }
 
-fn per_second(count: u64, took: Duration) -> u64 {
+pub(super) fn per_second(count: u64, took: Duration) -> u64 {
     let took_us = took.as_micros().max(1);
     u64::try_from(u128::from(count) * 1_000_000 / took_us).unwrap_or(u64::MAX)
 }
@@ -148,6 +169,10 @@ impl fmt::Display for Report {
             if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
         row("refused", format!("{}{kinds}", grouped(self.refused)))?;
         row("unknown", grouped(self.unknown))?;
+        if let Some(holds) = &self.holds {
+            write!(f, "{holds}")?;
+        }
+        let mut row = |name: &str, value: String| writeln!(f, "  {name:<18} {value}");
         row("retried attempts", grouped(self.retried))?;
         row(
             "throughput",
@@ -158,11 +183,11 @@ impl fmt::Display for Report {
                 grouped(self.accepted_per_second)
             ),
         )?;
-        let Latency { p50, p90, p99, p999, max } = self.latency_ms;
-        row(
-            "latency in ms",
-            format!("p50 {p50}   p90 {p90}   p99 {p99}   p99.9 {p999}   max {max}"),
-        )?;
+        let latency = if self.batch.is_some() { "a call, in ms" } else { "latency in ms" };
+        // Where everybody holds, nobody buys at once.
+        if self.latency_ms != Latency::default() {
+            row(latency, self.latency_ms.to_string())?;
+        }
         let nodes: Vec<String> = self
             .answers_by_node
             .iter()

@@ -1,6 +1,9 @@
 //! A fake node that sells from memory, and lies where it is told to: the planted bugs that
 //! `flashctl storm` must catch from outside.
 
+mod batch;
+mod holds;
+
 use std::sync::{Arc, Mutex};
 use stock::api::{BuyAccepted, LineView, OrderList, OrderView, PostBuy, Problem, ProductView};
 use stock::{NodeId, Receipt, RequestId, Seq, Sku};
@@ -24,6 +27,24 @@ pub(crate) enum Plant {
     LoseFirstAnswers,
     /// One bit of the third order's buyer is another than when its receipt was made.
     FlipABit,
+    /// The first call of a batch is answered with one result less than it has buys.
+    DropAResult,
+    /// The first call of a batch is answered in another order.
+    SwapResults,
+    /// The third confirmed hold is missing from the ledger, and from the count of what is sold.
+    LoseAConfirmedHold,
+    /// The first hold that runs out becomes an order.
+    SellAnAbandonedHold,
+    /// Holds never run out.
+    KeepAbandonedHolds,
+    /// The units of the first hold that runs out stay held, by nobody.
+    LeakUnits,
+    /// No buy is ever decided.
+    NeverDecide,
+    /// An export ends without its last line.
+    CutTheExport,
+    /// An export counts its lines wrongly.
+    MiscountTheExport,
 }
 
 #[derive(Debug)]
@@ -31,14 +52,33 @@ struct Shop {
     plant: Plant,
     stock: u64,
     sold: u64,
+    held: u64,
+    /// Changes so far.
+    seq: u64,
     orders: Vec<OrderView>,
+    open: Vec<holds::Open>,
+    /// Calls of batches, confirmed holds, and holds that ran out, so far.
+    calls: u64,
+    confirms: u64,
+    over: u64,
 }
 
 /// Starts a fake node; returns its address.
 pub(crate) async fn start(stock: u64, plant: Plant) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let shop = Arc::new(Mutex::new(Shop { plant, stock, sold: 0, orders: Vec::new() }));
+    let shop = Arc::new(Mutex::new(Shop {
+        plant,
+        stock,
+        sold: 0,
+        held: 0,
+        seq: 0,
+        orders: Vec::new(),
+        open: Vec::new(),
+        calls: 0,
+        confirms: 0,
+        over: 0,
+    }));
     tokio::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
@@ -87,21 +127,33 @@ async fn next_request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(St
 impl Shop {
     /// `None` closes the connection without an answer.
     fn answer(&mut self, head: &str, body: &str) -> Option<(u16, String)> {
-        let path = head.split(' ').nth(1)?;
+        let (method, path) = (head.split(' ').next()?, head.split(' ').nth(1)?);
+        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        let request = || RequestId::new(header("idempotency-key: ")?).ok();
+        self.expire();
+        match (method, path) {
+            ("post", "/v1/buys") => {
+                return self.buy(&request()?, header("flashnode-attempt: ")?, body);
+            }
+            ("post", "/v1/buys/batch") => return self.batch(head, body),
+            ("post", "/v1/holds") => return Some(self.hold(body)),
+            ("post", path) if path.ends_with("/confirm") => {
+                return Some(self.confirm(path, request()?));
+            }
+            ("delete", path) => return Some(self.release(path)),
+            ("get", "/v1/export") => return Some(self.export()),
+            ("get", "/livez") => return Some((200, "alive\n".to_owned())),
+            _ => {}
+        }
         if path.starts_with("/v1/products/p") {
             return Some((200, json(&self.product())));
         }
         if path.starts_with("/v1/orders?limit=1") {
-            let (orders, seq) = (Vec::new(), Seq(self.sold));
+            let (orders, seq) = (Vec::new(), Seq(self.seq));
             return Some((200, json(&OrderList { orders, next_after: None, seq })));
         }
         if path.starts_with("/v1/orders?after=") {
             return Some((200, json(&self.page(path))));
-        }
-        if path == "/v1/buys" {
-            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
-            let request = RequestId::new(header("idempotency-key: ")?).unwrap();
-            return self.buy(&request, header("flashnode-attempt: ")?, body);
         }
         let detail = "No product has this id.";
         Some((404, problem("unknown-product", "No such product", 404, detail)))
@@ -109,15 +161,19 @@ impl Shop {
 
     fn buy(&mut self, request: &RequestId, attempt: &str, body: &str) -> Option<(u16, String)> {
         let PostBuy { product_id, user_id, quantity } = serde_json::from_str(body).unwrap();
+        if self.plant == Plant::NeverDecide {
+            return Some((503, problem("no-leader", "No leader", 503, "Nobody decides.")));
+        }
         if let Some(order) = self.orders.iter().find(|order| order.request_id == *request) {
             return Some((201, json(&accepted(order))));
         }
-        if self.sold >= self.stock && self.plant != Plant::Oversell {
+        if self.available() == 0 && self.plant != Plant::Oversell {
             return Some((410, problem("sold-out", "Sold out", 410, "Nothing is left.")));
         }
         self.sold += 1;
-        let seq = Seq(self.sold);
-        let remaining = self.stock.saturating_sub(self.sold);
+        self.seq += 1;
+        let seq = Seq(self.seq);
+        let remaining = self.available();
         let (request_id, at_ms) = (request.clone(), 0);
         let order = OrderView {
             order_id: seq,
@@ -140,6 +196,7 @@ impl Shop {
         }
         if self.plant == Plant::SellTwice && seq == Seq(3) {
             self.sold += 1;
+            self.seq += 1;
             let mut second = OrderView { order_id: Seq(4), seq: Seq(4), ..order.clone() };
             second.items[0].remaining = remaining - 1;
             self.orders.push(second);
@@ -151,6 +208,10 @@ impl Shop {
         Some((201, json(&told)))
     }
 
+    fn available(&self) -> u64 {
+        self.stock.saturating_sub(self.sold + self.held)
+    }
+
     fn product(&self) -> ProductView {
         let lost = u64::from(self.plant == Plant::LoseAnOrder && self.sold > 0);
         let sold = (self.sold - lost).min(self.stock);
@@ -158,8 +219,8 @@ impl Shop {
             id: Sku::new("p").unwrap(),
             name: "p".into(),
             stocked: self.stock,
-            available: self.stock - sold,
-            held: 0,
+            available: self.stock - sold - self.held,
+            held: self.held,
             sold,
             price: None,
             currency: None,
@@ -167,7 +228,7 @@ impl Shop {
             starts_at: None,
             ends_at: None,
             hold_ttl_ms: stock::HoldTtl::DEFAULT,
-            seq: Seq(self.sold),
+            seq: Seq(self.seq),
         }
     }
 
@@ -194,7 +255,7 @@ impl Shop {
         let more = rest.len() > 2;
         rest.truncate(2);
         let next_after = rest.last().filter(|_| more).map(|order| order.order_id);
-        OrderList { orders: rest, next_after, seq: Seq(self.sold) }
+        OrderList { orders: rest, next_after, seq: Seq(self.seq) }
     }
 }
 
