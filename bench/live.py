@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Live stock and holds on a cluster of three, everything on this machine. Prints: how many holds are made
-and confirmed in a second, the lag of expiries (from a hold's deadline to its event at a listener) with many
-open holds, memory of an idle listener, and the time from a buy's first byte to its event at each of many listeners.
+"""Live stock and holds on a cluster of three, everything on this machine. Prints: memory of an idle listener, the
+time from a buy's first byte to its event at each of many listeners, and the lag of expiries (from a hold's deadline
+to its event at a listener) with many open holds.
 Usage: bench/live.py [HOLDS] [IDLE] [LISTENERS]   (after `cargo build --release`; default 100000 10000 1000)"""
 import datetime, json, os, re, resource, selectors, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HOLDS, IDLE, LISTENERS = (int(sys.argv[i]) if len(sys.argv) > i else n for i, n in ((1, 100_000), (2, 10_000), (3, 1000)))
 PEERS = ",".join(f"{i}=127.0.0.1:{17100 + i}" for i in (1, 2, 3))
-PIPELINE, CONNECTIONS, PER_USER = 64, 6, 100
 BUYS = 100
+# Long enough for all holds to be made before the first runs out.
+TTL_S = 30 + HOLDS // 1_000
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
@@ -38,26 +39,6 @@ def answers(connection, count):
     return bodies
 
 
-def pipelined(requests):
-    """Sends all, spread over the nodes; the bodies, and how many a second were answered."""
-    shares, bodies = [requests[i::CONNECTIONS] for i in range(CONNECTIONS)], [[] for _ in range(CONNECTIONS)]
-
-    def work(place):
-        connection = connect(place % 3 + 1)
-        for at in range(0, len(shares[place]), PIPELINE):
-            part = shares[place][at:at + PIPELINE]
-            connection.sendall(b"".join(part))
-            bodies[place] += answers(connection, len(part))
-
-    threads = [threading.Thread(target=work, args=(place,)) for place in range(CONNECTIONS)]
-    began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(bodies, []), len(requests) / (time.monotonic() - began)
-
-
 def one(node, method, path, body=None):
     connection = connect(node)
     connection.sendall(request(method, path, body))
@@ -82,30 +63,27 @@ def instant(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def hold(count, ttl_ms, salt):
-    body = lambda n: {"product_id": "sneaker", "user_id": f"{salt}{n // PER_USER}", "quantity": 1, "ttl_ms": ttl_ms}
-    return pipelined([request("POST", "/v1/holds", body(n)) for n in range(count)])
-
-
-def holds():
-    made, made_rate = hold(HOLDS // 5, 3_600_000, "c")
-    print(f"holds made: {made_rate:.0f}/s", flush=True)
-    confirm = lambda one: request("POST", f"/v1/holds/{one['hold_id']}/confirm", {"user_id": one["user_id"]})
-    _, rate = pipelined([confirm(each) for each in made])
-    print(f"holds confirmed: {rate:.0f}/s", flush=True)
+def expiries():
     listener = listen(2)
-    # Long enough that all are open at once.
-    made, _ = hold(HOLDS, int(1500 * HOLDS / made_rate) + 10_000, "e")
-    due = {one["hold_id"]: instant(one["expires_at"]) for one in made}
-    assert min(due.values()) > time.time(), "holds expired before all were made"
-    lags, rest = [], b""
+    nodes = ",".join(f"127.0.0.1:{18100 + i}" for i in (1, 2, 3))
+    abandon = ["--holds", "100%", "--abandon", "100%", "--hold-ttl", f"{TTL_S}s", "--concurrency", "256"]
+    storm = subprocess.Popen([f"{ROOT}/target/release/flashctl", "storm", "--nodes", nodes, "--product", "sneaker", "--buyers",
+                              str(HOLDS), *abandon, "--json"], stdout=subprocess.PIPE)
+    due, lags, rest, most = {}, [], b"", 0
     while len(lags) < HOLDS:
         data = listener.recv(1 << 20)
         now = time.time()
         whole, _, rest = (rest + data).rpartition(b"\n\n")
-        lags += [now - due[e["hold_id"]] for e in events(whole + b"\n\n") if e["change"] == "expired"]
-    ms = [1000 * lag for lag in lags]
-    print(f"expiry lag with {HOLDS} open holds: p50 {p(ms, .5):.0f} ms, p99 {p(ms, .99):.0f} ms, worst {max(ms):.0f} ms")
+        for event in events(whole + b"\n\n"):
+            if event["change"] == "held":
+                due[event["hold_id"]] = instant(event["expires_at"])
+            elif event["change"] == "expired":
+                lags.append(1000 * (now - due[event["hold_id"]]))
+        most = max(most, len(due) - len(lags))
+    report = json.loads(storm.communicate()[0])
+    assert report["verdict"] == "ok" and report["holds"]["held"] == HOLDS, report
+    print(f"expiry lag of {HOLDS} holds, {most} of them open at once: p50 {p(lags, .5):.0f} ms, p99 {p(lags, .99):.0f} ms, "
+          f"worst {max(lags):.0f} ms")
 
 
 def resident_kib(pid):
@@ -167,7 +145,7 @@ with tempfile.TemporaryDirectory() as directory:
         one(1, "PUT", "/v1/products/sneaker", {"name": "Sneaker", "stock": 1_000_000_000})
         idle(nodes[0].pid)
         delivery()
-        holds()
+        expiries()
     finally:
         for node in nodes:
             node.kill()
