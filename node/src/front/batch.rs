@@ -154,36 +154,30 @@ impl<'de> Deserialize<'de> for Items<'de> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape<'b> {
-    #[serde(borrow, deserialize_with = "request_id")]
+    #[serde(borrow, deserialize_with = "readers::request_id")]
     request_id: Cow<'b, str>,
-    #[serde(borrow, deserialize_with = "product_id")]
+    #[serde(borrow, deserialize_with = "readers::product_id")]
     product_id: Cow<'b, str>,
-    #[serde(borrow, deserialize_with = "user_id")]
+    #[serde(borrow, deserialize_with = "readers::user_id")]
     user_id: Cow<'b, str>,
-    #[serde(default = "one", deserialize_with = "quantity")]
+    #[serde(default = "one", deserialize_with = "readers::quantity")]
     quantity: Number,
-    #[serde(default = "one", deserialize_with = "attempt")]
+    #[serde(default = "one", deserialize_with = "readers::attempt")]
     attempt: Number,
 }
 
-fn request_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    field::text(deserializer, "request_id")
-}
+mod readers {
+    use super::{Cow, Number, field::readers};
 
-fn product_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    field::text(deserializer, "product_id")
-}
+    type Text<'b> = Cow<'b, str>;
 
-fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-    field::text(deserializer, "user_id")
-}
-
-fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-    field::number(deserializer, "quantity")
-}
-
-fn attempt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-    field::number(deserializer, "attempt")
+    readers! {
+        request_id as text -> Text<'de>;
+        product_id as text -> Text<'de>;
+        user_id as text -> Text<'de>;
+        quantity as number -> Number;
+        attempt as number -> Number;
+    }
 }
 
 fn one() -> Number {
