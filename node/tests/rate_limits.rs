@@ -310,3 +310,22 @@ async fn the_leaders_limits_decide() {
     }
     assert_eq!(clicks(caller, "cy", &[], 6).await, [201, 201, 429, 429, 429, 429]);
 }
+
+/// The clicks' way to the leader keeps every promise that the commands' way does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_in_a_storm_of_counted_clicks() {
+    let args = ["--rate-limit-per-user", "1000/s", "--rate-limit-per-ip", "1000000/s"];
+    let mut scene = Scene::open(3_000, &args).await;
+    let storm = scene.storm(4_000, 32);
+    storm.sold(500).await;
+    let leader = scene.leader().await;
+    scene.cluster.kill(leader).expect("it runs");
+    storm.progress.mark();
+    until("a yes after the kill", || async { storm.progress.accepted_after_mark() }).await;
+    scene.cluster.start_node(leader).expect("it starts again");
+    let (tally, _) = scene.audit(storm).await;
+    assert_eq!(tally.won.len(), 3_000, "every unit was sold");
+    assert!(tally.unsettled.is_empty(), "{:?}", tally.unsettled);
+    scene.cluster.wait_ready(PATIENCE).await.expect("the killed node is back");
+    scene.assert_equal_states().await;
+}
