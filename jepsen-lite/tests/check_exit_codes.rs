@@ -60,16 +60,20 @@ fn each_verdict_has_its_exit_code() {
 
 #[test]
 fn a_budget_that_runs_out_is_unknown() {
-    // Sixteen writes at once, then a read of what none of them wrote, is searched for long.
-    let mut input = String::new();
-    for process in 0..16 {
-        let write = format!("{{:process {process} :type :invoke :f :write :value {process}}}\n");
-        input += &write;
+    // Ten ways from 0 and back, all open at once, before a read of what none of them leads to, are
+    // searched for long.
+    let mut input = "{:process 99 :type :invoke :f :write :value 0}\n".to_owned();
+    input += "{:process 99 :type :ok :f :write :value 0}\n";
+    let there_and_back =
+        (1..=10).flat_map(|value| [format!("[0 {value}]"), format!("[{value} 0]")]);
+    let steps: Vec<(usize, String)> = there_and_back.enumerate().collect();
+    for (process, step) in &steps {
+        input += &format!("{{:process {process} :type :invoke :f :cas :value {step}}}\n");
     }
     input += "{:process 99 :type :invoke :f :read :value nil}\n";
     input += "{:process 99 :type :ok :f :read :value 77}\n";
-    for process in 0..16 {
-        input += &format!("{{:process {process} :type :ok :f :write :value {process}}}\n");
+    for (process, step) in &steps {
+        input += &format!("{{:process {process} :type :ok :f :cas :value {step}}}\n");
     }
     let output = check(&["--model", "cas-register", "--memory-limit", "0", "-"], &input);
     let told = told(&output);

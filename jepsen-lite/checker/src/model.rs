@@ -20,6 +20,17 @@ pub enum Reading<Op> {
     Nothing,
 }
 
+/// How an operation bears on what comes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearing {
+    /// It tells something of the state that it meets, or is not legal in each.
+    Tells,
+    /// It is legal in every state and tells nothing of it, as an append.
+    Blind,
+    /// It is blind, and leaves the same state whatever it meets, as a write.
+    Overwrites,
+}
+
 /// A sequential specification. Values are small, steps are pure.
 pub trait Model {
     /// An operation with what was observed of its answer.
@@ -29,7 +40,8 @@ pub trait Model {
     /// What a partition is named by; operations of different partitions do not interact
     /// (Herlihy & Wing: linearizability is local).
     type Key: Clone + Ord + Hash + Display + Debug;
-    /// Two unknown operations of one shape and one partition do the same to every state.
+    /// Two operations of one shape and one partition, with what was observed of their answers, do
+    /// the same to every state. Of a model with ranks, only unknown ones are asked for it.
     type Shape: Clone + Eq + Ord + Hash + Debug;
 
     /// The model's name on the command line.
@@ -46,7 +58,7 @@ pub trait Model {
     /// The partition that this operation is of.
     fn partition(&self, op: &Self::Op) -> Self::Key;
 
-    /// The shape of an unknown operation.
+    /// The shape of an operation.
     fn shape(&self, op: &Self::Op) -> Self::Shape;
 
     /// Whether this operation, with this answer, changes neither this state nor any that can
@@ -55,6 +67,12 @@ pub trait Model {
     /// state it would change something.
     fn observes(&self, _state: &Self::State, _op: &Self::Op) -> bool {
         false
+    }
+
+    /// How this operation bears on what comes before it. A blind one just before one that overwrites
+    /// is never seen: the search need not say which of several it was.
+    fn bearing(&self, _op: &Self::Op) -> Bearing {
+        Bearing::Tells
     }
 
     /// Whether known operations have ranks: a number in every answer that no legal order lets

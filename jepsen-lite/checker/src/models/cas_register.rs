@@ -4,6 +4,7 @@
 //! Called through `Model`.
 
 use super::{Key, pair};
+use crate::model::Bearing;
 use crate::{Call, Ending, Event, History, Model, Reading, Value};
 
 /// The model. One register for each key of an `independent` history.
@@ -81,6 +82,13 @@ impl Model for CasRegister {
 
     fn observes(&self, _state: &Self::State, op: &Op) -> bool {
         matches!(op.kind, Kind::Read(_) | Kind::Mismatch(..))
+    }
+
+    fn bearing(&self, op: &Op) -> Bearing {
+        match op.kind {
+            Kind::Write(_) => Bearing::Overwrites,
+            Kind::Read(_) | Kind::Cas(..) | Kind::Mismatch(..) => Bearing::Tells,
+        }
     }
 
     fn partition(&self, op: &Op) -> Key {

@@ -4,6 +4,7 @@
 //! does: relate keys to each other. Called through `Model`.
 
 use super::{Key, pair};
+use crate::model::Bearing;
 use crate::{Call, Ending, Event, History, Model, Reading, Value};
 use std::sync::Arc;
 
@@ -55,6 +56,14 @@ impl Model for Kv {
 
     fn observes(&self, _state: &Self::State, op: &Op) -> bool {
         matches!(op.kind, Kind::Get(_))
+    }
+
+    fn bearing(&self, op: &Op) -> Bearing {
+        match op.kind {
+            Kind::Put(_) => Bearing::Overwrites,
+            Kind::Append(_) => Bearing::Blind,
+            Kind::Get(_) => Bearing::Tells,
+        }
     }
 
     fn partition(&self, op: &Op) -> Key {

@@ -1,15 +1,21 @@
 //! The search itself.
 //!
-//! Owns: the stack, and the walk over one partition's schedule; `stretches` owns how far a walk
-//! goes before what it decided is forgotten. Never does: recurse on the machine's stack; look at a
+//! Owns: the stack, and what is remembered. Never does: recurse on the machine's stack; look at a
 //! clock but for the deadline. Called by `search`.
+//!
+//! - `steps`, which operations may come next, and taking one
+//! - `walk`, the way over one partition's schedule from one completion to the next
+//! - `stretches`, how far a search goes before what it decided is forgotten
 
+mod steps;
 mod stretches;
+mod walk;
 
 pub(super) use stretches::{reach, run};
 
-use super::memo::{Key, Memo};
-use super::schedule::{Edge, Event, Schedule};
+use super::memo::{Key, Memo, Spent};
+use super::placed::Placed;
+use super::schedule::Schedule;
 use super::slots::Slots;
 use super::states::{StateId, States};
 use super::usage::{UsageId, Usages};
@@ -17,7 +23,7 @@ use super::{Budget, Finding, Operation, RanOut, STUCK_STATES_MAX, Statistics, St
 use crate::Model;
 use std::sync::Arc;
 use std::time::Instant;
-use stretches::{Root, Way, with_way};
+use stretches::{Root, Way};
 
 /// Visits between two looks at the clock and the memory.
 const VISITS_PER_LOOK: u64 = 256;
@@ -59,10 +65,11 @@ struct Frame<S> {
     order_len: u32,
     /// The next shape of unknowns to try.
     queue: u32,
-    done: S,
+    placed: Placed<S>,
     /// Known operations to try.
     untried: S,
-    /// Whether the completion waited for is of one that may be left out, and that is to be tried.
+    /// Whether the completion waited for is of one that may be left out or is hidden, and that is
+    /// to be tried.
     may_pass: bool,
 }
 
@@ -85,12 +92,16 @@ struct Search<'a, M: Model, S> {
     at: usize,
     /// The slots that are held at `at`.
     pending: S,
-    /// Those of them whose operation is linearized.
-    done: S,
+    /// What is decided of them.
+    placed: Placed<S>,
     /// Which operation holds, or last held, a slot.
     holder: Vec<u32>,
+    /// The completion of that operation.
+    ends_at: Vec<u32>,
     /// The slots whose holder is binding.
     binding: S,
+    /// The slots whose holder tells nothing of what it meets.
+    blind: S,
     state: StateId,
     usage: UsageId,
     order: Vec<u32>,
@@ -139,16 +150,18 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
     ) -> Self {
         let mut states = States::new();
         let state = states.id(start, |state| model.state_bytes(state));
-        let (usage, done) = (UsageId::NONE, S::empty(schedule.slots));
+        let (usage, placed) = (UsageId::NONE, Placed::nothing(schedule.slots));
         Self {
             model,
             operations,
             schedule,
             at: 0,
             pending: S::empty(schedule.slots),
-            done: S::empty(schedule.slots),
+            placed: placed.clone(),
             holder: vec![0; schedule.slots],
+            ends_at: vec![0; schedule.slots],
             binding: S::empty(schedule.slots),
+            blind: S::empty(schedule.slots),
             state,
             usage: UsageId::NONE,
             order: Vec::new(),
@@ -157,7 +170,7 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
             states,
             usages: Usages::new(),
             deepest: Deepest::default(),
-            roots: vec![Root { at: 0, state, usage, done, way: None }],
+            roots: vec![Root { at: 0, state, usage, placed, way: None }],
             tried: 0,
             way: None,
             goals: Vec::new(),
@@ -224,57 +237,6 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         }
     }
 
-    /// Takes the next untried step from the configuration on top of the stack. False when there
-    /// is none.
-    fn advance(&mut self) -> bool {
-        let Some(frame) = self.stack.last_mut() else { return false };
-        // First the operation whose completion is waited for: what ends first took effect early.
-        let awaited = self.schedule.events[self.at].slot as usize;
-        while let Some(first) = frame.untried.first() {
-            let slot = if frame.untried.has(awaited) { awaited } else { first };
-            frame.untried.remove(slot);
-            let operation = self.holder[slot];
-            self.steps += 1;
-            let op = &self.operations[operation as usize].op;
-            if let Some(state) = self.model.step(self.states.get(self.state), op) {
-                self.state = self.states.id(state, |state| self.model.state_bytes(state));
-                self.done.insert(slot);
-                self.order.push(operation);
-                return true;
-            }
-        }
-        while let Some(queue) = self.schedule.queues.get(frame.queue as usize) {
-            let shape = frame.queue as usize;
-            if queue.unknowns[0].from as usize > self.at {
-                // Shapes are in the order of their first invocation: the rest come later still.
-                break;
-            }
-            frame.queue += 1;
-            let used = self.usages.used(self.usage, shape);
-            let Some(unknown) = queue.unknowns.get(used) else { continue };
-            if unknown.from as usize > self.at {
-                continue;
-            }
-            self.steps += 1;
-            let op = &self.operations[unknown.operation as usize].op;
-            if let Some(state) = self.model.step(self.states.get(self.state), op) {
-                let state = self.states.id(state, |state| self.model.state_bytes(state));
-                if state != self.state {
-                    self.state = state;
-                    self.usage = self.usages.plus(self.usage, shape);
-                    self.order.push(unknown.operation);
-                    return true;
-                }
-            }
-        }
-        let may_pass = std::mem::take(&mut frame.may_pass);
-        if may_pass {
-            self.pending.remove(awaited);
-            self.at += 1;
-        }
-        may_pass
-    }
-
     /// Settles in the present configuration, and puts it on the stack if it is new.
     fn enter(&mut self, goal: Goal) -> Entered {
         self.settle();
@@ -283,138 +245,31 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
         }
         self.note_depth();
         let Some(untried) = self.candidates() else { return Entered::Before };
-        let key = Key { at: self.at as u32, state: self.state, done: self.done.clone() };
-        if !self.memo.visit(key, self.usage, &self.usages) {
+        if !self.visit() {
             return Entered::Before;
         }
+        let awaited = self.schedule.events[self.at];
+        let is_hidden = self.placed.hidden.has(awaited.slot as usize);
         self.stack.push(Frame {
             at: self.at as u32,
             state: self.state,
             usage: self.usage,
             order_len: self.order.len() as u32,
             queue: 0,
-            done: self.done.clone(),
+            placed: self.placed.clone(),
             untried,
-            may_pass: !self.schedule.events[self.at].required,
+            may_pass: is_hidden || !awaited.required,
         });
         Entered::New
     }
 
-    /// The known operations that may come next, `None` when what must still come no longer can.
-    fn candidates(&self) -> Option<S> {
-        let open = self.pending.without(&self.done);
-        if !M::RANKED {
-            return Some(open);
-        }
-        let rank = |slot: usize| self.model.rank(&self.operations[self.holder[slot] as usize].op);
-        let mut least = self.schedule.least_later(self.at);
-        let mut left = open.clone();
-        while let Some(slot) = left.first() {
-            left.remove(slot);
-            if self.binding.has(slot) {
-                least = least.min(rank(slot));
-            }
-        }
-        if self.model.floor(self.states.get(self.state)) > least {
-            return None;
-        }
-        let mut candidates = open.clone();
-        let mut left = open;
-        while let Some(slot) = left.first() {
-            left.remove(slot);
-            if rank(slot) > least {
-                candidates.remove(slot);
-            }
-        }
-        Some(candidates)
-    }
-
-    /// Walks to the next completion of what is not linearized, and takes every legal observation on
-    /// the way.
-    fn settle(&mut self) {
-        loop {
-            self.walk();
-            let mut awaited_is_done = false;
-            let mut open = self.pending.without(&self.done);
-            while let Some(slot) = open.first() {
-                open.remove(slot);
-                let operation = self.holder[slot];
-                let op = &self.operations[operation as usize].op;
-                if !self.model.observes(self.states.get(self.state), op) {
-                    continue;
-                }
-                self.steps += 1;
-                if self.model.step(self.states.get(self.state), op).is_some() {
-                    self.done.insert(slot);
-                    self.order.push(operation);
-                    awaited_is_done |= self.schedule.events[self.at].slot as usize == slot;
-                }
-            }
-            if !awaited_is_done {
-                return;
-            }
-        }
-    }
-
-    /// Walks to the next completion of what is not linearized.
-    fn walk(&mut self) {
-        while let Some(event) = self.schedule.events.get(self.at) {
-            let slot = event.slot as usize;
-            match event.edge {
-                Edge::Invoked => self.hold(*event),
-                Edge::Returned if self.done.has(slot) => {
-                    self.pending.remove(slot);
-                    self.done.remove(slot);
-                }
-                Edge::Returned => return,
-            }
-            self.at += 1;
-        }
-    }
-
-    /// The operation of this event is pending from here on, or, walking back, again.
-    fn hold(&mut self, event: Event) {
-        let slot = event.slot as usize;
-        self.holder[slot] = event.operation;
-        self.pending.insert(slot);
-        if event.binding {
-            self.binding.insert(slot);
-        } else {
-            self.binding.remove(slot);
-        }
-    }
-
-    /// Goes back to the configuration on top of the stack.
-    fn back_to_top(&mut self) {
-        let Some(&Frame { at, .. }) = self.stack.last() else { return };
-        self.seek(at as usize);
-        let Some(frame) = self.stack.last() else { return };
-        self.done.clone_from(&frame.done);
-        self.state = frame.state;
-        self.usage = frame.usage;
-        self.order.truncate(frame.order_len as usize);
-        self.deepest.shared = self.deepest.shared.min(self.order.len());
-    }
-
-    /// Stands at this event, whatever is done there.
-    fn seek(&mut self, at: usize) {
-        while self.at < at {
-            let event = self.schedule.events[self.at];
-            match event.edge {
-                Edge::Invoked => self.hold(event),
-                Edge::Returned => self.pending.remove(event.slot as usize),
-            }
-            self.at += 1;
-        }
-        while self.at > at {
-            self.at -= 1;
-            let event = self.schedule.events[self.at];
-            let slot = event.slot as usize;
-            match event.edge {
-                Edge::Invoked => self.pending.remove(slot),
-                Edge::Returned => self.hold(event),
-            }
-        }
+    /// Notes the present configuration. False when one that could do as much was here before.
+    fn visit(&mut self) -> bool {
+        let hidden = self.placed.hidden.clone();
+        let due = self.open().without(&hidden);
+        let key = Key { at: self.at as u32, state: self.state, due };
+        let spent = Spent { usage: self.usage, hidden, is_idle: self.placed.is_idle };
+        self.memo.visit(key, spent, &self.usages)
     }
 
     fn note_depth(&mut self) {
@@ -438,16 +293,16 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
     fn stuck(&self) -> Finding<M::State> {
         let operation = self.schedule.events[self.deepest.at].operation as usize;
         let states = self.deepest.states.iter().map(|id| self.states.get(*id).clone()).collect();
-        let order = with_way(self.deepest.way.as_deref(), &self.deepest.order);
+        let order = self.with_way(self.deepest.way.as_deref(), &self.deepest.order);
         Finding::Stuck(Stuck { operation, is_first: true, order, states })
     }
 
     fn memory_bytes(&self) -> usize {
-        self.memo.bytes(self.done.heap_bytes())
+        self.memo.bytes(self.placed.heap_bytes())
             + self.states.bytes
             + self.usages.bytes
             + self.goals_bytes
-            + self.stack.capacity() * (size_of::<Frame<S>>() + 2 * self.done.heap_bytes())
+            + self.stack.capacity() * (size_of::<Frame<S>>() + 2 * self.placed.heap_bytes())
             + (self.order.capacity() + self.deepest.order.capacity()) * size_of::<u32>()
     }
 

@@ -3,12 +3,13 @@
 //! Owns: the memo, and its hash function. Never does: take two configurations for one: keys are
 //! exact. Called by `depth_first`.
 
+use super::slots::Slots;
 use super::states::StateId;
 use super::usage::{UsageId, Usages};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// What makes a configuration, but for the unknowns that it used.
+/// What makes a configuration, but for what it has [`Spent`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key<S> {
     /// The event that the search stands at: the completion of an operation not yet linearized.
@@ -16,16 +17,36 @@ pub(super) struct Key<S> {
     pub(super) at: u32,
     /// The state.
     pub(super) state: StateId,
-    /// Which of those pending there are linearized.
-    pub(super) done: S,
+    /// Which of those pending there must still be linearized.
+    pub(super) due: S,
 }
 
-/// The least usages with which a configuration was visited, none within another: nearly always
+/// What a configuration can do without any more, or only once more.
+#[derive(Debug, Clone)]
+pub(super) struct Spent<S> {
+    /// The unknowns that it used.
+    pub(super) usage: UsageId,
+    /// Of those pending that need not be linearized any more, the ones that still may be.
+    pub(super) hidden: S,
+    /// Whether no step may follow that overwrites.
+    pub(super) is_idle: bool,
+}
+
+impl<S: Slots> Spent<S> {
+    /// Whether whoever spent this can do all that one who spent the other can, of one key.
+    fn within(&self, other: &Self, usages: &Usages) -> bool {
+        usages.within(self.usage, other.usage)
+            && other.hidden.without(&self.hidden).first().is_none()
+            && (other.is_idle || !self.is_idle)
+    }
+}
+
+/// The least that was spent where a configuration was visited, none within another: nearly always
 /// one, which then lies here.
 #[derive(Debug)]
-enum Least {
-    One(UsageId),
-    Many(Vec<UsageId>),
+enum Least<S> {
+    One(Spent<S>),
+    Many(Vec<Spent<S>>),
 }
 
 /// What was visited.
@@ -38,15 +59,15 @@ pub(super) struct Memo<S> {
     ahead: Visited<S>,
 }
 
-impl<S: Eq + Hash> Memo<S> {
+impl<S: Slots> Memo<S> {
     pub(super) fn new() -> Self {
         Self { behind: Visited::new(), until: 0, ahead: Visited::new() }
     }
 
     /// As of [`Visited::visit`].
-    pub(super) fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
+    pub(super) fn visit(&mut self, key: Key<S>, spent: Spent<S>, usages: &Usages) -> bool {
         let part = if key.at <= self.until { &mut self.behind } else { &mut self.ahead };
-        part.visit(key, usage, usages)
+        part.visit(key, spent, usages)
     }
 
     /// Forgets what lies behind the event up to which it last did so; gives how many those were.
@@ -75,61 +96,56 @@ impl<S: Eq + Hash> Memo<S> {
 
 #[derive(Debug)]
 struct Visited<S> {
-    by_key: HashMap<Key<S>, Least, Hashing>,
+    by_key: HashMap<Key<S>, Least<S>, Hashing>,
     /// Bytes in lists and wide sets.
     heap_bytes: usize,
     entries: usize,
 }
 
-impl<S: Eq + Hash> Visited<S> {
+impl<S: Slots> Visited<S> {
     fn new() -> Self {
         Self { by_key: HashMap::default(), heap_bytes: 0, entries: 0 }
     }
 
     /// Notes a visit. False when one that could do as much was here before: the same
-    /// configuration with as few unknowns used, or fewer.
+    /// configuration that had spent as little, or less.
     ///
     /// This prunes nothing that matters: suppose that a visited configuration has a solution, and
     /// take the one with the shortest. Its next step leads to a configuration that was visited,
     /// or cut for a visited one that can do as much in as many steps; either has a shorter
     /// solution.
-    fn visit(&mut self, key: Key<S>, usage: UsageId, usages: &Usages) -> bool {
+    fn visit(&mut self, key: Key<S>, spent: Spent<S>, usages: &Usages) -> bool {
         use std::collections::hash_map::Entry;
         match self.by_key.entry(key) {
             Entry::Vacant(entry) => {
-                entry.insert(Least::One(usage));
+                entry.insert(Least::One(spent));
                 self.entries += 1;
-                true
             }
             Entry::Occupied(mut entry) => match entry.get_mut() {
-                Least::One(one) if usages.within(*one, usage) => false,
-                Least::One(one) if usages.within(usage, *one) => {
-                    *one = usage;
-                    true
-                }
+                Least::One(one) if one.within(&spent, usages) => return false,
+                Least::One(one) if spent.within(one, usages) => *one = spent,
                 Least::One(one) => {
-                    let many = vec![*one, usage];
-                    self.heap_bytes += 2 * size_of::<UsageId>();
+                    let many = vec![one.clone(), spent];
+                    self.heap_bytes += 2 * size_of::<Spent<S>>();
                     self.entries += 1;
                     *entry.get_mut() = Least::Many(many);
-                    true
                 }
                 Least::Many(many) => {
-                    if many.iter().any(|one| usages.within(*one, usage)) {
+                    if many.iter().any(|one| one.within(&spent, usages)) {
                         return false;
                     }
-                    many.retain(|one| !usages.within(usage, *one));
-                    many.push(usage);
-                    self.heap_bytes += size_of::<UsageId>();
+                    many.retain(|one| !spent.within(one, usages));
+                    many.push(spent);
+                    self.heap_bytes += size_of::<Spent<S>>();
                     self.entries += 1;
-                    true
                 }
             },
         }
+        true
     }
 
     fn bytes(&self, heap_bytes_each: usize) -> usize {
-        let entry = size_of::<(Key<S>, Least)>() + 1;
+        let entry = size_of::<(Key<S>, Least<S>)>() + 1;
         // The table grows by doubling, at 7/8 full.
         self.by_key.capacity() * entry * 8 / 7
             + self.by_key.len() * heap_bytes_each

@@ -4,7 +4,7 @@
 //! files, or know what an operation means. Called by `jepsen-lite check`, by `explain`, and by
 //! the witness check to arbitrate what it rejects.
 //!
-//! The search is Wing & Gong's, with Lowe's memo ("Testing for linearizability", 2017), and four
+//! The search is Wing & Gong's, with Lowe's memo ("Testing for linearizability", 2017), and six
 //! things of its own:
 //!
 //! - **The window.** A set of linearized operations is a position in the order of completions
@@ -14,16 +14,21 @@
 //!   put here in any linearization that goes on from here. It is taken at once, and nothing
 //!   branches. (That a write leaves *this* state as it is does not suffice: it may be needed
 //!   later, after another write.)
+//! - **Unseen writes.** A write that another one follows at once need have no place of its own. So
+//!   the search branches over the writes whose value something needs; see `placed`.
+//! - **Equals.** Of pending operations that do the same to every state, the one that completes first
+//!   comes first: in any other order the two can change places.
 //! - **Ranks.** Where answers carry a number that no legal order lets fall, such as a version, what
 //!   ranks above something that must still come is not tried. This is a theorem of the model
 //!   ([`Model::rank`]), not a belief in the server: an order against the ranks has no legal step.
 //! - **Unknown outcomes** are counted by shape, the earliest first, and tried last. A
 //!   configuration that is equal but for having used fewer of them can do all that one with more
-//!   can; so only the least counts are remembered; see `memo` and `usage`.
+//!   can; so only the least that was spent is remembered; see `memo` and `usage`.
 //!
 //! | module | what it owns |
 //! |---|---|
 //! | `schedule` | one partition's operations as events, slots and queues of unknowns |
+//! | `placed` | which of the pending ones are linearized, and which are hidden by a later write |
 //! | `slots` | bit sets over slots: 64, 128, or any number |
 //! | `states`, `usage` | each state, and each count of used unknowns, under a small number |
 //! | `memo` | what was visited |
@@ -33,6 +38,7 @@
 mod depth_first;
 mod first_stuck;
 mod memo;
+mod placed;
 mod schedule;
 mod slots;
 mod states;

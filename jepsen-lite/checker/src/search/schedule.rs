@@ -8,9 +8,12 @@
 //! set over them is as wide as the most that ever were pending at once.
 
 use super::Operation;
+use super::memo::Hashing;
 use crate::Model;
+use crate::model::Bearing;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::Hash;
 
 /// An event of a known operation.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +28,19 @@ pub(super) struct Event {
     pub(super) required: bool,
     /// Whether nothing of a higher rank may come before it; only of required ones.
     pub(super) binding: bool,
+    /// The event at which it begins.
+    pub(super) invoked: u32,
+    /// The event at which it ends.
+    pub(super) returned: u32,
+    /// Of a completion: the last one before it of an operation that does the same to every state;
+    /// or [`NO_EVENT`].
+    pub(super) alike: u32,
+    /// How it bears on what comes before it.
+    pub(super) bearing: Bearing,
 }
+
+/// No event.
+pub(super) const NO_EVENT: u32 = u32::MAX;
 
 /// What an operation is to a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +75,8 @@ pub(super) struct Unknown {
     pub(super) operation: u32,
     /// It may take effect once the search stands at this event, or a later one.
     pub(super) from: u32,
+    /// How it bears on what comes before it.
+    pub(super) bearing: Bearing,
 }
 
 /// One partition's operations.
@@ -92,7 +109,7 @@ impl Schedule {
         let queues = queues(model, operations, members, &edges);
         let mut free: BinaryHeap<Reverse<u32>> = BinaryHeap::new();
         let mut slots: u32 = 0;
-        let mut held: std::collections::HashMap<u32, u32> = std::collections::HashMap::new();
+        let mut held: HashMap<u32, u32> = HashMap::new();
         let mut events = Vec::with_capacity(2 * edges.invoked.len());
         for (at, edge, operation) in edges.iter(operations) {
             let slot = match edge {
@@ -113,7 +130,23 @@ impl Schedule {
             };
             let due = due(operation as usize);
             let (required, binding) = (due != Due::Optional, due == Due::Binding);
-            events.push(Event { operation, slot, edge, required, binding });
+            let (invoked, returned, alike) = (NO_EVENT, NO_EVENT, NO_EVENT);
+            let bearing = model.bearing(&operations[operation as usize].op);
+            events.push(Event {
+                operation,
+                slot,
+                edge,
+                required,
+                binding,
+                invoked,
+                returned,
+                alike,
+                bearing,
+            });
+        }
+        join_ends(&mut events, slots as usize);
+        if !M::RANKED {
+            find_alike(&mut events, |event| model.shape(&operations[event.operation as usize].op));
         }
         let least_later = if M::RANKED {
             let rank = |event: &Event| model.rank(&operations[event.operation as usize].op);
@@ -179,6 +212,33 @@ impl Edges {
     }
 }
 
+/// Tells each event where its operation begins and ends.
+fn join_ends(events: &mut [Event], slots: usize) {
+    let mut held_since = vec![NO_EVENT; slots];
+    for at in 0..events.len() {
+        let slot = events[at].slot as usize;
+        if events[at].edge == Edge::Invoked {
+            held_since[slot] = at as u32;
+        }
+        let invoked = held_since[slot];
+        events[at].invoked = invoked;
+        if events[at].edge == Edge::Returned {
+            events[at].returned = at as u32;
+            events[invoked as usize].returned = at as u32;
+        }
+    }
+}
+
+/// Tells each completion which one of an operation that is alike comes next before it.
+fn find_alike<Shape: Eq + Hash>(events: &mut [Event], shape: impl Fn(&Event) -> Shape) {
+    let mut last: HashMap<Shape, u32, Hashing> = HashMap::default();
+    for (at, event) in events.iter_mut().enumerate() {
+        if event.edge == Edge::Returned {
+            event.alike = last.insert(shape(event), at as u32).unwrap_or(NO_EVENT);
+        }
+    }
+}
+
 fn least_later(events: &[Event], rank: impl Fn(&Event) -> u64) -> Vec<u64> {
     let mut least = u64::MAX;
     let mut backwards: Vec<u64> = events
@@ -204,8 +264,8 @@ fn queues<M: Model>(
     let mut by_shape: BTreeMap<M::Shape, Vec<Unknown>> = BTreeMap::new();
     for &member in members {
         let Operation { op, invoked, returned: None } = &operations[member] else { continue };
-        let from = edges.before_return_at(operations, *invoked);
-        let unknown = Unknown { operation: member as u32, from: from as u32 };
+        let from = edges.before_return_at(operations, *invoked) as u32;
+        let unknown = Unknown { operation: member as u32, from, bearing: model.bearing(op) };
         by_shape.entry(model.shape(op)).or_default().push(unknown);
     }
     let mut queues: Vec<Queue> = by_shape

@@ -5,7 +5,8 @@
 
 use super::{Clock, Deepest, Goal, Outcome, Search};
 use crate::Model;
-use crate::search::memo::Key;
+use crate::model::Bearing;
+use crate::search::placed::{Placed, in_order};
 use crate::search::schedule::Schedule;
 use crate::search::slots::Slots;
 use crate::search::states::{StateId, States};
@@ -117,7 +118,7 @@ pub(super) struct Root<S> {
     pub(super) at: u32,
     pub(super) state: StateId,
     pub(super) usage: UsageId,
-    pub(super) done: S,
+    pub(super) placed: Placed<S>,
     pub(super) way: Option<Arc<Way>>,
 }
 
@@ -161,7 +162,7 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
         let Some(root) = self.roots.get(self.tried).cloned() else { return false };
         self.tried += 1;
         self.seek(root.at as usize);
-        (self.state, self.usage, self.done) = (root.state, root.usage, root.done);
+        (self.state, self.usage, self.placed) = (root.state, root.usage, root.placed);
         self.way = root.way;
         self.order.clear();
         self.deepest.shared = 0;
@@ -169,16 +170,15 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
     }
 
     pub(super) fn note_goal(&mut self) {
-        let key = Key { at: self.at as u32, state: self.state, done: self.done.clone() };
-        if self.memo.visit(key, self.usage, &self.usages) {
+        if self.visit() {
             let way = Way { before: self.way.clone(), order: self.order.as_slice().into() };
             self.goals_bytes +=
-                size_of::<Root<S>>() + self.done.heap_bytes() + size_of_val(&*way.order);
+                size_of::<Root<S>>() + self.placed.heap_bytes() + size_of_val(&*way.order);
             self.goals.push(Root {
                 at: self.at as u32,
                 state: self.state,
                 usage: self.usage,
-                done: self.done.clone(),
+                placed: self.placed.clone(),
                 way: Some(Arc::new(way)),
             });
         }
@@ -237,16 +237,18 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
 
     /// The order from the history's beginning to the present configuration.
     fn whole_order(&self) -> Vec<usize> {
-        with_way(self.way.as_deref(), &self.order)
+        self.with_way(self.way.as_deref(), &self.order)
     }
-}
 
-pub(super) fn with_way(way: Option<&Way>, order: &[u32]) -> Vec<usize> {
-    let ways = std::iter::successors(way, |way| way.before.as_deref());
-    let mut parts: Vec<&[u32]> = ways.map(|way| &*way.order).collect();
-    parts.reverse();
-    let all = parts.into_iter().chain([order]).flatten();
-    all.map(|operation| *operation as usize).collect()
+    /// This order, after the ways that led there.
+    pub(super) fn with_way(&self, way: Option<&Way>, order: &[u32]) -> Vec<usize> {
+        let ways = std::iter::successors(way, |way| way.before.as_deref());
+        let mut parts: Vec<&[u32]> = ways.map(|way| &*way.order).collect();
+        parts.reverse();
+        let all = parts.into_iter().chain([order]).flatten();
+        let bearing = |operation: usize| self.model.bearing(&self.operations[operation].op);
+        in_order(all, |operation| bearing(operation) == Bearing::Overwrites)
+    }
 }
 
 #[cfg(test)]
