@@ -2,6 +2,7 @@
 //! that history is linearizable.
 
 pub use checker;
+pub mod aside;
 pub mod cluster;
 pub mod coverage;
 pub mod mutants;

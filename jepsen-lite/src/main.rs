@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(error) if is_closed_pipe(&error) => ExitCode::from(CLOSED_PIPE),
         Err(error) => {
-            eprintln!("jepsen-lite: {error:#}");
+            jepsen_lite::aside::say(format_args!("jepsen-lite: {error:#}"));
             ExitCode::from(cmd::Exit::Unusable as u8)
         }
     }

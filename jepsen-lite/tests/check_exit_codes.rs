@@ -160,3 +160,24 @@ fn a_reader_that_has_enough_is_no_error() {
     assert_eq!(output.status.code(), Some(141));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+/// As under `| head -1`: each command that prints more than one line.
+#[test]
+fn a_closed_pipe_ends_a_command_quietly() {
+    let known = concat!(env!("CARGO_MANIFEST_DIR"), "/checker/tests/histories/known/kv/c01-ok.txt");
+    let sizes = ["bench", "--sizes", "10,20"];
+    let commands: [&[&str]; 4] =
+        [&["check", "--model", "kv", known], &sizes, &["bugs", "--seeds", "1"], &["sweep"]];
+    for command in commands {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
+            .args(command)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(141), "{command:?}: {}", told(&output));
+        assert_eq!(told(&output), "", "{command:?}");
+    }
+}

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// Long enough for a starved machine, short enough to end a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// What shells make of SIGPIPE.
+const CLOSED_PIPE: i32 = 141;
 /// Nodes of the run.
 const NODES: usize = 3;
 
@@ -151,4 +153,29 @@ fn a_run_that_is_interrupted_ends_its_nodes_itself() {
     assert_eq!(status.and_then(|status| status.code()), Some(2));
     assert!(nodes_of(&at).is_empty(), "{:?}", nodes_of(&at));
     assert_eq!(mounts_below(&at), 0);
+}
+
+/// As under `2>&1 | head`.
+#[test]
+fn a_run_that_nobody_reads_any_more_ends_its_nodes_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("run");
+    let mut run = Run(jepsen_lite(dir.path())
+        .args(["run", "--time", "600", "--workload", "buy", "--nemesis", "none"])
+        .arg("--dir")
+        .arg(&at)
+        .arg("--binary")
+        .arg(program::flashnode())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the harness starts"));
+    until("every node to run", || nodes_of(&at).len() == NODES);
+    drop(run.0.stderr.take());
+    let mut status = None;
+    until("the run ends", || {
+        status = run.0.try_wait().expect("it can be asked");
+        status.is_some()
+    });
+    assert_eq!(status.and_then(|status| status.code()), Some(CLOSED_PIPE));
+    assert!(nodes_of(&at).is_empty(), "{:?}", nodes_of(&at));
 }

@@ -5,6 +5,7 @@
 //! root. Called by `cluster` and the nemesis `disk-full`.
 
 use super::unusable;
+use crate::aside;
 use client::cluster::ClusterError;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use std::collections::BTreeMap;
@@ -117,7 +118,7 @@ impl Drop for Disks {
         for path in self.mounted.values() {
             // Detached, it goes when the last file in it is closed.
             if let Err(error) = unmount(path, UnmountFlags::DETACH) {
-                eprintln!("could not unmount {}: {error}", path.display());
+                aside::say(format_args!("could not unmount {}: {error}", path.display()));
             } else {
                 // Empty now; it says nothing to whoever reads the run's files.
                 let _ = std::fs::remove_dir(path);

@@ -19,6 +19,7 @@ pub(crate) use disks::{Disks, Room};
 pub(crate) use journals::Journals;
 pub(crate) use log_end::LogEnd;
 
+use crate::aside;
 use crate::nemesis::{Kind, Need};
 use crate::proxy::Network;
 use client::cluster::{ClusterError, Launch, ProcessCluster};
@@ -295,8 +296,8 @@ impl Cluster {
 pub(crate) fn stake_claim() -> Result<Claim, ClusterError> {
     match sweep() {
         Ok(swept) if swept.is_empty() => {}
-        Ok(swept) => eprintln!("left by runs that were killed: {swept}"),
-        Err(error) => eprintln!("what a killed run left stays: {error}"),
+        Ok(swept) => aside::say(format_args!("left by runs that were killed: {swept}")),
+        Err(error) => aside::say(format_args!("what a killed run left stays: {error}")),
     }
     Claim::stake().map_err(unusable("write", "the claim of this run"))
 }

@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
                 if args.json {
                     writeln!(out, "{}", unreadable(file, &error))?;
                 }
-                eprintln!("jepsen-lite: {error:#}");
+                jepsen_lite::aside::say(format_args!("jepsen-lite: {error:#}"));
                 Exit::Unusable
             }
         };

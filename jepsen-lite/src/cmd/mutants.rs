@@ -9,6 +9,7 @@ use jepsen_lite::mutants::{
     self, ALL, Broken, HUNT_MAX, Hunt, Limits, Mutant, Nodes, Pace, Recipe,
 };
 use jepsen_lite::report::reasons;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,13 +53,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let hunts = runtime.block_on(hunt_mutants(args, &chosen, &binary))?;
     let alarms = clean.iter().filter(|hunt| hunt.caught.is_some()).count();
     let missed = hunts.iter().filter(|hunt| hunt.caught.is_none()).count();
+    let mut out = io::stdout();
     if args.json {
         let report = serde_json::json!({ "clean": clean, "mutants": hunts });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else if alarms + missed == 0 {
-        println!("verdict: ok. Every bug was caught, and nothing where there is none.");
+        writeln!(out, "verdict: ok. Every bug was caught, and nothing where there is none.")?;
     } else {
-        println!("verdict: {missed} bugs were not caught, {alarms} hunts raised a false alarm.");
+        writeln!(
+            out,
+            "verdict: {missed} bugs were not caught, {alarms} hunts raised a false alarm."
+        )?;
     }
     Ok(if alarms + missed == 0 { Exit::Ok } else { Exit::Illegal })
 }
@@ -118,7 +123,7 @@ async fn hunt_clean(args: &Args, chosen: &[Mutant]) -> anyhow::Result<Vec<Hunt>>
     let mut hunts = Vec::new();
     for recipe in recipes {
         let hunt = mutants::hunt(recipe, &nodes, limits).await?;
-        tell(args, &hunt);
+        tell(args, &hunt)?;
         hunts.push(hunt);
     }
     Ok(hunts)
@@ -131,16 +136,16 @@ async fn hunt_mutants(args: &Args, chosen: &[Mutant], binary: &Path) -> anyhow::
         let nodes =
             Nodes { binary: Some(binary.to_owned()), mutant: Some(mutant.name), seed: args.seed };
         let hunt = mutants::hunt(mutant.recipe, &nodes, limits).await?;
-        tell(args, &hunt);
+        tell(args, &hunt)?;
         hunts.push(hunt);
     }
     Ok(hunts)
 }
 
 /// One line as soon as it is known; a hunt may take minutes.
-fn tell(args: &Args, hunt: &Hunt) {
+fn tell(args: &Args, hunt: &Hunt) -> io::Result<()> {
     if args.json {
-        return;
+        return Ok(());
     }
     let Hunt { recipe, runs, seconds, seed, .. } = hunt;
     let what = hunt.mutant.unwrap_or("no bug");
@@ -152,5 +157,5 @@ fn tell(args: &Args, hunt: &Hunt) {
         (None, None) => "nothing to catch".to_owned(),
     };
     let number = if *runs == 1 { "run" } else { "runs" };
-    println!("{what} ({recipe}): {runs} {number}, {seconds:.1} s: {end}");
+    writeln!(io::stdout(), "{what} ({recipe}): {runs} {number}, {seconds:.1} s: {end}")
 }

@@ -4,15 +4,17 @@ use super::Exit;
 use checker::flashnode::judge::name;
 use checker::search::Verdict;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jepsen_lite::aside;
 use jepsen_lite::nemesis::{self, Effect, Fault};
 use jepsen_lite::report::reasons;
 use jepsen_lite::run::{self, Keep, Plan, Progress, RunReport, Tally};
 use jepsen_lite::workload;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Where nobody looks at a bar, a line tells of progress this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -60,7 +62,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = plan(args)?;
     if !args.json {
-        println!("{}", in_words(&plan));
+        writeln!(io::stdout(), "{}", in_words(&plan))?;
     }
     let screen = Screen::new();
     let runtime = tokio::runtime::Runtime::new()?;
@@ -70,6 +72,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
             report = run::run(&plan, &show) => Some(report.map_err(anyhow::Error::new)),
             // The cluster is dropped with the run, and its nodes are ended.
             interrupted = interrupted() => interrupted.err().map(|error| Err(error.into())),
+            // Nobody looks any more: `| head` ends a run as Ctrl-C does.
+            () = screen.closed.notified() => Some(Err(closed_pipe())),
         }
     });
     // A check that goes on after an interruption is not waited for.
@@ -77,17 +81,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     screen.bar.finish_and_clear();
     let Some(report) = report else { anyhow::bail!("interrupted; nothing was decided") };
     let report = report?;
+    let mut out = io::stdout().lock();
     if args.json {
-        print!("{}", std::fs::read_to_string(plan.dir.join("results.json"))?);
-        println!();
+        writeln!(out, "{}", std::fs::read_to_string(plan.dir.join("results.json"))?)?;
     } else {
-        conclude(&plan, &report);
+        conclude(&mut out, &plan, &report)?;
     }
     Ok(match report.verdict {
         Verdict::Ok => Exit::Ok,
         Verdict::Illegal => Exit::Illegal,
         Verdict::Unknown => Exit::Unknown,
     })
+}
+
+fn closed_pipe() -> anyhow::Error {
+    io::Error::from(io::ErrorKind::BrokenPipe).into()
 }
 
 /// Ends at SIGINT, which is Ctrl-C, or SIGTERM.
@@ -134,38 +142,41 @@ fn in_words(plan: &Plan) -> String {
     )
 }
 
-fn conclude(plan: &Plan, report: &RunReport) {
+fn conclude(out: &mut impl Write, plan: &Plan, report: &RunReport) -> io::Result<()> {
     let Tally { ok, fail, info } = report.tally;
-    println!(
+    writeln!(
+        out,
         "\n{} operations, {:.0} a second: {ok} ok, {fail} fail, {info} info",
         report.tally.total(),
         report.rate
-    );
+    )?;
     let installed = |fault: &&Fault| fault.effect == Effect::Installed;
-    println!(
+    writeln!(
+        out,
         "{} faults, {} seen to take hold",
         report.faults.len(),
         report.faults.iter().filter(installed).count()
-    );
+    )?;
     for finding in &report.judgement.layers {
-        println!(
+        writeln!(
+            out,
             "  {:8} {:8} {:6.0} ms  {}",
             format!("{:?}", finding.layer).to_lowercase(),
             name(finding.verdict),
             finding.took.as_secs_f64() * 1e3,
             finding.notes.join("; ")
-        );
+        )?;
     }
-    println!("\nverdict: {}", name(report.verdict));
+    writeln!(out, "\nverdict: {}", name(report.verdict))?;
     let reasons = reasons::in_short(&report.why);
     for why in reasons.iter().take(REASONS_MAX) {
-        println!("  {}", reasons::cut(why));
+        writeln!(out, "  {}", reasons::cut(why))?;
     }
     if reasons.len() > REASONS_MAX {
-        println!("  and {} more", reasons.len() - REASONS_MAX);
+        writeln!(out, "  and {} more", reasons.len() - REASONS_MAX)?;
     }
-    println!("\nreport: {}", plan.dir.join("report.html").display());
-    println!("again:  {}", jepsen_lite::report::repeat(plan));
+    writeln!(out, "\nreport: {}", plan.dir.join("report.html").display())?;
+    writeln!(out, "again:  {}", jepsen_lite::report::repeat(plan))
 }
 
 /// A bar on a terminal, now and then a line elsewhere.
@@ -173,6 +184,8 @@ struct Screen {
     bar: ProgressBar,
     began: Instant,
     seen: Mutex<Seen>,
+    /// Told once nobody reads standard error any more.
+    closed: Notify,
 }
 
 #[derive(Default)]
@@ -196,7 +209,7 @@ impl Screen {
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { bar, began: Instant::now(), seen: Mutex::new(Seen::default()) }
+        Self { bar, began: Instant::now(), seen: Mutex::default(), closed: Notify::new() }
     }
 
     fn show(&self, progress: Progress<'_>) {
@@ -239,7 +252,10 @@ impl Screen {
     /// On standard error: standard output is the result's.
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{:7.2} s  {text}", self.began.elapsed().as_secs_f64());
+            let at = self.began.elapsed().as_secs_f64();
+            if aside::line(format_args!("{at:7.2} s  {text}")).is_err() {
+                self.closed.notify_one();
+            }
         }
     }
 }

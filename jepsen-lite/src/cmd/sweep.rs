@@ -2,21 +2,23 @@
 
 use super::Exit;
 use anyhow::Context;
+use std::io::{self, Write};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> anyhow::Result<Exit> {
     let swept = jepsen_lite::cluster::sweep().context("a killed run's remains stay")?;
+    let mut out = io::stdout().lock();
     for pid in &swept.processes {
-        println!("ended process {pid}");
+        writeln!(out, "ended process {pid}")?;
     }
     for path in &swept.mounts {
-        println!("unmounted {}", path.display());
+        writeln!(out, "unmounted {}", path.display())?;
     }
     for path in &swept.shared_memory {
-        println!("removed {}", path.display());
+        writeln!(out, "removed {}", path.display())?;
     }
-    println!("{swept}");
+    writeln!(out, "{swept}")?;
     Ok(Exit::Ok)
 }

@@ -17,6 +17,7 @@ mod voter;
 
 pub use runs::Runs;
 
+use crate::aside;
 use crate::run::RunError;
 use crate::workload::Kind as Workload;
 use client::cluster::ClusterError;
@@ -244,7 +245,7 @@ pub async fn hunt(recipe: Recipe, nodes: &Nodes, limits: Limits) -> Result<Hunt,
             Ok(Err(undecided)) if unplayed == UNPLAYED_MAX => return Err(undecided),
             // It does not count.
             Ok(Err(Stop::Undecided(why))) => {
-                eprintln!("a run of seed {seed} decided nothing: {why}");
+                aside::say(format_args!("a run of seed {seed} decided nothing: {why}"));
                 unplayed += 1;
                 continue;
             }
