@@ -37,6 +37,11 @@ impl Journals {
         ])
     }
 
+    /// How much the node, which stands still, has not synced, but for this file.
+    pub(super) fn waiting(dir: &Path, besides: &Path) -> io::Result<usize> {
+        unsynced::waiting(&beside(&std::path::absolute(dir)?).join(FILE_NAME), besides)
+    }
+
     /// Takes back what the node, which is down, has not synced.
     pub(super) fn undo(dir: &Path, loss: Loss, seed: u64) -> io::Result<Undone> {
         let dir = std::path::absolute(dir)?;

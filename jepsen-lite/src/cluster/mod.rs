@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 use stock::NodeId;
@@ -240,6 +240,16 @@ impl Cluster {
     /// What journals unsynced writes; or, in words, why nothing does.
     pub(crate) fn journals(&self) -> &Result<Journals, String> {
         &self.journals
+    }
+
+    /// How many changes a node that stands still has not synced, but for those of this file.
+    ///
+    /// # Errors
+    /// [`ClusterError::Io`].
+    pub(crate) fn waiting(&self, id: NodeId, besides: &Path) -> Result<usize, ClusterError> {
+        let dir = &self.processes.node(id).dir;
+        let waiting = Journals::waiting(dir, besides);
+        waiting.map_err(unusable("look at the journal of", dir.display().to_string()))
     }
 
     /// Lets a node that is down lose this much of what it has not synced.

@@ -152,7 +152,7 @@ const KINDS: &[Entry] = &[
         about: "a power cut: killed nodes, mostly a majority, lose what they had not synced",
         needs: Need::Journal,
         node_args: &[],
-        inject: |stage| Box::pin(std::future::ready(unsynced::inject(stage))),
+        inject: |stage| Box::pin(unsynced::inject(stage)),
     },
 ];
 

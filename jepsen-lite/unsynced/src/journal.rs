@@ -81,6 +81,20 @@ impl Journal {
         if bytes.is_empty() { Ok(None) } else { Self::with(path, file, &bytes).map(Some) }
     }
 
+    /// What a journal holds, read without its lock: of a process that stands still, or is gone.
+    /// `None` as of [`Journal::existing`].
+    ///
+    /// # Errors
+    /// As of [`Journal::existing`].
+    pub(crate) fn look(path: &Path) -> io::Result<Option<Found>> {
+        let file = File::open(path).map_err(|e| at(path, &e))?;
+        let bytes = read_all(path, &file)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        Self::with(path, file, &bytes).map(|(_, found)| Some(found))
+    }
+
     fn with(path: &Path, file: File, bytes: &[u8]) -> io::Result<(Self, Found)> {
         let not_ours = || io::Error::new(io::ErrorKind::InvalidData, "is no journal of this build");
         let (header, header_bytes) = Header::decode(bytes).ok_or_else(|| at(path, &not_ours()))?;

@@ -34,6 +34,7 @@
 //! | `journal` | its file |
 //! | [`tracker`] | what is durable, and what must be journaled |
 //! | `undo` | what is lost, and the losing |
+//! | `waiting` | whether there is anything to lose |
 //! | `library` | where the preloaded library is |
 
 mod journal;
@@ -41,6 +42,8 @@ mod library;
 mod record;
 pub mod tracker;
 mod undo;
+mod waiting;
 
 pub use library::{DIR, JOURNAL, environment, library};
 pub use undo::{Loss, SECTOR_BYTES, Undone, undo};
+pub use waiting::waiting;

@@ -7,13 +7,14 @@
 //! - Otherwise changes survive or not independently of each other and of their order, and a write
 //!   over several sectors may survive in some of them.
 //! - Something is lost where something can be: a power cut that takes nothing is none. A disk may
-//!   always lose the last change, since nothing was built on it.
+//!   always lose the last change of a file, since nothing was built on it. Where there is a choice,
+//!   it is of a file that is not only written again and again in one place, as a mark is.
 //!
 //! Pure: the steps and a seed in, a choice out.
 
 use super::{Loss, SECTOR_BYTES, Step};
 use crate::record::{Change, FileNo};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// What survives of a change.
@@ -52,6 +53,12 @@ pub(super) fn choose(steps: &[Step], loss: Loss, seed: u64) -> Vec<Kept> {
         Loss::Suffix => suffix(steps, &mut random),
         Loss::Subset => subset(steps, &mut random),
     };
+    let once = written_once(steps);
+    if once.iter().all(|&position| kept[position] == Kept::All)
+        && let Some(last) = once.into_iter().rfind(|&position| is_last_of_its_file(steps, position))
+    {
+        kept[last] = Kept::Nothing;
+    }
     if kept.iter().all(|kept| *kept == Kept::All)
         && let Some(last) = kept.last_mut()
     {
@@ -60,10 +67,8 @@ pub(super) fn choose(steps: &[Step], loss: Loss, seed: u64) -> Vec<Kept> {
     kept
 }
 
-/// The point in time is drawn among the changes that do not merely write again what an earlier one
-/// had written. A mark that is rewritten after each sync of a log, and never synced itself, has
-/// most of the changes, and nearly every cut among all of them would be one between two marks.
-fn suffix(steps: &[Step], random: &mut SplitMix) -> Vec<Kept> {
+/// The changes that do not merely write again what an earlier one had written.
+fn firsts_of_their_kind(steps: &[Step]) -> Vec<usize> {
     let mut written = HashSet::new();
     let first_of_its_kind = |(position, step): (usize, &Step)| match &step.change {
         Change::Write(write) => {
@@ -71,7 +76,40 @@ fn suffix(steps: &[Step], random: &mut SplitMix) -> Vec<Kept> {
         }
         _ => Some(position),
     };
-    let points: Vec<usize> = steps.iter().enumerate().filter_map(first_of_its_kind).collect();
+    steps.iter().enumerate().filter_map(first_of_its_kind).collect()
+}
+
+/// The writes of what no other one writes.
+fn written_once(steps: &[Step]) -> Vec<usize> {
+    let place = |step: &Step| match &step.change {
+        Change::Write(write) => Some((write.file.no, write.at, write.len)),
+        _ => None,
+    };
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for step in steps {
+        *times.entry(place(step)).or_default() += 1;
+    }
+    let is_once = |step: &Step| place(step).is_some() && times[&place(step)] == 1;
+    (0..steps.len()).filter(|&position| is_once(&steps[position])).collect()
+}
+
+/// Whether it changes what a file holds, and nothing later does anything to that file, or to any
+/// name.
+fn is_last_of_its_file(steps: &[Step], position: usize) -> bool {
+    let file = |step: &Step| match &step.change {
+        Change::Write(written) => Some(written.file.no),
+        Change::Resize(resized) => Some(resized.file.no),
+        Change::Create(_) | Change::Remove(_) | Change::Rename(_) => None,
+    };
+    let is_another = |step: &Step| file(step).is_some() && file(step) != file(&steps[position]);
+    file(&steps[position]).is_some() && steps[position + 1..].iter().all(is_another)
+}
+
+/// The point in time is drawn among the changes that do not merely write again what an earlier one
+/// had written. A mark that is rewritten after each sync of a log, and never synced itself, has
+/// most of the changes, and nearly every cut among all of them would be one between two marks.
+fn suffix(steps: &[Step], random: &mut SplitMix) -> Vec<Kept> {
+    let points = firsts_of_their_kind(steps);
     let cut = points[random.below(points.len() as u64) as usize];
     let choose = |(position, step)| match usize::cmp(&position, &cut) {
         std::cmp::Ordering::Less => Kept::All,
@@ -221,6 +259,21 @@ mod tests {
         let file = FileId { no: FileNo(file), inode: file };
         let written = Written { file, at, len: 8, old_len: 0, old: Vec::new() };
         Step { no: ChangeNo(no), change: Change::Write(written), new: vec![1; 8] }
+    }
+
+    /// Whatever else survives, of a log something is lost.
+    #[test]
+    fn a_cut_takes_more_than_the_mark_beside_a_log() {
+        let marks = |from: u64| (from..from + 50).map(|no| write(no, 1, 0));
+        let logged = |no: u64| write(no, 2, 4096 * no);
+        let steps: Vec<Step> = marks(0).chain([logged(50), logged(51)]).chain(marks(52)).collect();
+        for loss in [Loss::All, Loss::Subset, Loss::Suffix] {
+            for seed in 0..500 {
+                let kept = choose(&steps, loss, seed);
+                let of_log = kept[50] != Kept::All || kept[51] != Kept::All;
+                assert!(of_log, "{loss:?}, seed {seed}");
+            }
+        }
     }
 
     /// A thousand rewrites of a mark that is never synced, then what was written to a log since
