@@ -5,7 +5,7 @@
 
 use checker::flashnode::bugs::{Bug, plant};
 use checker::flashnode::synthetic::{Doubt, Plan, Synthetic, generate};
-use checker::flashnode::{Ledgers, ReplicaLedger, codec, judge};
+use checker::flashnode::{Expiries, Ledgers, ReplicaLedger, codec, judge};
 use checker::format;
 use checker::search::{Budget, Verdict};
 use std::path::PathBuf;
@@ -131,6 +131,32 @@ fn each_lie_in_a_ledger_is_told() {
     let (code, told) = files.check(&["history.jsonl"]);
     assert_eq!(code, 0, "without them the lie is not seen: {told}");
     assert!(told.contains("ledger   ok; no replica's ledger was given"), "{told}");
+}
+
+/// Units come back when a hold runs out, and nobody is answered then.
+#[test]
+fn where_nobody_knows_which_holds_ran_out_no_answer_is_held_against_another() {
+    let mut run = run(3);
+    run.records.retain(|record| record.input.f() != "expire");
+    let files = Files::of(&run);
+    let (code, told) = files.check(&WITH_LEDGERS);
+    assert_eq!(code, 4, "it has no expiry where it is to have them all: {told}");
+    let mut ledgers = run.ledgers;
+    ledgers.expiries = Expiries::Unread;
+    files.ledgers(&ledgers);
+    let (code, told) = files.check(&WITH_LEDGERS);
+    assert_eq!(code, 5, "{told}");
+    assert!(told.contains("which holds ran out could not be read"), "{told}");
+    let (code, told) = files.check(&["history.jsonl"]);
+    assert_eq!(code, 5, "{told}");
+    assert!(told.contains("there are holds, and nothing says which ran out"), "{told}");
+    for replica in &mut ledgers.replicas {
+        replica.orders.remove(0);
+    }
+    files.ledgers(&ledgers);
+    let (code, told) = files.check(&WITH_LEDGERS);
+    assert_eq!(code, 4, "what the ledgers forbid stays forbidden: {told}");
+    assert!(told.contains("acknowledged-order-kept"), "{told}");
 }
 
 /// A read of another's past, on its own lines.

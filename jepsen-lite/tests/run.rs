@@ -5,7 +5,7 @@
 
 mod program;
 
-use checker::flashnode::LedgerHold;
+use checker::flashnode::{Expiries, LedgerHold};
 use checker::search::Verdict;
 use jepsen_lite::nemesis::Kind;
 use jepsen_lite::run::{self, Plan, RunError};
@@ -60,9 +60,10 @@ async fn a_run_under_faults_is_ok_and_writes_its_files() {
     let lines = std::fs::read_to_string(plan.dir.join("history.jsonl")).unwrap();
     let of_nemesis = lines.lines().filter(|line| line.contains("\"process\":\"nemesis\"")).count();
     assert_eq!(of_nemesis, 2 * report.faults.len());
-    // Nobody asked for the expiries.
-    let expired = report.judgement.operations["expire"].ok;
-    assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * (report.tally.total() + expired));
+    assert_eq!((lines.lines().count() - of_nemesis) as u64, 2 * report.tally.total());
+    assert_eq!(report.tally.expired, report.judgement.operations["expire"].ok);
+    let rates = std::fs::read_to_string(plan.dir.join("rate.svg")).unwrap();
+    assert!(rates.contains("holds that ran out"), "they are in the plot");
     assert!(!plan.dir.join("node-1").exists(), "data directories are removed");
     let judged_again = std::process::Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
         .args(["check", "--model", "flashnode", "--json", "--ledgers", "ledgers.json"])
@@ -152,11 +153,13 @@ async fn holds_are_judged_by_what_the_feed_tells() {
         assert!(report.judgement.operations[function].ok > 0, "{function}");
     }
     evidence.unread_feed = Some("the feed of node 1: it answers 410".into());
+    evidence.ledgers.expiries = Expiries::Unread;
     let report = run::conclude(&plan, &evidence);
     assert_eq!(report.verdict, Verdict::Unknown);
     assert!(report.why[0].contains("nobody knows which holds ran out"), "{:?}", report.why);
     // A hold that one replica keeps open is there for all to see.
     evidence.unread_feed = None;
+    evidence.ledgers.expiries = Expiries::All;
     let (product, user) = ("p-0".to_owned(), "u-0".to_owned());
     let kept = LedgerHold { hold: 3, product, user, quantity: 1 };
     evidence.ledgers.replicas[1].holds.as_mut().unwrap().push(kept);

@@ -2,7 +2,9 @@
 
 mod records;
 
-use checker::flashnode::{Attempt, Began, Input, Ledgers, Outcome, Record, RefusedFor, judge};
+use checker::flashnode::{
+    Attempt, Began, Expiries, Input, Ledgers, Outcome, Record, RefusedFor, judge,
+};
 use checker::search::{Budget, Verdict};
 use records::{STOCK, buy, create, ledgers, read, record, restock, unknown};
 
@@ -83,7 +85,7 @@ fn an_open_hold_leaves_a_gap_open() {
         record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1 }),
         record([4, 5], Input::Read { product: "p".into() }, 2, counts),
     ];
-    let mut run = ledgers(&[]);
+    let mut run = Ledgers { expiries: Expiries::All, ..ledgers(&[]) };
     run.replicas[0].seq = 3;
     assert_eq!(judged(&records, &run), Verdict::Unknown);
     run.replicas[0].seq = 4;

@@ -1,8 +1,8 @@
 //! Each rule of the ledger finds the one thing that breaks it, and nothing in a right ledger.
 
 use checker::flashnode::{
-    Answer, Began, Ended, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, Record,
-    RefusedFor, ReplicaLedger, ledger,
+    Answer, Began, Ended, Expiries, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome,
+    Record, RefusedFor, ReplicaLedger, ledger,
 };
 
 fn buy(at: u64, request: &str, ended: Ended) -> Record {
@@ -51,7 +51,8 @@ fn right() -> (Vec<Record>, Ledgers) {
         orders: vec![order(2, "bought", 2), order(3, "unknown", 1)],
     };
     let two = ReplicaLedger { node: 2, ..one.clone() };
-    (records, Ledgers { began: Began::Empty, replicas: vec![one, two] })
+    let (began, expiries) = (Began::Empty, Expiries::All);
+    (records, Ledgers { began, expiries, replicas: vec![one, two] })
 }
 
 #[track_caller]
@@ -128,7 +129,7 @@ fn what_is_no_ledgers_file_is_told_with_its_place() {
     for (text, words) in [
         ("", "1:0: EOF"),
         ("{\"replicas\":\n{}}", "2:0: invalid type: map, expected a sequence"),
-        ("{\"verdict\":\"ok\"}", "1:10: unknown field `verdict`, expected `began` or `replicas`"),
+        ("{\"verdict\":\"ok\"}", "1:10: unknown field `verdict`, expected one of `began`"),
     ] {
         let error = Ledgers::read(text.as_bytes()).expect_err(text).to_string();
         assert!(error.starts_with(words), "{error}");

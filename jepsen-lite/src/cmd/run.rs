@@ -143,11 +143,15 @@ fn in_words(plan: &Plan) -> String {
 }
 
 fn conclude(out: &mut impl Write, plan: &Plan, report: &RunReport) -> io::Result<()> {
-    let Tally { ok, fail, info } = report.tally;
+    let Tally { ok, fail, info, expired } = report.tally;
+    let expired = match expired {
+        0 => String::new(),
+        count => format!(", and {count} holds ran out"),
+    };
     writeln!(
         out,
-        "\n{} operations, {:.0} a second: {ok} ok, {fail} fail, {info} info",
-        report.tally.total(),
+        "\n{} operations, {:.0} a second: {ok} ok, {fail} fail, {info} info{expired}",
+        report.tally.asked(),
         report.rate
     )?;
     let installed = |fault: &&Fault| fault.effect == Effect::Installed;
@@ -236,7 +240,7 @@ impl Screen {
                     seen.rate = (tally.total() - before) as f64 / (now - then).as_secs_f64();
                     seen.before = Some((now, tally.total()));
                 }
-                let Tally { ok, fail, info } = tally;
+                let Tally { ok, fail, info, .. } = tally;
                 let fault = if seen.fault.is_empty() { "no fault" } else { &seen.fault };
                 let text =
                     format!("{:5.0} ops/s  ok {ok}  fail {fail}  info {info}  {fault}", seen.rate);

@@ -6,13 +6,15 @@
 use super::row::{Row, SaidNo, Send, Sends};
 use super::{Function, Lane, Said};
 use checker::flashnode::{Attempt, Ended, Record};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// All records of a run, by invocation.
 #[derive(Debug, Default)]
 pub struct Log {
     rows: Vec<Row>,
     said: Vec<Said>,
+    /// When each hold that ran out was seen to have, by rank, in nanoseconds since the run began.
+    expired_ns: BTreeMap<usize, u64>,
 }
 
 /// What plots and counts need of an operation.
@@ -39,6 +41,36 @@ pub struct Place {
     pub begins: bool,
 }
 
+/// When each hold that ran out was seen to have: with the first answer of its `seq` or a higher
+/// one. The change feed tells of it when all is over, and by the cluster's clock, which a fault may
+/// have set.
+fn expired_ns(rows: &[Row]) -> BTreeMap<usize, u64> {
+    let mut expired: Vec<(u64, usize)> = Vec::new();
+    let mut answered: Vec<(u64, u64)> = Vec::new();
+    for (rank, row) in rows.iter().enumerate() {
+        let Ended::Decided { answer, .. } = &row.ended else { continue };
+        match row.asked.function() {
+            Function::Expire => expired.push((answer.seq, rank)),
+            _ => answered.push((answer.seq, row.closed.ns)),
+        }
+    }
+    if expired.is_empty() {
+        return BTreeMap::new();
+    }
+    expired.sort_unstable();
+    answered.sort_unstable();
+    let mut seen_ns = BTreeMap::new();
+    let mut earliest_ns = u64::MAX;
+    for (seq, rank) in expired.into_iter().rev() {
+        while let Some((_, ns)) = answered.pop_if(|(answered, _)| *answered >= seq) {
+            earliest_ns = earliest_ns.min(ns);
+        }
+        // Nothing was answered after the last ones: they stand where they were read.
+        seen_ns.insert(rank, earliest_ns.min(rows[rank].closed.ns));
+    }
+    seen_ns
+}
+
 impl Log {
     /// Merges the workers' lanes.
     pub fn merge(lanes: Vec<Lane>) -> Self {
@@ -56,6 +88,7 @@ impl Log {
             }
         }
         log.rows.sort_unstable_by_key(|row| row.invoked.position);
+        log.expired_ns = expired_ns(&log.rows);
         log
     }
 
@@ -93,15 +126,18 @@ impl Log {
         places.into_iter().map(|(_, place)| place)
     }
 
-    /// What clients asked, shortened.
+    /// All records, shortened. A hold that ran out stands where the first answer shows that it
+    /// had, and took no time; what ran out after the last answer stands where that was read.
     pub fn briefs(&self) -> impl Iterator<Item = Brief<'_>> + '_ {
-        let asked = self.rows.iter().filter(|row| row.asked.function() != Function::Expire);
-        asked.map(|row| Brief {
-            function: row.asked.function(),
-            invoked_ns: row.invoked.ns,
-            ended_ns: row.closed.ns,
-            ended: &row.ended,
-            attempts: row.sends.as_slice().len(),
+        self.rows.iter().enumerate().map(|(rank, row)| {
+            let expired_ns = self.expired_ns.get(&rank).copied();
+            Brief {
+                function: row.asked.function(),
+                invoked_ns: expired_ns.unwrap_or(row.invoked.ns),
+                ended_ns: expired_ns.unwrap_or(row.closed.ns),
+                ended: &row.ended,
+                attempts: row.sends.as_slice().len(),
+            }
         })
     }
 

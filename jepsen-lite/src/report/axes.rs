@@ -22,9 +22,10 @@ const TIME_MARKS: f64 = 10.0;
 
 const STYLE: &str = "\
 .plot{--ink:#1d2430;--dim:#68717f;--line:#e3e6eb;--fault:#495a75;--ground:#ffffff;
---ok:#1971c2;--fail:#e8890c;--info:#7048e8}
+--ok:#1971c2;--fail:#e8890c;--info:#7048e8;
+--expired:#0c8599}
 @media (prefers-color-scheme:dark){.plot{--ink:#e6e9ee;--dim:#98a2b0;--line:#2c333d;
---fault:#9fb1cc;--ground:#14181e;--ok:#5aa9f0;--fail:#f5b041;--info:#a18bff}}
+--fault:#9fb1cc;--ground:#14181e;--ok:#5aa9f0;--fail:#f5b041;--info:#a18bff;--expired:#3bc9db}}
 .plot text{font:12px system-ui,sans-serif;fill:var(--dim)}
 .plot .title{font-size:14px;font-weight:600;fill:var(--ink)}
 .plot .fault{fill:var(--fault);opacity:.13}.plot .fault-name{fill:var(--fault);font-size:11px}

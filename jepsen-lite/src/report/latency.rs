@@ -1,6 +1,7 @@
 //! How long each operation took, over time: one dot an operation.
 
 use super::axes::{Plot, Scale, seconds};
+use crate::recorder::Function;
 use crate::run::Evidence;
 use checker::flashnode::{Ended, Outcome};
 
@@ -8,10 +9,12 @@ use checker::flashnode::{Ended, Outcome};
 const DOTS_MAX: usize = 12_000;
 
 pub(super) fn plot(evidence: &Evidence) -> String {
-    let span = evidence.log.briefs().map(|brief| brief.ended_ns).max().unwrap_or(0);
+    // Nobody waits for a hold to run out.
+    let asked = || evidence.log.briefs().filter(|brief| brief.function != Function::Expire);
+    let span = asked().map(|brief| brief.ended_ns).max().unwrap_or(0);
     let every = evidence.log.len().div_ceil(DOTS_MAX).max(1);
     let (mut ok, mut fail, mut info) = (Vec::new(), Vec::new(), Vec::new());
-    for (rank, brief) in evidence.log.briefs().enumerate() {
+    for (rank, brief) in asked().enumerate() {
         let took_ms = brief.ended_ns.saturating_sub(brief.invoked_ns) as f64 / 1e6;
         let dot = (seconds(brief.invoked_ns), took_ms);
         let dots = match brief.ended {

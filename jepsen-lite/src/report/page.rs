@@ -112,13 +112,17 @@ fn verdict_of(report: &RunReport) -> String {
 fn facts(plan: &Plan, evidence: &Evidence, report: &RunReport) -> String {
     let rate = plan.rate.map_or_else(|| "unbounded".into(), |rate| format!("{rate}/s at most"));
     let tally = report.tally;
+    let expired = match tally.expired {
+        0 => String::new(),
+        count => format!("<span><strong>{count}</strong> holds ran out</span>"),
+    };
     format!(
         "<div class=\"facts\"><span><strong>{}</strong> operations</span>\
          <span><strong>{:.0}</strong> a second</span><span><strong>{}</strong> ok</span>\
-         <span><strong>{}</strong> fail</span><span><strong>{}</strong> info</span>\
+         <span><strong>{}</strong> fail</span><span><strong>{}</strong> info</span>{expired}\
          <span><strong>{:.1} s</strong> of asking</span><span><strong>{}</strong> clients</span>\
          <span>rate <strong>{rate}</strong></span><span>seed <strong>{}</strong></span></div>\n",
-        evidence.log.len(),
+        tally.asked(),
         report.rate,
         tally.ok,
         tally.fail,

@@ -17,12 +17,19 @@ pub struct Tally {
     pub fail: u64,
     /// Unknown.
     pub info: u64,
+    /// Holds that ran out: nobody asked for that, and it is known when all is over.
+    pub expired: u64,
 }
 
 impl Tally {
+    /// What clients asked.
+    pub fn asked(self) -> u64 {
+        self.ok + self.fail + self.info
+    }
+
     /// All of them.
     pub fn total(self) -> u64 {
-        self.ok + self.fail + self.info
+        self.asked() + self.expired
     }
 }
 
@@ -71,6 +78,7 @@ impl Board {
             ok: self.ok.load(Ordering::Relaxed),
             fail: self.fail.load(Ordering::Relaxed),
             info: self.info.load(Ordering::Relaxed),
+            expired: 0,
         }
     }
 

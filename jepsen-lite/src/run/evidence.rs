@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Options};
 use crate::nemesis::{self, Fault};
 use crate::recorder::{Asked, Log, ProductNo, Recorder};
 use crate::workload::Shelf;
-use checker::flashnode::{Began, Ledgers};
+use checker::flashnode::{Began, Expiries, Ledgers};
 use client::{Client, Timeouts};
 use std::path::Path;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ pub struct Evidence {
     pub not_recovered: Option<String>,
     /// What of the final state could not be read, if anything, in words.
     pub unread: Option<String>,
-    /// Why nobody knows which holds ran out, if that was not read, in words. Then no answer can be
-    /// held against the others.
+    /// Why nobody knows which holds ran out, if that was not read, in words; the ledgers say that
+    /// it was not.
     pub unread_feed: Option<String>,
     /// Processes that ended though no fault called for it, each in words.
     pub deaths: Vec<String>,
@@ -98,10 +98,14 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     watch(Progress::Stage("reading every replica's ledger"));
     let asks_holds = plan.workload.asks_holds();
     // The cluster is new: nothing was changed before the first operation.
-    let mut ledgers = Ledgers { began: Began::Empty, replicas: Vec::new() };
+    let mut ledgers = Ledgers {
+        began: Began::Empty,
+        expiries: if asks_holds { Expiries::Unread } else { Expiries::All },
+        replicas: Vec::new(),
+    };
     if not_recovered.is_none() {
         match finals::ledgers(&cluster, (&shared, asks_holds), RECOVERY).await {
-            Ok(read) => ledgers = read,
+            Ok(replicas) => ledgers.replicas = replicas,
             Err(why) => not_recovered = Some(why),
         }
     }
@@ -110,6 +114,7 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
         watch(Progress::Stage("reading which holds ran out"));
         match expiries(&cluster, &ledgers).await {
             Ok(expiries) => {
+                ledgers.expiries = Expiries::All;
                 let process = finals::first_free_process(&left, &shared.client);
                 lanes.push(feed::lane(&shared.recorder, process, &expiries));
             }

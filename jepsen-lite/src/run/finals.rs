@@ -8,7 +8,7 @@ use super::worker::{Left, Shared, attempt};
 use super::{feed, open_holds};
 use crate::cluster::Cluster;
 use crate::recorder::{Asked, Lane, Open, ProductNo, Said};
-use checker::flashnode::{Began, Ended, FinalCounts, LedgerOrder, Ledgers, ReplicaLedger};
+use checker::flashnode::{Ended, FinalCounts, LedgerOrder, ReplicaLedger};
 use client::once::Consistency;
 use client::{Client, ClientError};
 use std::fmt::Display;
@@ -117,7 +117,7 @@ pub(super) async fn ledgers(
     cluster: &Cluster,
     (shared, holds): (&Shared, bool),
     deadline: Duration,
-) -> Result<Ledgers, String> {
+) -> Result<Vec<ReplicaLedger>, String> {
     let until = Instant::now() + deadline;
     let http = holds.then(feed::http).transpose().map_err(|error| error.to_string())?;
     loop {
@@ -137,7 +137,7 @@ pub(super) async fn ledgers(
         let after = level(cluster, until).await?;
         let state = |view: &NodeView| (view.id, view.seq, view.state_hash.clone());
         if views.iter().map(state).eq(after.iter().map(state)) {
-            return Ok(Ledgers { began: Began::Empty, replicas });
+            return Ok(replicas);
         }
         if Instant::now() >= until {
             return Err("the replicas went on while their ledgers were read".into());

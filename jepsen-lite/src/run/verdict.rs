@@ -6,7 +6,8 @@
 use super::{Evidence, Plan, RunReport, Tally};
 use crate::coverage::{self, Covered};
 use crate::nemesis::Kind;
-use checker::flashnode::{Ended, Finding, Judgement, Layer, Outcome, Record, Violation, judge};
+use crate::recorder::Function;
+use checker::flashnode::{Ended, Finding, Judgement, Outcome, Record, Violation, judge};
 use checker::search::{Budget, Verdict};
 use std::time::Duration;
 
@@ -31,32 +32,20 @@ pub fn conclude(plan: &Plan, evidence: &Evidence) -> RunReport {
         unexpected: &evidence.unexpected,
         lacking: evidence.lacking.as_deref(),
     });
-    let judged = judged(&judgement, evidence.unread_feed.is_none());
-    let (verdict, why) = combine((judged, &judgement), &evidence.breaches, gaps);
+    let (verdict, why) = combine(&judgement, &evidence.breaches, gaps);
     let tally = tally(evidence);
-    let rate = tally.total() as f64 / evidence.asked_for.as_secs_f64().max(f64::MIN_POSITIVE);
+    let rate = tally.asked() as f64 / evidence.asked_for.as_secs_f64().max(f64::MIN_POSITIVE);
     let (notes, faults, files) = (notes(evidence), evidence.faults.clone(), Vec::new());
     RunReport { verdict, why, notes, judgement, faults, tally, rate, files }
 }
 
-/// The verdict of the checks. Without the holds that ran out nobody can say which answers fit, but
-/// for what the ledgers alone forbid.
-fn judged(judgement: &Judgement, expiries_known: bool) -> Verdict {
-    let by_ledger = |of: &Finding| of.layer == Layer::Ledger && of.verdict == Verdict::Illegal;
-    if expiries_known || judgement.layers.iter().any(by_ledger) {
-        judgement.verdict
-    } else {
-        Verdict::Unknown
-    }
-}
-
 /// Illegal outweighs everything: no gap in coverage takes a violation back.
 fn combine(
-    (judged, judgement): (Verdict, &Judgement),
+    judgement: &Judgement,
     breaches: &[String],
     gaps: Vec<String>,
 ) -> (Verdict, Vec<String>) {
-    match judged {
+    match judgement.verdict {
         Verdict::Illegal => {
             let layers = |verdict| judgement.layers.iter().filter(move |l| l.verdict == verdict);
             let mut why: Vec<String> = layers(Verdict::Illegal).flat_map(in_words).collect();
@@ -96,6 +85,7 @@ fn tally(evidence: &Evidence) -> Tally {
     let mut tally = Tally::default();
     for brief in evidence.log.briefs() {
         match brief.ended {
+            _ if brief.function == Function::Expire => tally.expired += 1,
             Ended::Decided { answer, .. } => match answer.outcome {
                 Outcome::Refused { .. } => tally.fail += 1,
                 _ => tally.ok += 1,

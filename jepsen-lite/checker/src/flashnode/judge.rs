@@ -13,13 +13,14 @@
 //! rejects. Two things the search cannot arbitrate, for it sees one product at a time: that `seq`s
 //! of two products contradict real time, and that a number is missing among all products'
 //! changes, which `density` looks at. In runs of more than [`EXACT_ALL_MAX`] operations it
-//! is asked only then, first for the window around the rejection.
+//! is asked only then, first for the window around the rejection. Where nobody knows which holds
+//! ran out, the ledgers alone can show that something is wrong, and nothing shows that all is well.
 
 use super::density::{self, Density};
 use super::exact::Exact;
 use super::ledger::{self, Violation};
 use super::witness::{self, Witness};
-use super::{Ended, Ledgers, Record, exact};
+use super::{Ended, Expiries, Input, Ledgers, Record, exact};
 use crate::search::{Budget, Verdict};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,26 +97,26 @@ impl Judgement {
 ///
 /// The budget is the search's: the other layers take time and memory by the run's length.
 pub fn judge(records: &[Record], ledgers: &Ledgers, budget: Budget) -> Judgement {
+    let mut layers = vec![of_ledger(records, ledgers)];
+    if let Some(why) = expiries_missing(records, ledgers) {
+        let (verdict, operations) = (layers[0].verdict, counted(records));
+        layers.insert(0, not_asked(why));
+        let verdict = if verdict == Verdict::Illegal { verdict } else { Verdict::Unknown };
+        return Judgement { verdict, operations, layers };
+    }
     let began = Instant::now();
     let witness = witness::check(records, ledgers);
-    let mut layers = vec![Finding {
-        layer: Layer::Witness,
-        verdict: witness.verdict,
-        took: began.elapsed(),
-        notes: Vec::new(),
-        violations: witness.violations.clone(),
-    }];
-    let began = Instant::now();
-    let no_ledger = ledgers.replicas.is_empty().then(|| "no replica's ledger was given".to_owned());
-    let violations = ledger::check(records, ledgers);
-    let ledger = if violations.is_empty() { Verdict::Ok } else { Verdict::Illegal };
-    layers.push(Finding {
-        layer: Layer::Ledger,
-        verdict: ledger,
-        took: began.elapsed(),
-        notes: no_ledger.into_iter().collect(),
-        violations,
-    });
+    layers.insert(
+        0,
+        Finding {
+            layer: Layer::Witness,
+            verdict: witness.verdict,
+            took: began.elapsed(),
+            notes: Vec::new(),
+            violations: witness.violations.clone(),
+        },
+    );
+    let ledger = layers[1].verdict;
     let began = Instant::now();
     let exact = if records.len() <= EXACT_ALL_MAX {
         Some(exact::check(records, ledgers, budget))
@@ -142,6 +143,43 @@ pub fn judge(records: &[Record], ledgers: &Ledgers, budget: Budget) -> Judgement
         operations: counted(records),
         layers,
     }
+}
+
+fn of_ledger(records: &[Record], ledgers: &Ledgers) -> Finding {
+    let began = Instant::now();
+    let no_ledger = ledgers.replicas.is_empty().then(|| "no replica's ledger was given".to_owned());
+    let violations = ledger::check(records, ledgers);
+    Finding {
+        layer: Layer::Ledger,
+        verdict: if violations.is_empty() { Verdict::Ok } else { Verdict::Illegal },
+        took: began.elapsed(),
+        notes: no_ledger.into_iter().collect(),
+        violations,
+    }
+}
+
+/// Why nobody can say which holds ran out, if so. Then units may have come back at any time, and no
+/// answer can be held against the others.
+fn expiries_missing(records: &[Record], ledgers: &Ledgers) -> Option<&'static str> {
+    let is_expiry = |of: &Record| matches!(of.input, Input::Expire { .. });
+    let may_run_out = |of: &Record| {
+        matches!(of.input, Input::Hold { .. })
+            && (of.accepted().is_some() || of.ended == Ended::Unknown)
+    };
+    match ledgers.expiries {
+        Expiries::All => None,
+        Expiries::Unread => Some("which holds ran out could not be read"),
+        Expiries::Anyhow if records.iter().any(is_expiry) => None,
+        Expiries::Anyhow => records.iter().any(may_run_out).then_some(
+            "there are holds, and nothing says which ran out; a run's ledgers.json does",
+        ),
+    }
+}
+
+fn not_asked(why: &str) -> Finding {
+    let (layer, verdict, took) = (Layer::Witness, Verdict::Unknown, Duration::ZERO);
+    let notes = vec![format!("not asked: {why}")];
+    Finding { layer, verdict, took, notes, violations: Vec::new() }
 }
 
 /// What the search says to the run.

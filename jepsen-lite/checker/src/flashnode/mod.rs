@@ -34,4 +34,4 @@ pub use judge::{Finding, Judgement, Layer, judge};
 pub use ledger::Violation;
 pub use op::{Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor};
 pub use recorded::Recorded;
-pub use replica::{Began, FinalCounts, LedgerHold, LedgerOrder, Ledgers, ReplicaLedger};
+pub use replica::{Began, Expiries, FinalCounts, LedgerHold, LedgerOrder, Ledgers, ReplicaLedger};

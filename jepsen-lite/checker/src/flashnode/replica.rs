@@ -88,6 +88,20 @@ pub enum Began {
     Anyhow,
 }
 
+/// Whether a history tells of all holds that ran out. Nobody is answered when one does, so it is
+/// read from elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expiries {
+    /// It does.
+    All,
+    /// They could not be read: it tells of none.
+    Unread,
+    /// Nobody says. Where holds were made and it tells of none that ran out, they may be missing.
+    #[default]
+    Anyhow,
+}
+
 /// What is known of the replicas.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +109,9 @@ pub struct Ledgers {
     /// What they had at first.
     #[serde(default)]
     pub began: Began,
+    /// Which holds ran out.
+    #[serde(default)]
+    pub expiries: Expiries,
     /// One a replica, all taken after the last operation ended; none where none was gathered.
     pub replicas: Vec<ReplicaLedger>,
 }
@@ -118,7 +135,9 @@ impl Ledgers {
     /// # Errors
     /// The writer's.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        write!(out, "{{\"began\":{},\"replicas\":[", serde_json::to_string(&self.began)?)?;
+        let (began, expiries) =
+            (serde_json::to_string(&self.began)?, serde_json::to_string(&self.expiries)?);
+        write!(out, "{{\"began\":{began},\"expiries\":{expiries},\"replicas\":[")?;
         for (index, replica) in self.replicas.iter().enumerate() {
             let ReplicaLedger { node, seq, state_hash, products, holds, orders } = replica;
             let (comma, hash) = (separator(index), serde_json::to_string(state_hash)?);

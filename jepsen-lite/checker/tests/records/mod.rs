@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
 use checker::flashnode::{
-    Answer, Began, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
+    Answer, Ended, FinalCounts, Input, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
 };
 
 /// What a product has at first.
@@ -84,5 +84,5 @@ pub(crate) fn ledgers(orders: &[(u64, &str, u64)]) -> Ledgers {
         holds: None,
         orders,
     };
-    Ledgers { began: Began::Anyhow, replicas: vec![replica] }
+    Ledgers { replicas: vec![replica], ..Ledgers::default() }
 }

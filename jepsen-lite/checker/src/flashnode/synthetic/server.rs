@@ -5,8 +5,8 @@
 //! [`Glitch`]. Never does: time or concurrency (`super`). Called by the generator.
 
 use super::super::{
-    Answer, Began, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, RefusedFor,
-    ReplicaLedger,
+    Answer, Began, Expiries, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome,
+    RefusedFor, ReplicaLedger,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -168,7 +168,8 @@ impl Server {
             holds: Some(holds.clone()),
             orders: self.orders.clone(),
         };
-        Ledgers { began: Began::Empty, replicas: (1..=nodes).map(replica).collect() }
+        let (began, expiries) = (Began::Empty, Expiries::All);
+        Ledgers { began, expiries, replicas: (1..=nodes).map(replica).collect() }
     }
 
     fn strikes(&mut self, glitch: Glitch) -> bool {
