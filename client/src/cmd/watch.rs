@@ -33,11 +33,13 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     }
     let client = global.client()?;
     let mut events = client.events(args.after.map(Seq));
+    // One for all changes: a signal that comes between two of them must not be missed.
+    let mut ended = std::pin::pin!(interrupted());
     let paint = Paint::stdout();
     loop {
         let event = tokio::select! {
             event = events.next() => event?,
-            () = interrupted() => return Ok(Exit::Ok),
+            () = &mut ended => return Ok(Exit::Ok),
         };
         if args.product.as_ref().is_some_and(|product| !concerns(&event.change, product)) {
             continue;
@@ -52,10 +54,11 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 async fn levels(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let mut levels = client.levels();
+    let mut ended = std::pin::pin!(interrupted());
     loop {
         let level = tokio::select! {
             level = levels.next() => level?,
-            () = interrupted() => return Ok(Exit::Ok),
+            () = &mut ended => return Ok(Exit::Ok),
         };
         if args.product.as_ref().is_some_and(|product| *product != level.product_id) {
             continue;
