@@ -8,7 +8,8 @@
 //! A majority of all nodes with one hash is right ([`verdict`]). Whoever has another is fenced
 //! ([`crate::fence`]): its memory or its log is damaged, and only an empty directory lets it in
 //! again. A leader that finds itself in the minority hands over first. When states differ and none
-//! is a majority's, nothing is sold until a later check finds one.
+//! is a majority's, nothing is sold until a later check of this leader finds one. A new leader knows
+//! of no split until its own first check, which it begins at once and ends within three seconds.
 //!
 //! What is not here: damage to memory that no later change touches. The state hash is kept up to
 //! date by each change and not taken anew from all of the state, so a flipped bit is found at the
@@ -36,8 +37,8 @@ use verdict::{Verdict, judge};
 const CHECK_ENTRIES: u64 = 1_024;
 /// Time after which one is due if anything was applied.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// Between checks while no majority agrees.
-const SPLIT_INTERVAL: Duration = Duration::from_secs(1);
+/// Between checks while no majority is known to agree.
+const UNSETTLED_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a replica that lags may take to apply what is checked.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
@@ -50,7 +51,8 @@ const HANDOVER_MAX: Duration = Duration::from_secs(2);
 struct Last {
     index: u64,
     at: Instant,
-    split: bool,
+    /// No majority was found to agree.
+    is_unsettled: bool,
 }
 
 impl Last {
@@ -59,7 +61,7 @@ impl Last {
         let news = index > self.index;
         index >= self.index + CHECK_ENTRIES
             || (news && waited >= CHECK_INTERVAL)
-            || (self.split && waited >= SPLIT_INTERVAL)
+            || (self.is_unsettled && waited >= UNSETTLED_INTERVAL)
     }
 }
 
@@ -83,9 +85,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let at = Instant::now();
         let reports = gather(&shared, mark.index, mark.state_hash).await;
         let verdict = judge(&reports, shared.links.ids().count());
-        let split = verdict == Verdict::Split;
+        let is_unsettled = matches!(verdict, Verdict::Split | Verdict::Unheard);
         act(&shared, mark.index, &reports, verdict).await;
-        last = Some(Last { index: mark.index, at, split });
+        last = Some(Last { index: mark.index, at, is_unsettled });
     }
 }
 
@@ -116,6 +118,8 @@ async fn ask(shared: &Shared, to: NodeId, index: u64) -> Option<u128> {
 async fn act(shared: &Shared, index: u64, reports: &BTreeMap<NodeId, u128>, verdict: Verdict) {
     match verdict {
         Verdict::Agreed => settle(shared),
+        // Where selling has stopped, it stays so: a node that is not heard has not agreed.
+        Verdict::Unheard => {}
         Verdict::Split => {
             let ids: Vec<NodeId> = reports.keys().copied().collect();
             let why = format!(

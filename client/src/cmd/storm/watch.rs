@@ -55,8 +55,10 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Takes the bar away; says whether the storm was ended early.
-    pub(super) fn finish(self) -> Stalled {
+    /// Says what the last look has missed, as in a storm that was over before it; takes the bar
+    /// away; tells whether the storm was ended early.
+    pub(super) fn finish(mut self) -> Stalled {
+        self.look_at_nodes();
         self.bar.finish_and_clear();
         self.stalled
     }

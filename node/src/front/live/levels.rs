@@ -75,7 +75,11 @@ impl Levels {
     /// All levels as they are now, and what changes from then on.
     pub(super) async fn subscribe(&self) -> (Vec<Utf8Bytes>, broadcast::Receiver<Look>) {
         let mut board = self.board.lock().await;
-        self.look(&mut board).await;
+        // While somebody listens, the board is kept up to date and is a look old at the most; a look
+        // for whoever comes next would tell everybody more often than ten times a second.
+        if self.looks.receiver_count() == 0 {
+            self.look(&mut board).await;
+        }
         // Looks are told under the same lock, so none falls between the two.
         (board.messages.values().cloned().collect(), self.looks.subscribe())
     }
