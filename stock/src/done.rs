@@ -72,7 +72,7 @@ impl DoneTable {
     /// # Panics
     /// When it is known already, or time goes back.
     pub(crate) fn add(&mut self, identity: Identity, at_ms: u64, change: Seq, sum: &mut StateSum) {
-        let Identity { request, body } = identity;
+        let Identity { request, body, .. } = identity;
         let earlier = self.done.insert(request, Done { change, body });
         assert!(
             earlier.is_none(),

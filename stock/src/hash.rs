@@ -36,6 +36,7 @@ enum Domain {
     User = 15,
     DoneElement = 16,
     RulesElement = 17,
+    OperatorStoredElement = 19,
 }
 
 /// Fixed-width fields of one element or id, in a buffer on the stack.
@@ -66,6 +67,17 @@ impl Preimage {
     fn push_text(&mut self, text: &str) {
         self.push(&(text.len() as u32).to_le_bytes());
         self.push(text.as_bytes());
+    }
+
+    fn push_settled(&mut self, hold: Seq, settlement: Settlement) {
+        let how = match settlement {
+            Settlement::Confirmed { .. } => 0,
+            Settlement::Released { .. } => 1,
+            Settlement::Expired { .. } => 2,
+        };
+        self.push(&hold.0.to_le_bytes());
+        self.push(&[how]);
+        self.push(&settlement.seq().0.to_le_bytes());
     }
 
     fn bytes(&self) -> &[u8] {
@@ -179,15 +191,8 @@ impl Element {
     }
 
     pub(crate) fn settled(hold: Seq, settlement: Settlement) -> Self {
-        let (how, seq) = match settlement {
-            Settlement::Confirmed { order } => (0, order),
-            Settlement::Released { seq } => (1, seq),
-            Settlement::Expired { seq } => (2, seq),
-        };
         let mut preimage = Preimage::new(Domain::SettledElement);
-        preimage.push(&hold.0.to_le_bytes());
-        preimage.push(&[how]);
-        preimage.push(&seq.0.to_le_bytes());
+        preimage.push_settled(hold, settlement);
         Self(xxh3_128(preimage.bytes()))
     }
 
@@ -221,6 +226,11 @@ impl Element {
 
     pub(crate) fn stored<T: Serialize>(request: u128, outcome: &T) -> Self {
         Self(xxh3_128(&encoded(&(Domain::StoredElement as u8, request, outcome))))
+    }
+
+    /// The same of an operator, which is forgotten by a bound of its own.
+    pub(crate) fn stored_of_operator<T: Serialize>(request: u128, outcome: &T) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::OperatorStoredElement as u8, request, outcome))))
     }
 
     pub(crate) fn quota(key: u128, bought: u64) -> Self {

@@ -26,6 +26,7 @@ mod receipt;
 mod reply;
 mod requests;
 mod rules;
+mod stored;
 mod terms;
 mod timestamp;
 
@@ -44,6 +45,7 @@ pub use price::{Currency, Price};
 pub use product::Product;
 pub use receipt::{Chain, Receipt};
 pub use reply::{Outcome, Refusal, Reply};
-pub use requests::{OUTCOME_RETENTION_MS, STORED_MAX};
+pub use requests::OUTCOME_RETENTION_MS;
 pub use rules::{Bounds, Rules};
+pub use stored::{OPERATOR_STORED_MAX, STORED_MAX};
 pub use terms::{AT_MS_MAX, Edit, ProductUpdate, Terms};

@@ -99,13 +99,15 @@ impl Machine {
         Self { bounds, ..Self::default() }
     }
 
-    /// Goes by these rules from the next apply on; by newer ones, if it did so before.
+    /// Goes by these rules from the next apply on; by newer ones, if it did so before. Leaving
+    /// [`Rules::One`] costs time with the number of stored outcomes, once.
     pub fn adopt(&mut self, rules: Rules) {
         if rules > self.rules {
             if self.rules > Rules::One {
                 self.sum.remove(Element::rules(self.rules));
             }
             self.sum.add(Element::rules(rules));
+            self.requests.adopt(rules, &mut self.sum);
             self.rules = rules;
         }
     }

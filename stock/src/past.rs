@@ -30,7 +30,7 @@ impl Past {
             if seq <= forgotten {
                 self.forgotten = seq;
             } else {
-                let Identity { request, body } = Identity::of(&asked);
+                let Identity { request, body, .. } = Identity::of(&asked);
                 let (at_ms, done) = (event.at_ms, Done { change: seq, body });
                 self.done.push(PastDone { request, at_ms, done });
             }

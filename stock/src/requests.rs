@@ -3,27 +3,22 @@
 //!
 //! Owns three maps by fingerprint. *Orders*: an accepted buy's id is kept as long as its order,
 //! for ever. *Done* (`done.rs`): which hold, release or cancel a request became, for a day of log
-//! time. *Stored outcomes*: whatever else was decided, for a day; the machine stores accepted
-//! operator commands, and refusals of later attempts only, so that this part does not grow with
-//! the clicks of those who lost. Never decides a command. Called by the machine.
+//! time. *Stored outcomes* (`stored.rs`): whatever else was decided, for a day; the machine stores
+//! accepted operator commands, and refusals of later attempts only, so that this part does not grow
+//! with the clicks of those who lost. Never decides a command. Called by the machine.
 
 use crate::done::DoneTable;
 use crate::hash::{self, Element, StateSum};
 use crate::past::Past;
+use crate::stored::{Share, StoredOutcome, StoredTable};
 use crate::{
-    Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Seq, UserId,
+    Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Rules, Seq,
+    UserId,
 };
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// How long what became no order answers later attempts, in milliseconds of log time.
 pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The most outcomes that are stored whole, under [`crate::Rules::Two`]; the oldest is forgotten first.
-/// A refusal takes about 40 bytes of a snapshot, the largest outcome 500: with as many products as
-/// there can be, a manifest stays under its limit. Twenty-five seconds of twenty thousand refused
-/// later attempts a second: longer than a copy of an attempt is on its way.
-pub const STORED_MAX: usize = 500_000;
 
 /// The most of each kind that one apply evicts, so that a day's worth cannot stall the apply that
 /// comes after an idle day. The rest stays a little longer.
@@ -34,6 +29,8 @@ const EVICTIONS_PER_APPLY_MAX: usize = 10_000;
 pub(crate) struct Identity {
     pub(crate) request: u128,
     pub(crate) body: u32,
+    /// The share of its outcome, should it be stored.
+    pub(crate) share: Share,
 }
 
 impl Identity {
@@ -41,6 +38,7 @@ impl Identity {
         Self {
             request: hash::request_fingerprint(&envelope.requester, &envelope.request_id),
             body: hash::body_digest(&envelope.command),
+            share: Share::of(&envelope.requester),
         }
     }
 }
@@ -63,63 +61,34 @@ pub(crate) struct Accepted {
     pub(crate) content: u32,
 }
 
-/// A decided command that is no order. Its encoding is part of snapshots: frozen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredOutcome {
-    /// Log time of the decision.
-    at_ms: u64,
-    body: u32,
-    /// The `seq` of the reply.
-    seq: Seq,
-    decided: Decided,
-}
-
-/// An [`Outcome`] with the rare large variants boxed: nearly all that is stored are refusals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Decided {
-    Refused(Refusal),
-    Other(Box<Outcome>),
-}
-
-impl StoredOutcome {
-    fn replay(&self) -> Reply {
-        let outcome = match &self.decided {
-            Decided::Refused(refusal) => Outcome::Refused(refusal.clone()),
-            Decided::Other(outcome) => Outcome::clone(outcome),
-        };
-        Reply { seq: self.seq, replayed: true, outcome }
-    }
-}
-
 /// All decided request ids.
 ///
 /// Invariants, asserted at each change: an id has one order, was done once or has one stored
-/// outcome, never two of these; the eviction queue holds exactly the stored ids, oldest first.
+/// outcome, never two of these.
 #[derive(Debug, Default)]
 pub(crate) struct RequestTable {
     orders: BTreeMap<u128, Accepted>,
     done: DoneTable,
-    stored: BTreeMap<u128, StoredOutcome>,
-    eviction: VecDeque<u128>,
+    stored: StoredTable,
 }
 
 impl RequestTable {
+    /// Goes by these rules from now on.
+    pub(crate) fn adopt(&mut self, rules: Rules, sum: &mut StateSum) {
+        self.stored.adopt(rules, sum);
+    }
+
     /// The answer to a request id that is decided already; `seq` is that of the state that asks.
     pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
-        let key_reused =
-            Reply { seq, replayed: false, outcome: Outcome::Refused(Refusal::KeyReused) };
         if let Some(accepted) = self.orders.get(&identity.request) {
-            if accepted.body != identity.body {
-                return Some(key_reused);
-            }
-            let outcome = Outcome::BoughtBefore { order: accepted.order };
-            return Some(Reply { seq, replayed: true, outcome });
+            let (replayed, outcome) = if accepted.body == identity.body {
+                (true, Outcome::BoughtBefore { order: accepted.order })
+            } else {
+                (false, Outcome::Refused(Refusal::KeyReused))
+            };
+            return Some(Reply { seq, replayed, outcome });
         }
-        if let Some(reply) = self.done.find(identity, seq) {
-            return Some(reply);
-        }
-        let stored = self.stored.get(&identity.request)?;
-        Some(if stored.body == identity.body { stored.replay() } else { key_reused })
+        self.done.find(identity, seq).or_else(|| self.stored.find(identity, seq))
     }
 
     /// The order of a user's request id.
@@ -140,8 +109,7 @@ impl RequestTable {
 
     /// The stored outcome of a user's request id.
     pub(crate) fn stored_reply(&self, user: &UserId, request_id: &RequestId) -> Option<Reply> {
-        let request = hash::user_request_fingerprint(user, request_id);
-        self.stored.get(&request).map(StoredOutcome::replay)
+        self.stored.reply(hash::user_request_fingerprint(user, request_id))
     }
 
     /// Whether there is an order like the one that a command would take back.
@@ -177,7 +145,7 @@ impl RequestTable {
         hold_items: Option<&Items>,
         sum: &mut StateSum,
     ) {
-        let Identity { request, body } = identity;
+        let Identity { request, body, .. } = identity;
         let content = hold_items.map_or(0, hash::items_digest);
         let earlier = self.orders.insert(request, Accepted { order, body, content });
         assert!(
@@ -186,7 +154,7 @@ impl RequestTable {
         );
         // Restore checks the same when it adds the stored outcomes to the orders.
         assert!(
-            self.stored.is_empty() || !self.stored.contains_key(&request),
+            !self.stored.contains(request),
             "order {order} has the request id {request:032x} of a stored outcome"
         );
         assert!(
@@ -203,7 +171,7 @@ impl RequestTable {
     pub(crate) fn done(&mut self, identity: Identity, at_ms: u64, change: Seq, sum: &mut StateSum) {
         let request = identity.request;
         assert!(
-            !self.orders.contains_key(&request) && !self.stored.contains_key(&request),
+            !self.orders.contains_key(&request) && !self.stored.contains(request),
             "change {change} has the request id {request:032x}, which is decided already"
         );
         self.done.add(identity, at_ms, change, sum);
@@ -218,7 +186,7 @@ impl RequestTable {
     /// When the table is not empty.
     pub(crate) fn fill(&mut self, past: Past, sum: &mut StateSum) -> Result<(), Contradiction> {
         assert!(
-            self.orders.is_empty() && self.stored.is_empty(),
+            self.orders.is_empty() && self.stored.len() == 0,
             "{} orders and {} stored outcomes came before the orders of the past",
             self.orders.len(),
             self.stored.len()
@@ -252,12 +220,8 @@ impl RequestTable {
         reply: &Reply,
         sum: &mut StateSum,
     ) {
-        let decided = match &reply.outcome {
-            Outcome::Refused(refusal) => Decided::Refused(refusal.clone()),
-            other => Decided::Other(Box::new(other.clone())),
-        };
-        let outcome = StoredOutcome { at_ms, body: identity.body, seq: reply.seq, decided };
-        if let Err(problem) = self.insert(identity.request, outcome, sum) {
+        let outcome = StoredOutcome::of(identity, at_ms, reply);
+        if let Err(problem) = self.insert((identity.request, identity.share), outcome, sum) {
             panic!("cannot store {reply:?}: {problem}");
         }
     }
@@ -269,65 +233,39 @@ impl RequestTable {
                 break;
             }
         }
-        for _ in 0..EVICTIONS_PER_APPLY_MAX {
-            if !self.evict_one(now_ms, bounds.stored, sum) {
-                break;
+        for (share, keep_max) in
+            [(Share::Operators, bounds.operator_stored), (Share::Users, bounds.stored)]
+        {
+            for _ in 0..EVICTIONS_PER_APPLY_MAX {
+                if !self.stored.forget_one(share, now_ms, keep_max, sum) {
+                    break;
+                }
             }
         }
     }
 
-    fn evict_one(&mut self, now_ms: u64, keep_max: usize, sum: &mut StateSum) -> bool {
-        let Some(request) = self.eviction.front() else {
-            return false;
-        };
-        let Some(oldest) = self.stored.get(request) else {
-            panic!("{request:032x} is due for eviction but not stored");
-        };
-        let is_old = now_ms.saturating_sub(oldest.at_ms) >= OUTCOME_RETENTION_MS;
-        if !is_old && self.eviction.len() <= keep_max {
-            return false;
-        }
-        sum.remove(Element::stored(*request, oldest));
-        self.stored.remove(request);
-        self.eviction.pop_front();
-        true
+    /// The stored outcomes of a share, oldest first: what the events do not carry.
+    pub(crate) fn stored(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
+        self.stored.of(share)
     }
 
-    /// The stored outcomes, oldest first: what the events do not carry.
-    pub(crate) fn stored(&self) -> impl Iterator<Item = (u128, &StoredOutcome)> {
-        self.eviction.iter().map(|request| match self.stored.get(request) {
-            Some(outcome) => (*request, outcome),
-            None => panic!("{request:032x} is due for eviction but not stored"),
-        })
-    }
-
-    /// Puts back a stored outcome, oldest first, after all orders.
+    /// Puts back a stored outcome, oldest of its share first, after all orders.
     ///
     /// # Errors
     /// What is wrong with it, when it does not follow the one before or is decided already.
     pub(crate) fn insert(
         &mut self,
-        request: u128,
+        (request, share): (u128, Share),
         outcome: StoredOutcome,
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
-        let newest = self.eviction.back().and_then(|request| self.stored.get(request));
-        if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
-            return Err("it is older than the outcome stored before it");
-        }
         if self.orders.contains_key(&request) {
             return Err("its request id has an order");
         }
         if self.done.contains(request) {
             return Err("its request id became another change");
         }
-        if self.stored.contains_key(&request) {
-            return Err("its request id is stored already");
-        }
-        sum.add(Element::stored(request, &outcome));
-        self.stored.insert(request, outcome);
-        self.eviction.push_back(request);
-        Ok(())
+        self.stored.add((request, share), outcome, sum)
     }
 
     /// Adds the hash of every order's request and every stored outcome.
@@ -336,8 +274,6 @@ impl RequestTable {
             sum.add(Element::order(*request, accepted.order, accepted.body));
         }
         self.done.hash_into(sum);
-        for (request, outcome) in &self.stored {
-            sum.add(Element::stored(*request, outcome));
-        }
+        self.stored.hash_into(sum);
     }
 }

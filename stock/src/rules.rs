@@ -5,7 +5,7 @@
 //! under rules of a new number; each log entry says by which it is applied, and a machine never
 //! goes back. Called by the machine; `raft` reads the number off the entry.
 
-use crate::{DONE_MAX, EXPIRIES_PER_APPLY_MAX, SETTLED_MAX, STORED_MAX};
+use crate::{DONE_MAX, EXPIRIES_PER_APPLY_MAX, OPERATOR_STORED_MAX, SETTLED_MAX, STORED_MAX};
 use serde::{Deserialize, Serialize};
 
 /// The rules of the machine, oldest first. Appended, never reordered: the number is in snapshots.
@@ -19,8 +19,8 @@ pub enum Rules {
     One,
     /// Events carry what a hold, release or cancel was asked with, so of an accepted one only its
     /// fingerprint is kept, and no part of it is in snapshots. What is kept is bounded in number
-    /// too, and so is what expires with one entry: [`Bounds`]. Another user's ended hold is as
-    /// unknown as an open one.
+    /// too, operators' outcomes apart from users', and so is what expires with one entry:
+    /// [`Bounds`]. Another user's ended hold is as unknown as an open one.
     Two,
 }
 
@@ -35,8 +35,10 @@ impl Rules {
 pub struct Bounds {
     /// Requests that became a hold, a release or a cancel: [`DONE_MAX`].
     pub done: usize,
-    /// Outcomes that are stored whole: [`STORED_MAX`].
+    /// Users' outcomes that are stored whole: [`STORED_MAX`].
     pub stored: usize,
+    /// Operators': [`OPERATOR_STORED_MAX`].
+    pub operator_stored: usize,
     /// Ended holds: [`SETTLED_MAX`].
     pub settled: usize,
     /// Holds that expire with one entry because they are due: [`EXPIRIES_PER_APPLY_MAX`].
@@ -45,8 +47,13 @@ pub struct Bounds {
 
 impl Bounds {
     /// Those of [`Rules::One`].
-    const NONE: Self =
-        Self { done: usize::MAX, stored: usize::MAX, settled: usize::MAX, expiries: usize::MAX };
+    const NONE: Self = Self {
+        done: usize::MAX,
+        stored: usize::MAX,
+        operator_stored: usize::MAX,
+        settled: usize::MAX,
+        expiries: usize::MAX,
+    };
 
     /// Those that hold under the rules.
     pub(crate) fn under(self, rules: Rules) -> Self {
@@ -62,6 +69,7 @@ impl Default for Bounds {
         Self {
             done: DONE_MAX,
             stored: STORED_MAX,
+            operator_stored: OPERATOR_STORED_MAX,
             settled: SETTLED_MAX,
             expiries: EXPIRIES_PER_APPLY_MAX,
         }

@@ -157,9 +157,9 @@ fn what_only_the_hash_knows_is_found() {
 
 /// Under the second rules, with something forgotten of each kind: a hold that was confirmed and
 /// one that was given up, of which only the latter is known; its release is all that is known of
-/// what was done.
+/// what was done. An operator's outcome and a user's are stored.
 fn held() -> (HotState, Vec<Event>, Bounds) {
-    let bounds = Bounds { done: 1, stored: 1, settled: 1, expiries: 1 };
+    let bounds = Bounds { done: 1, stored: 1, operator_stored: 1, settled: 1, expiries: 1 };
     let ask = |key: &str, command| Envelope {
         requester: Requester::User("ann".parse().unwrap()),
         request_id: key.parse().unwrap(),
@@ -173,7 +173,12 @@ fn held() -> (HotState, Vec<Event>, Bounds) {
     machine.adopt(Rules::Two);
     let mut events = Vec::new();
     for commands in [
-        vec![ask("c1", create), ask("h1", hold()), ask("h2", hold())],
+        vec![
+            Envelope { requester: Requester::Operator, ..ask("c1", create) },
+            ask("h1", hold()),
+            ask("h2", hold()),
+            ask("r0", Command::Release { hold: Seq(9) }),
+        ],
         vec![ask("o1", Command::Confirm { hold: Seq(2) })],
         vec![ask("r1", Command::Release { hold: Seq(3) }), ask("h1", hold())],
         Vec::new(),

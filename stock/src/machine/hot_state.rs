@@ -5,7 +5,7 @@
 //! can have is written as that build wrote it. Called by `raft`, which keeps it in a file.
 
 use super::Machine;
-use crate::requests::StoredOutcome;
+use crate::stored::{Share, StoredOutcome};
 use crate::{Product, Rules, Seq};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -25,7 +25,7 @@ pub struct HotState {
     pub state_hash: u128,
     /// All products, by id.
     pub products: Vec<Product>,
-    /// The stored outcomes by request fingerprint, oldest first.
+    /// Users' stored outcomes by request fingerprint, oldest first; under [`Rules::One`] all.
     pub(crate) stored: Vec<(u128, StoredOutcome)>,
     /// The rules that the machine goes by.
     pub(crate) rules: Rules,
@@ -33,25 +33,28 @@ pub struct HotState {
     pub(crate) done_after: Seq,
     /// The last change that ended a hold which is forgotten.
     pub(crate) settled_after: Seq,
+    /// Operators' stored outcomes, as `stored`.
+    pub(crate) operator_stored: Vec<(u128, StoredOutcome)>,
 }
 
 impl Machine {
     /// A copy of what the events do not carry. Costs time and memory with the number of products
     /// and stored outcomes, not of orders or holds.
     pub fn hot_state(&self) -> HotState {
+        let stored = |share| {
+            let outcomes = self.requests.stored(share);
+            outcomes.map(|(request, outcome)| (request, outcome.clone())).collect()
+        };
         HotState {
             seq: self.seq,
             log_time_ms: self.log_time_ms,
             state_hash: self.state_hash(),
             products: self.products().cloned().collect(),
-            stored: self
-                .requests
-                .stored()
-                .map(|(request, outcome)| (request, outcome.clone()))
-                .collect(),
+            stored: stored(Share::Users),
             rules: self.rules,
             done_after: self.requests.done_after(),
             settled_after: self.holds.forgotten(),
+            operator_stored: stored(Share::Operators),
         }
     }
 }
@@ -62,7 +65,7 @@ const NO_SEQ: Seq = Seq(u64::MAX);
 const FORMAT: u8 = 2;
 
 /// All fields of the second layout, in its order.
-type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq);
+type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq, S);
 
 impl Serialize for HotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -79,6 +82,7 @@ impl Serialize for HotState {
                     self.rules,
                     self.done_after,
                     self.settled_after,
+                    &self.operator_stored,
                 );
                 (NO_SEQ, FORMAT, fields).serialize(serializer)
             }
@@ -115,6 +119,7 @@ impl<'de> Visitor<'de> for HotStateVisitor {
                 rules: Rules::One,
                 done_after: Seq(0),
                 settled_after: Seq(0),
+                operator_stored: Vec::new(),
             });
         }
         let format: u8 = part(&mut parts)?;
@@ -124,8 +129,8 @@ impl<'de> Visitor<'de> for HotStateVisitor {
             )));
         }
         let fields: Fields<Vec<Product>, Vec<(u128, StoredOutcome)>> = part(&mut parts)?;
-        let (seq, log_time_ms, state_hash, products, stored, rules, done_after, settled_after) =
-            fields;
+        let (seq, log_time_ms, state_hash, products, stored, ..) = fields;
+        let (.., rules, done_after, settled_after, operator_stored) = fields;
         Ok(HotState {
             seq,
             log_time_ms,
@@ -135,6 +140,7 @@ impl<'de> Visitor<'de> for HotStateVisitor {
             rules,
             done_after,
             settled_after,
+            operator_stored,
         })
     }
 }

@@ -10,6 +10,7 @@ use super::{HotState, Machine, decide};
 use crate::items::items_of;
 use crate::past::Past;
 use crate::requests::Contradiction;
+use crate::stored::Share;
 use crate::{
     Bounds, Change, Event, Items, Line, Outcome, Product, Refusal, Rules, Seq, Sku, Terms, UserId,
 };
@@ -116,11 +117,14 @@ impl Restore {
             }
             Contradiction::SecondChange(seq) => RestoreError::SecondChange { seq },
         })?;
-        for (request, outcome) in hot.stored {
-            machine
-                .requests
-                .insert(request, outcome, &mut machine.sum)
-                .map_err(|problem| RestoreError::StoredOutcome { request, problem })?;
+        for (share, stored) in [(Share::Operators, hot.operator_stored), (Share::Users, hot.stored)]
+        {
+            for (request, outcome) in stored {
+                machine
+                    .requests
+                    .insert((request, share), outcome, &mut machine.sum)
+                    .map_err(|problem| RestoreError::StoredOutcome { request, problem })?;
+            }
         }
         machine.rehash_products();
         let recomputed = machine.state_hash();

@@ -176,12 +176,15 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 /// Small bounds, so that much is beyond them.
 pub(crate) fn bounds() -> impl Strategy<Value = Bounds> {
     let small = || prop_oneof![1..4usize, Just(1_000)];
-    (small(), small(), small(), small()).prop_map(|(done, stored, settled, expiries)| Bounds {
-        done,
-        stored,
-        settled,
-        expiries,
-    })
+    (small(), small(), small(), small(), small()).prop_map(
+        |(done, stored, operator_stored, settled, expiries)| Bounds {
+            done,
+            stored,
+            operator_stored,
+            settled,
+            expiries,
+        },
+    )
 }
 
 /// Batches whose stamps mostly go on, at times jump by about a day, at times go back. The second

@@ -22,6 +22,8 @@ enum Kept {
     Done,
     /// As it was answered.
     Whole,
+    /// The same, to an operator.
+    OperatorWhole,
 }
 
 /// One request that was decided for good.
@@ -49,6 +51,22 @@ impl Model {
     }
 
     pub(crate) fn adopt(&mut self, rules: Rules) {
+        if self.rules == Rules::One && rules == Rules::Two {
+            // What only operators ask for; whose a refusal was, the first rules do not tell.
+            for decided in &mut self.decided {
+                let is_operators = match decided.envelope.command {
+                    Command::CreateProduct(_)
+                    | Command::UpdateProduct(_)
+                    | Command::Restock { .. } => {
+                        !matches!(decided.reply.outcome, Outcome::Refused(_))
+                    }
+                    _ => false,
+                };
+                if is_operators {
+                    decided.kept = Kept::OperatorWhole;
+                }
+            }
+        }
         self.rules = rules;
     }
 
@@ -76,7 +94,11 @@ impl Model {
         if self.rules == Rules::One {
             return;
         }
-        for (kept, max) in [(Kept::Done, self.bounds.done), (Kept::Whole, self.bounds.stored)] {
+        for (kept, max) in [
+            (Kept::Done, self.bounds.done),
+            (Kept::Whole, self.bounds.stored),
+            (Kept::OperatorWhole, self.bounds.operator_stored),
+        ] {
             let count = self.decided.iter().filter(|decided| decided.kept == kept).count();
             let mut surplus = count.saturating_sub(max);
             self.decided.retain(|decided| {
@@ -130,6 +152,9 @@ impl Model {
                 {
                     Kept::Done
                 }
+                _ if self.rules == Rules::Two && envelope.requester == Requester::Operator => {
+                    Kept::OperatorWhole
+                }
                 _ => Kept::Whole,
             };
             let (envelope, reply) = (envelope.clone(), reply.clone());
@@ -151,7 +176,9 @@ impl Model {
         match earlier.kept {
             Kept::Order => now(true, Outcome::BoughtBefore { order: seq }),
             Kept::Done => now(true, Outcome::DoneBefore { change: seq }),
-            Kept::Whole => Some(Reply { replayed: true, ..earlier.reply.clone() }),
+            Kept::Whole | Kept::OperatorWhole => {
+                Some(Reply { replayed: true, ..earlier.reply.clone() })
+            }
         }
     }
 

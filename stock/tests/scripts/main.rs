@@ -19,6 +19,7 @@
 //! holds                                       the open holds
 //! order USER KEY      state      restore      (restore: from hot state and events)
 //! rules two                                   from here on; `rules one` is where a script begins
+//! bounds stored=N operators=N                 of outcomes of users and operators; comes first
 //! done USER KEY                               the hold, release or cancel of a request
 //! ```
 //! AT and FOR are durations; AT counts from the epoch, where the clock begins.
@@ -35,8 +36,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use stock::{
-    Attempt, Batch, Cancel, Command, Envelope, Event, HoldTtl, HotState, Items, Machine, Requester,
-    Rules, Seq, Terms, codec,
+    Attempt, Batch, Bounds, Cancel, Command, Envelope, Event, HoldTtl, HotState, Items, Machine,
+    Requester, Restore, Rules, Seq, Terms, codec,
 };
 
 #[test]
@@ -102,6 +103,7 @@ fn run(path: &Path, script: &str) -> String {
 #[derive(Default)]
 struct Trace {
     machine: Machine,
+    bounds: Bounds,
     events: Vec<Event>,
     clock_ms: u64,
     /// The commands since `batch`.
@@ -143,6 +145,7 @@ impl Trace {
                 self.machine.adopt(Rules::Two);
                 assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
             }
+            ("bounds", None) => self.bound(rest, place),
             ("holds", None) => {
                 return self.machine.open_holds().map(|(id, hold)| show_hold(id, hold)).collect();
             }
@@ -177,8 +180,22 @@ impl Trace {
     fn restore(&mut self) {
         let bytes = codec::encode(&self.machine.hot_state(), u64::MAX).unwrap();
         let hot: HotState = codec::decode(&bytes, u64::MAX).unwrap();
-        self.machine = Machine::restore(hot, self.events.iter().cloned()).unwrap();
+        let mut restore = Restore::with_bounds(hot, self.bounds);
+        for event in &self.events {
+            restore.event(event).unwrap();
+        }
+        self.machine = restore.finish().unwrap();
         assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
+    }
+
+    fn bound(&mut self, words: &str, place: &str) {
+        assert_eq!(self.machine.state_hash(), Machine::new().state_hash(), "{place}: comes first");
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let named = Named::of(&words, place);
+        let count = |name| named.get(name).unwrap().parse().unwrap();
+        let (stored, operator_stored) = (count("stored"), count("operators"));
+        self.bounds = Bounds { stored, operator_stored, ..Bounds::default() };
+        self.machine = Machine::with_bounds(self.bounds);
     }
 
     fn state(&self) -> Vec<String> {

@@ -43,8 +43,19 @@ pub(crate) struct Named<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Named<'a> {
     pub(crate) fn of(words: &[&'a str], place: &str) -> Self {
         let known = [
-            "key", "attempt", "stock", "limit", "name", "price", "starts", "ends", "ttl", "match",
+            "key",
+            "attempt",
+            "stock",
+            "limit",
+            "name",
+            "price",
+            "starts",
+            "ends",
+            "ttl",
+            "match",
             "items",
+            "stored",
+            "operators",
         ];
         let named = words.iter().map(|word| {
             let (name, value) = word.split_once('=').unwrap();

@@ -1,0 +1,243 @@
+//! Outcomes that are stored whole: of operators' commands, and refusals of later attempts.
+//!
+//! Owns them for a day of log time, and, under [`Rules::Two`], in two shares with a bound each:
+//! a buyer may be refused as often as they like, and must not have an operator's command forgotten
+//! by it, for a restock that comes again would then add its units twice. In snapshots, for the
+//! events do not carry them. Never decides a command. Called by the request table.
+
+use crate::hash::{Element, StateSum};
+use crate::requests::{Identity, OUTCOME_RETENTION_MS};
+use crate::{Outcome, Refusal, Reply, Requester, Rules, Seq};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The most outcomes of users that are stored whole, under [`Rules::Two`]; the oldest is forgotten
+/// first. They are refusals of later attempts, of about 40 bytes of a snapshot each; for a day
+/// after [`Rules::One`] also its holds, releases and cancels, the largest of 500. Twenty-five
+/// seconds of twenty thousand refused later attempts a second: longer than a copy of an attempt is
+/// on its way.
+pub const STORED_MAX: usize = 500_000;
+
+/// The most outcomes of operators that are stored whole, under [`Rules::Two`]; the oldest is
+/// forgotten first. The largest takes 500 bytes of a snapshot: with as many products as there can
+/// be and [`STORED_MAX`], a manifest stays under its limit. A day of two a second, and nothing that
+/// a user sends counts.
+pub const OPERATOR_STORED_MAX: usize = 200_000;
+
+/// Whose outcomes share a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Those of operators, under [`Rules::Two`].
+    Operators,
+    /// Those of users; under [`Rules::One`] everybody's.
+    Users,
+}
+
+impl Share {
+    pub(crate) fn of(requester: &Requester) -> Self {
+        match requester {
+            Requester::Operator => Self::Operators,
+            Requester::User(_) => Self::Users,
+        }
+    }
+}
+
+/// A decided command that is no order. Its encoding is part of snapshots: frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredOutcome {
+    /// Log time of the decision.
+    at_ms: u64,
+    body: u32,
+    /// The `seq` of the reply.
+    seq: Seq,
+    decided: Decided,
+}
+
+/// An [`Outcome`] with the rare large variants boxed: nearly all that is stored are refusals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Decided {
+    Refused(Refusal),
+    Other(Box<Outcome>),
+}
+
+impl StoredOutcome {
+    pub(crate) fn of(identity: Identity, at_ms: u64, reply: &Reply) -> Self {
+        let decided = match &reply.outcome {
+            Outcome::Refused(refusal) => Decided::Refused(refusal.clone()),
+            other => Decided::Other(Box::new(other.clone())),
+        };
+        Self { at_ms, body: identity.body, seq: reply.seq, decided }
+    }
+
+    fn replay(&self) -> Reply {
+        let outcome = match &self.decided {
+            Decided::Refused(refusal) => Outcome::Refused(refusal.clone()),
+            Decided::Other(outcome) => Outcome::clone(outcome),
+        };
+        Reply { seq: self.seq, replayed: true, outcome }
+    }
+
+    /// The share of what was stored before there were two: no user creates, updates or restocks.
+    /// Whose a refusal was it does not tell; it stays among those of users.
+    fn share(&self) -> Share {
+        match &self.decided {
+            Decided::Refused(_) => Share::Users,
+            Decided::Other(outcome) => match **outcome {
+                Outcome::ProductCreated(_)
+                | Outcome::ProductUpdated(_)
+                | Outcome::ProductUnchanged(_)
+                | Outcome::Restocked(_) => Share::Operators,
+                Outcome::Refused(_)
+                | Outcome::Bought { .. }
+                | Outcome::BoughtBefore { .. }
+                | Outcome::BasketBought { .. }
+                | Outcome::Held { .. }
+                | Outcome::Confirmed { .. }
+                | Outcome::Released { .. }
+                | Outcome::Cancelled { .. }
+                | Outcome::DoneBefore { .. } => Share::Users,
+            },
+        }
+    }
+
+    fn element(&self, request: u128, share: Share) -> Element {
+        match share {
+            Share::Operators => Element::stored_of_operator(request, self),
+            Share::Users => Element::stored(request, self),
+        }
+    }
+}
+
+/// See the module. Invariant, asserted at each change: the queues together hold exactly the map's
+/// requests, each oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct StoredTable {
+    rules: Rules,
+    outcomes: BTreeMap<u128, StoredOutcome>,
+    operators: VecDeque<u128>,
+    users: VecDeque<u128>,
+}
+
+impl StoredTable {
+    /// Goes by these rules from now on. What is stored already is parted by what it is, not by
+    /// whose: a snapshot of the first rules does not say that.
+    pub(crate) fn adopt(&mut self, rules: Rules, sum: &mut StateSum) {
+        if self.rules == Rules::One && rules > Rules::One {
+            // In the map's order: there may be a day of holds, each far from the one before.
+            let mut of_operators = BTreeSet::new();
+            for (request, outcome) in &self.outcomes {
+                if outcome.share() == Share::Operators {
+                    sum.remove(outcome.element(*request, Share::Users));
+                    sum.add(outcome.element(*request, Share::Operators));
+                    of_operators.insert(*request);
+                }
+            }
+            let queue = std::mem::take(&mut self.users);
+            (self.operators, self.users) =
+                queue.into_iter().partition(|request| of_operators.contains(request));
+        }
+        self.rules = rules;
+    }
+
+    /// The answer to a request that is known here; `seq` is that of the state that asks.
+    pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
+        let stored = self.outcomes.get(&identity.request)?;
+        Some(if stored.body == identity.body {
+            stored.replay()
+        } else {
+            Reply { seq, replayed: false, outcome: Outcome::Refused(Refusal::KeyReused) }
+        })
+    }
+
+    /// What a request was answered.
+    pub(crate) fn reply(&self, request: u128) -> Option<Reply> {
+        self.outcomes.get(&request).map(StoredOutcome::replay)
+    }
+
+    pub(crate) fn contains(&self, request: u128) -> bool {
+        !self.outcomes.is_empty() && self.outcomes.contains_key(&request)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Adds the newest of its share.
+    ///
+    /// # Errors
+    /// What is wrong with it, when it does not follow the one before or is stored already.
+    pub(crate) fn add(
+        &mut self,
+        (request, share): (u128, Share),
+        outcome: StoredOutcome,
+        sum: &mut StateSum,
+    ) -> Result<(), &'static str> {
+        let (share, queue) = match (self.rules, share) {
+            (Rules::Two, Share::Operators) => (Share::Operators, &mut self.operators),
+            (Rules::One, _) | (Rules::Two, Share::Users) => (Share::Users, &mut self.users),
+        };
+        let newest = queue.back().and_then(|request| self.outcomes.get(request));
+        if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
+            return Err("it is older than the outcome stored before it");
+        }
+        if self.outcomes.contains_key(&request) {
+            return Err("its request id is stored already");
+        }
+        sum.add(outcome.element(request, share));
+        self.outcomes.insert(request, outcome);
+        queue.push_back(request);
+        Ok(())
+    }
+
+    /// Forgets the oldest of a share if it is a day old, or one too many. False when there was
+    /// nothing to.
+    pub(crate) fn forget_one(
+        &mut self,
+        share: Share,
+        now_ms: u64,
+        keep_max: usize,
+        sum: &mut StateSum,
+    ) -> bool {
+        let queue = match share {
+            Share::Operators => &mut self.operators,
+            Share::Users => &mut self.users,
+        };
+        let Some(&request) = queue.front() else {
+            return false;
+        };
+        let oldest = stored(&self.outcomes, request);
+        let is_old = now_ms.saturating_sub(oldest.at_ms) >= OUTCOME_RETENTION_MS;
+        if !is_old && queue.len() <= keep_max {
+            return false;
+        }
+        sum.remove(oldest.element(request, share));
+        self.outcomes.remove(&request);
+        queue.pop_front();
+        true
+    }
+
+    /// The outcomes of a share, oldest first: what the events do not carry.
+    pub(crate) fn of(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
+        let queue = match share {
+            Share::Operators => &self.operators,
+            Share::Users => &self.users,
+        };
+        queue.iter().map(|request| (*request, stored(&self.outcomes, *request)))
+    }
+
+    /// Adds the hash of every outcome.
+    pub(crate) fn hash_into(&self, sum: &mut StateSum) {
+        for share in [Share::Operators, Share::Users] {
+            for (request, outcome) in self.of(share) {
+                sum.add(outcome.element(request, share));
+            }
+        }
+    }
+}
+
+fn stored(outcomes: &BTreeMap<u128, StoredOutcome>, request: u128) -> &StoredOutcome {
+    match outcomes.get(&request) {
+        Some(outcome) => outcome,
+        None => panic!("{request:032x} waits to be forgotten but is not stored"),
+    }
+}
