@@ -36,6 +36,7 @@ enum Domain {
     User = 15,
     DoneElement = 16,
     RulesElement = 17,
+    SettledOfElement = 18,
     OperatorStoredElement = 19,
 }
 
@@ -193,6 +194,14 @@ impl Element {
     pub(crate) fn settled(hold: Seq, settlement: Settlement) -> Self {
         let mut preimage = Preimage::new(Domain::SettledElement);
         preimage.push_settled(hold, settlement);
+        Self(xxh3_128(preimage.bytes()))
+    }
+
+    /// The same with the fingerprint of its user, where that decides what is answered.
+    pub(crate) fn settled_of(hold: Seq, settlement: Settlement, user: u64) -> Self {
+        let mut preimage = Preimage::new(Domain::SettledOfElement);
+        preimage.push_settled(hold, settlement);
+        preimage.push(&user.to_le_bytes());
         Self(xxh3_128(preimage.bytes()))
     }
 

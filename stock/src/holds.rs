@@ -5,7 +5,7 @@
 //! Never decides anything and never moves a unit. Called by the machine.
 
 use crate::hash::{self, Element, StateSum};
-use crate::{Items, Seq, UserId};
+use crate::{Items, Rules, Seq, UserId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -74,10 +74,21 @@ struct Settled {
     user: u64,
 }
 
+impl Settled {
+    /// Its hash. Whose it was decides nothing under the first rules, and is not in theirs.
+    fn element(&self, id: Seq, rules: Rules) -> Element {
+        match rules {
+            Rules::One => Element::settled(id, self.settlement),
+            Rules::Two => Element::settled_of(id, self.settlement, self.user),
+        }
+    }
+}
+
 /// All holds. Invariants, asserted at each change: a hold is open or settled, never both; the
 /// deadlines and the users' lists name exactly the open ones, the endings exactly the settled.
 #[derive(Debug, Default)]
 pub(crate) struct HoldTable {
+    rules: Rules,
     open: BTreeMap<Seq, Hold>,
     deadlines: BTreeSet<(u64, Seq)>,
     /// The open holds of each user who has any, oldest first.
@@ -90,6 +101,15 @@ pub(crate) struct HoldTable {
 }
 
 impl HoldTable {
+    /// Goes by these rules from now on. Costs time with the number of ended holds, once.
+    pub(crate) fn adopt(&mut self, rules: Rules, sum: &mut StateSum) {
+        for (id, settled) in &self.settled {
+            sum.remove(settled.element(*id, self.rules));
+            sum.add(settled.element(*id, rules));
+        }
+        self.rules = rules;
+    }
+
     /// A hold, open or settled.
     pub(crate) fn get(&self, id: Seq) -> Option<HoldState<'_>> {
         match self.open.get(&id) {
@@ -168,8 +188,8 @@ impl HoldTable {
         if of_user.is_empty() {
             self.by_user.remove(&hold.user);
         }
-        sum.add(Element::settled(id, settlement));
         let settled = Settled { settlement, user: hash::user_fingerprint(&hold.user) };
+        sum.add(settled.element(id, self.rules));
         let earlier = self.settled.insert(id, settled);
         assert!(earlier.is_none(), "hold {id} ends as {settlement:?} after {earlier:?}");
         self.endings.push_back(id);
@@ -199,7 +219,7 @@ impl HoldTable {
         let Some((id, settled)) = first.and_then(|id| self.settled.remove_entry(&id)) else {
             panic!("hold {first:?} ended first, but is not settled");
         };
-        sum.remove(Element::settled(id, settled.settlement));
+        sum.remove(settled.element(id, self.rules));
         self.forgotten = settled.settlement.seq();
     }
 
@@ -209,7 +229,7 @@ impl HoldTable {
             sum.add(Element::hold(*id, hold));
         }
         for (id, settled) in &self.settled {
-            sum.add(Element::settled(*id, settled.settlement));
+            sum.add(settled.element(*id, self.rules));
         }
     }
 }

@@ -100,7 +100,7 @@ impl Machine {
     }
 
     /// Goes by these rules from the next apply on; by newer ones, if it did so before. Leaving
-    /// [`Rules::One`] costs time with the number of stored outcomes, once.
+    /// [`Rules::One`] costs time with the number of ended holds and stored outcomes, once.
     pub fn adopt(&mut self, rules: Rules) {
         if rules > self.rules {
             if self.rules > Rules::One {
@@ -108,6 +108,7 @@ impl Machine {
             }
             self.sum.add(Element::rules(rules));
             self.requests.adopt(rules, &mut self.sum);
+            self.holds.adopt(rules, &mut self.sum);
             self.rules = rules;
         }
     }

@@ -20,7 +20,8 @@ pub enum Rules {
     /// Events carry what a hold, release or cancel was asked with, so of an accepted one only its
     /// fingerprint is kept, and no part of it is in snapshots. What is kept is bounded in number
     /// too, operators' outcomes apart from users', and so is what expires with one entry:
-    /// [`Bounds`]. Another user's ended hold is as unknown as an open one.
+    /// [`Bounds`]. Another user's ended hold is as unknown as an open one, so whose it was is in
+    /// the state hash.
     Two,
 }
 

@@ -238,3 +238,51 @@ fn no_flipped_bit_is_restored_as_another_state() {
         }
     }
 }
+
+/// Whose an ended hold was decides what a user is told of it, so it is in the hash, also when no
+/// request is known any more that has the user in its fingerprint.
+#[test]
+fn no_flipped_bit_of_an_ended_holds_owner_is_restored() {
+    const DAY_MS: u64 = 86_400_000;
+    let sku: Sku = "tee".parse().unwrap();
+    let create = Command::CreateProduct(Box::new(Terms::plain(sku.clone(), "Tee", 9)));
+    let hold = Command::Hold { items: Items::one(sku, Quantity::ONE), ttl: None };
+    let ask = |requester, key: &str, command| Envelope {
+        requester,
+        request_id: key.parse().unwrap(),
+        attempt: Attempt::First,
+        command,
+    };
+    let owner = Requester::User("ann".parse().unwrap());
+    let mut machine = Machine::new();
+    machine.adopt(Rules::Two);
+    let mut events = Vec::new();
+    let commands = vec![ask(Requester::Operator, "c1", create), ask(owner.clone(), "h1", hold)];
+    for (stamp_ms, commands) in [(1_000, commands), (1_000 + DAY_MS, Vec::new())] {
+        events.extend(machine.apply(&Batch { stamp_ms, commands }).events);
+    }
+    assert_eq!(events.len(), 3, "created, held, expired");
+    let confirm = |requester| ask(requester, "o1", Command::Confirm { hold: Seq(2) });
+    let expired = Outcome::Refused(Refusal::HoldExpired { seq: Seq(3) });
+    assert_eq!(machine.peek(&confirm(owner)).unwrap().outcome, expired);
+    let hot = machine.hot_state();
+    Machine::restore(hot.clone(), events.iter().cloned()).unwrap();
+    let mut refused = 0;
+    for bit in 0..3 * 8 {
+        let mut name = *b"ann";
+        name[bit / 8] ^= 1 << (bit % 8);
+        let Some(other) = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let mut damaged = events.clone();
+        for event in &mut damaged {
+            if let Change::HeldFor { user, .. } | Change::Expired { user, .. } = &mut event.change {
+                user.clone_from(&other);
+            }
+        }
+        let error = refusal(hot.clone(), damaged);
+        assert!(matches!(error, RestoreError::HashDiffers { .. }), "{other}: {error}");
+        refused += 1;
+    }
+    assert!(refused > 8, "{refused} other names");
+}

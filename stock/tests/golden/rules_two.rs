@@ -63,8 +63,8 @@ fn a_reply_names_the_change() {
     check(&Reply { seq: Seq(251), replayed: true, outcome }, "fbfb00010c09");
 }
 
-/// Also freezes the hashes of the second rules: of the rules, of what was done, and of
-/// operators' outcomes.
+/// Also freezes the hashes of the second rules: of the rules, of what was done, of ended holds with
+/// their users, and of operators' outcomes.
 #[test]
 fn hot_state_under_the_second_rules() {
     let mut machine = Machine::new();
@@ -92,7 +92,7 @@ fn hot_state_under_the_second_rules() {
     });
     check(
         &machine.hot_state(),
-        "fdffffffffffffffff0207fbe803fe9beb2b41a61b191d2af106793503b1a9010374656506546565\
+        "fdffffffffffffffff0207fbe803fe86d9586d2c269b0c332e4eadc66807ee010374656506546565\
          20c3bcfb2c0100fb2c01f602340701fe7dbd9c12b888cfe5e3b3430d2d186c0cfbe803fc6fa2f6cd\
          07000d010701000001fea4acdfbd8bfb9a1adc93379e1dddc99afbe803fc39cf90ef010100037465\
          650654656520c3bcfb2c0100fb2c01fb2c01000001",
@@ -101,7 +101,7 @@ fn hot_state_under_the_second_rules() {
     machine.apply(&Batch { stamp_ms: 1_000 + 86_400_000, commands: Vec::new() });
     check(
         &machine.hot_state(),
-        "fdffffffffffffffff0208fce85f2605feb0bb37cf1637c4ce1f5f0b75cf9384dd01037465650654\
+        "fdffffffffffffffff0208fce85f2605fe56cba7dc9d243fe53a054c6a7683856501037465650654\
          656520c3bcfb2c0100fb2c01f80034080001070000",
     );
 }
