@@ -1,6 +1,8 @@
 //! Records survive the way through a history's events.
 
-use checker::flashnode::{Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor, codec};
+use checker::flashnode::{
+    Answer, Attempt, Ended, Input, Outcome, Record, RefusedFor, codec, recorded,
+};
 use checker::{History, Phase};
 use proptest::prelude::*;
 
@@ -26,8 +28,10 @@ fn inputs() -> impl Strategy<Value = Input> {
             user,
             quantity
         }),
-        (product(), any::<u64>()).prop_map(|(product, hold)| Input::Confirm { product, hold }),
-        (product(), any::<u64>()).prop_map(|(product, hold)| Input::Release { product, hold }),
+        (product(), prop::option::of(user()), any::<u64>())
+            .prop_map(|(product, user, hold)| Input::Confirm { product, user, hold }),
+        (product(), prop::option::of(user()), any::<u64>())
+            .prop_map(|(product, user, hold)| Input::Release { product, user, hold }),
         (product(), any::<u64>()).prop_map(|(product, hold)| Input::Expire { product, hold }),
         product().prop_map(|product| Input::Read { product }),
     ]
@@ -140,6 +144,31 @@ fn a_refusal_is_a_fail_with_its_reason() {
     assert_eq!(event.phase, Phase::Fail);
     assert_eq!(event.value.get("reason").and_then(|reason| reason.as_text()), Some("sold-out"));
     assert_eq!(event.value.get("seq").and_then(checker::Value::as_int), Some(7));
+}
+
+/// As histories were written before confirms and releases said who asked.
+#[test]
+fn a_settlement_that_does_not_say_who_asked_is_read() {
+    for f in ["confirm", "release"] {
+        let line = |user: &str| {
+            format!(
+                "{{:process 1, :type :invoke, :f :{f}, \
+                 :value {{:product \"p\"{user}, :hold 7, :request \"r\"}}, :time 5}}\n"
+            )
+        };
+        let read = |text: &str| recorded::read(text).map(|read| read.records[0].input.clone());
+        let expected = |user: Option<&str>| {
+            let (product, user) = ("p".to_owned(), user.map(str::to_owned));
+            match f {
+                "confirm" => Input::Confirm { product, user, hold: 7 },
+                _ => Input::Release { product, user, hold: 7 },
+            }
+        };
+        assert_eq!(read(&line("")), Ok(expected(None)));
+        assert_eq!(read(&line(", :user nil")), Ok(expected(None)));
+        assert_eq!(read(&line(", :user \"u\"")), Ok(expected(Some("u"))));
+        assert!(read(&line(", :user 3")).is_err());
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Each rule of the ledger finds the one thing that breaks it, and nothing in a right ledger.
 
 use checker::flashnode::{
-    Answer, Began, Ended, Expiries, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome,
-    Record, RefusedFor, ReplicaLedger, ledger,
+    Answer, Began, Ended, Expiries, FinalCounts, Input, Layer, LedgerHold, LedgerOrder, Ledgers,
+    Outcome, Record, RefusedFor, ReplicaLedger, judge, ledger,
 };
+use checker::search::{Budget, Verdict};
 
 fn buy(at: u64, request: &str, ended: Ended) -> Record {
     Record {
@@ -91,6 +92,53 @@ fn each_rule_is_broken_by_its_bug() {
     breaks("one-change-a-seq", |records, _| {
         records[3] = buy(6, "r", decided(2, Outcome::Ordered { remaining: 2 }));
     });
+}
+
+/// The same run, but both orders are of confirmed holds: what they asked, and who.
+fn confirmed(by: Option<&str>) -> (Vec<Record>, Ledgers) {
+    let (mut records, ledgers) = right();
+    for (of, hold) in [(0, 1), (3, 2)] {
+        let (product, user) = ("p".to_owned(), by.map(str::to_owned));
+        records[of].input = Input::Confirm { product, user, hold };
+    }
+    (records, ledgers)
+}
+
+/// The rules broken where every replica has this order under another user.
+fn broken_by_theft(by: Option<&str>, of: usize) -> Vec<String> {
+    let (records, mut ledgers) = confirmed(by);
+    for replica in &mut ledgers.replicas {
+        replica.orders[of].user = "thief".into();
+    }
+    ledger::check(&records, &ledgers).into_iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn an_order_of_another_user_than_confirmed_was_not_asked_for() {
+    let (records, ledgers) = confirmed(Some("u"));
+    assert_eq!(ledger::check(&records, &ledgers), Vec::new());
+    assert_eq!(broken_by_theft(Some("u"), 0), ["order-was-asked-for", "acknowledged-order-kept"]);
+    // No client was told of that one.
+    assert_eq!(broken_by_theft(Some("u"), 1), ["order-was-asked-for"]);
+    let (records, mut ledgers) = confirmed(Some("u"));
+    ledgers.replicas.iter_mut().for_each(|of| of.orders[1].user = "thief".into());
+    let judged = judge(&records, &ledgers, Budget::default());
+    assert_eq!(judged.verdict, Verdict::Illegal, "{judged:#?}");
+}
+
+#[test]
+fn of_a_confirm_that_does_not_say_who_asked_nothing_is_asked_and_that_is_told() {
+    for of in [0, 1] {
+        assert_eq!(broken_by_theft(None, of), Vec::<String>::new());
+    }
+    let notes = |by| {
+        let (records, ledgers) = confirmed(by);
+        let mut layers = judge(&records, &ledgers, Budget::default()).layers;
+        layers.retain(|found| found.layer == Layer::Ledger);
+        layers.remove(0).notes
+    };
+    assert_eq!(notes(Some("u")), Vec::<String>::new());
+    assert_eq!(notes(None), ["of 2 confirms nothing says who asked, nor whose orders to expect"]);
 }
 
 #[test]

@@ -20,6 +20,16 @@ fn hold(user: &str, quantity: u32) -> Input {
     Input::Hold { product: "p".into(), user: user.into(), quantity }
 }
 
+type Ask = fn(Option<&str>) -> Input;
+
+fn confirm(user: Option<&str>) -> Input {
+    Input::Confirm { product: "p".into(), user: user.map(str::to_owned), hold: 2 }
+}
+
+fn release(user: Option<&str>) -> Input {
+    Input::Release { product: "p".into(), user: user.map(str::to_owned), hold: 2 }
+}
+
 fn read() -> Input {
     Input::Read { product: "p".into() }
 }
@@ -78,7 +88,7 @@ fn a_limit_counts_what_is_sold_and_held() {
     no(&state, buy("a", 2), 4, Outcome::Ordered { remaining: 5 });
     yes(&state, buy("a", 2), 3, refused(RefusedFor::LimitReached, 7));
     yes(&state, buy("b", 2), 4, Outcome::Ordered { remaining: 5 });
-    let release = Input::Release { product: "p".into(), hold: 3 };
+    let release = Input::Release { product: "p".into(), user: Some("a".into()), hold: 3 };
     ops.push(told(release, 4, Outcome::Hold { hold: 3, remaining: 8 }));
     yes(&after(&ops), buy("a", 2), 5, Outcome::Ordered { remaining: 6 });
 }
@@ -88,7 +98,7 @@ fn a_hold_is_settled_once() {
     let mut ops = on_sale(5, None);
     ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3 }));
     no(&after(&ops[..1]), hold("a", 2), 2, Outcome::Hold { hold: 1, remaining: 3 });
-    let confirm = || Input::Confirm { product: "p".into(), hold: 2 };
+    let confirm = || confirm(Some("a"));
     let expire = Input::Expire { product: "p".into(), hold: 2 };
     no(&after(&ops), confirm(), 2, refused(RefusedFor::HoldSettled, 3));
     ops.push(told(expire, 3, Outcome::Hold { hold: 2, remaining: 5 }));
@@ -103,6 +113,41 @@ fn a_hold_is_settled_once() {
     yes(&confirmed, confirm(), 3, refused(RefusedFor::HoldSettled, 3));
     yes(&confirmed, read(), 3, counts([5, 3, 0, 2]));
     no(&confirmed, read(), 2, counts([5, 3, 2, 0]));
+}
+
+/// A hold, open or ended, is unknown to others, so the README says.
+#[test]
+fn a_hold_is_its_users_alone() {
+    let mut ops = on_sale(5, None);
+    ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3 }));
+    let open = after(&ops);
+    let (ordered, released) =
+        (Outcome::Ordered { remaining: 3 }, Outcome::Hold { hold: 2, remaining: 5 });
+    let unknown = || refused(RefusedFor::UnknownHold, 3);
+    let settled = || refused(RefusedFor::HoldSettled, 3);
+    for (ask, done) in [(confirm as Ask, &ordered), (release, &released)] {
+        yes(&open, ask(Some("a")), 3, done.clone());
+        no(&open, ask(Some("a")), 2, unknown());
+        no(&open, ask(Some("b")), 3, done.clone());
+        yes(&open, ask(Some("b")), 2, unknown());
+        // Nobody knows whose it is.
+        yes(&open, ask(None), 3, done.clone());
+        yes(&open, ask(None), 2, unknown());
+        // Of unknown outcome, it changes nothing for another.
+        assert_eq!(Sale.step(&open, &Op { input: ask(Some("b")), answer: None }), None);
+        assert!(Sale.step(&open, &Op { input: ask(Some("a")), answer: None }).is_some());
+    }
+    ops.push(told(confirm(Some("a")), 3, ordered));
+    let ended = after(&ops);
+    for ask in [confirm as Ask, release] {
+        yes(&ended, ask(Some("a")), 3, settled());
+        no(&ended, ask(Some("a")), 3, unknown());
+        yes(&ended, ask(Some("b")), 3, unknown());
+        no(&ended, ask(Some("b")), 3, settled());
+        yes(&ended, ask(None), 3, settled());
+        yes(&ended, ask(None), 3, unknown());
+        no(&ended, ask(None), 3, refused(RefusedFor::HoldExpired, 3));
+    }
 }
 
 #[test]

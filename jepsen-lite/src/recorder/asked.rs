@@ -216,8 +216,12 @@ impl Asked {
             Self::Hold { user, quantity, .. } => {
                 Input::Hold { product, user: user.user().into(), quantity }
             }
-            Self::Confirm { hold, .. } => Input::Confirm { product, hold: hold.0 },
-            Self::Release { hold, .. } => Input::Release { product, hold: hold.0 },
+            Self::Confirm { user, hold, .. } => {
+                Input::Confirm { product, user: Some(user.user().into()), hold: hold.0 }
+            }
+            Self::Release { user, hold, .. } => {
+                Input::Release { product, user: Some(user.user().into()), hold: hold.0 }
+            }
             Self::Expire { hold, .. } => Input::Expire { product, hold: hold.0 },
             Self::Read { .. } => Input::Read { product },
         }

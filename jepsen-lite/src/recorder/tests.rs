@@ -1,9 +1,10 @@
 //! The recorder's order never overstates real time, and its records are bounded and whole.
 
 use super::*;
-use checker::flashnode::{Answer, Ended, Outcome, Record};
+use checker::flashnode::{Answer, Ended, Input, Outcome, Record};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use stock::Seq;
 
 fn read(product: u32) -> Asked {
     Asked::Read { product: ProductNo(product) }
@@ -124,4 +125,17 @@ fn texts_are_bounded() {
     let log = Log::merge(vec![lane]);
     assert_eq!(log.record(17).attempts[0].said, "text 17");
     assert_eq!(log.record(19_999).attempts[0].said, "(another text)");
+}
+
+/// Else nothing could say whose the order of a confirm must be.
+#[test]
+fn who_settles_a_hold_is_kept() {
+    let (product, user, hold) = (ProductNo(3), UserNo(4), Seq(9));
+    let kept = |asked: Asked| match asked.input() {
+        Input::Confirm { user, hold, .. } | Input::Release { user, hold, .. } => (user, hold),
+        other => panic!("{other:?}"),
+    };
+    for asked in [Asked::Confirm { product, user, hold }, Asked::Release { product, user, hold }] {
+        assert_eq!(kept(asked), (Some("u-4".to_owned()), 9));
+    }
 }

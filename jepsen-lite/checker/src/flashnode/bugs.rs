@@ -39,13 +39,15 @@ pub enum Bug {
     LostAcknowledgedOrder,
     /// An order that nobody asked for is there at the end, on every replica.
     PhantomOrder,
+    /// The order that a confirm made is another user's at the end, on every replica.
+    StolenOrder,
     /// One replica ends with another ledger.
     ReplicasDiffer,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::StaleRead,
         Self::LostUpdate,
         Self::RetryAppliedTwice,
@@ -58,6 +60,7 @@ impl Bug {
         Self::UnknownAppliedTwice,
         Self::LostAcknowledgedOrder,
         Self::PhantomOrder,
+        Self::StolenOrder,
         Self::ReplicasDiffer,
     ];
 
@@ -76,6 +79,7 @@ impl Bug {
             Self::UnknownAppliedTwice => "unknown-applied-twice",
             Self::LostAcknowledgedOrder => "lost-acknowledged-order",
             Self::PhantomOrder => "phantom-order",
+            Self::StolenOrder => "stolen-order",
             Self::ReplicasDiffer => "replicas-differ",
         }
     }
@@ -112,6 +116,7 @@ pub fn plant(bug: Bug, plan: Plan) -> Option<Synthetic> {
         Bug::SwappedAcks => swapped_acks(&mut synthetic.records, &mut random),
         Bug::LostAcknowledgedOrder => lost_order(&mut synthetic, &mut random),
         Bug::PhantomOrder => phantom_order(&mut synthetic, &mut random),
+        Bug::StolenOrder => stolen_order(&mut synthetic, &mut random),
         _ => replicas_differ(&mut synthetic, &mut random),
     };
     planted.map(|()| synthetic)
@@ -267,6 +272,18 @@ fn phantom_order(synthetic: &mut Synthetic, random: &mut Random) -> Option<()> {
             quantity: 1,
             remaining: counts.available,
         });
+    }
+    Some(())
+}
+
+/// Whoever confirmed a hold, every replica has its order under another user.
+fn stolen_order(synthetic: &mut Synthetic, random: &mut Random) -> Option<()> {
+    let is_confirmed = |of: &Record| is_told_order(of) && matches!(of.input, Input::Confirm { .. });
+    let index = anywhere(&synthetic.records, random, is_confirmed).next()?;
+    let stolen = synthetic.records[index].answer()?.seq;
+    for replica in &mut synthetic.ledgers.replicas {
+        let order = replica.orders.iter_mut().find(|order| order.order == stolen)?;
+        order.user.push_str("-other");
     }
     Some(())
 }

@@ -41,9 +41,11 @@ pub fn invocation(process: i64, input: &Input, request: Option<&str>, at_ns: u64
             entries.push(("user", text(user)));
             entries.push(("quantity", number((*quantity).into())));
         }
-        Input::Confirm { hold, .. } | Input::Release { hold, .. } | Input::Expire { hold, .. } => {
+        Input::Confirm { user, hold, .. } | Input::Release { user, hold, .. } => {
+            entries.extend(user.as_deref().map(|user| ("user", text(user))));
             entries.push(("hold", number(*hold)));
         }
+        Input::Expire { hold, .. } => entries.push(("hold", number(*hold))),
         Input::Read { .. } => {}
     }
     entries.extend(request.map(|request| ("request", text(request))));
@@ -220,6 +222,11 @@ pub fn input(event: &Event) -> Result<Input, CodecError> {
         let wide = count(event, "quantity")?;
         u32::try_from(wide).map_err(|_| error(event, ":quantity is too large for a buy"))
     };
+    // Histories were once written without it: then it is not known who settled a hold.
+    let user = || match event.value.get("user") {
+        None | Some(Value::Nil) => Ok(None),
+        Some(_) => word(event, "user").map(Some),
+    };
     Ok(match &*event.f {
         "create" => Input::Create {
             product,
@@ -242,8 +249,8 @@ pub fn input(event: &Event) -> Result<Input, CodecError> {
         },
         "buy" => Input::Buy { product, user: word(event, "user")?, quantity: quantity()? },
         "hold" => Input::Hold { product, user: word(event, "user")?, quantity: quantity()? },
-        "confirm" => Input::Confirm { product, hold: count(event, "hold")? },
-        "release" => Input::Release { product, hold: count(event, "hold")? },
+        "confirm" => Input::Confirm { product, user: user()?, hold: count(event, "hold")? },
+        "release" => Input::Release { product, user: user()?, hold: count(event, "hold")? },
         "expire" => Input::Expire { product, hold: count(event, "hold")? },
         _ => Input::Read { product },
     })

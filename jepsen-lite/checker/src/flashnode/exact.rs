@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
             Began::Empty => BTreeSet::new(),
             Began::Anyhow => unfounded(records),
         };
-        let limited = limited(records);
+        let (limited, holders) = (limited(records), holders(records));
         let end = records.iter().map(|of| of.completed.unwrap_or(of.invoked)).max();
         let end = position(end.unwrap_or(0)) + 1;
         let mut asked = Self {
@@ -126,15 +126,17 @@ impl<'a> Asked<'a> {
                 Settled::Told(answer) => {
                     let returned = of.completed.map_or(end, position).max(invoked);
                     asked.push(index, told(Some(answer)), invoked, Some(returned));
-                    if retried_in_doubt(of) {
+                    if retried_in_doubt(of) && may_settle(of, &holders) {
                         asked.push(index, in_doubt(of, &limited), invoked, None);
                     }
                 }
                 Settled::InLedger(answer) => {
                     asked.push(index, told(Some(answer)), invoked, Some(end));
                 }
-                Settled::InDoubt => asked.push(index, in_doubt(of, &limited), invoked, None),
-                Settled::NoEffect => {}
+                Settled::InDoubt if may_settle(of, &holders) => {
+                    asked.push(index, in_doubt(of, &limited), invoked, None);
+                }
+                Settled::InDoubt | Settled::NoEffect => {}
             }
         }
         asked.bound_by_seq(records);
@@ -355,6 +357,30 @@ fn in_doubt(of: &Record, limited: &HashSet<&str>) -> Op {
         user.clear();
     }
     Op { input, answer: None }
+}
+
+/// Each hold that somebody was told of, with its product and user.
+fn holders(records: &[Record]) -> HashSet<(&str, u64, &str)> {
+    let told = records.iter().filter_map(|of| Some((&of.input, &of.accepted()?.outcome)));
+    let holds = told.filter_map(|told| match told {
+        (Input::Hold { product, user, .. }, Outcome::Hold { hold, .. }) => {
+            Some((product.as_str(), *hold, user.as_str()))
+        }
+        _ => None,
+    });
+    holds.collect()
+}
+
+/// False where the model never lets this take effect: a confirm or release of what is no hold of
+/// who asks. In doubt it would be tried at every turn of the search, in as many shapes as users.
+fn may_settle(of: &Record, holders: &HashSet<(&str, u64, &str)>) -> bool {
+    match &of.input {
+        Input::Confirm { product, user: Some(user), hold }
+        | Input::Release { product, user: Some(user), hold } => {
+            holders.contains(&(product.as_str(), *hold, user.as_str()))
+        }
+        _ => true,
+    }
 }
 
 /// Products that some answer knows and no record puts on sale.

@@ -148,12 +148,16 @@ pub fn judge(records: &[Record], ledgers: &Ledgers, budget: Budget) -> Judgement
 fn of_ledger(records: &[Record], ledgers: &Ledgers) -> Finding {
     let began = Instant::now();
     let no_ledger = ledgers.replicas.is_empty().then(|| "no replica's ledger was given".to_owned());
+    let unnamed = ledger::unnamed(records);
+    let not_asked = (unnamed > 0 && no_ledger.is_none()).then(|| {
+        format!("of {unnamed} confirms nothing says who asked, nor whose orders to expect")
+    });
     let violations = ledger::check(records, ledgers);
     Finding {
         layer: Layer::Ledger,
         verdict: if violations.is_empty() { Verdict::Ok } else { Verdict::Illegal },
         took: began.elapsed(),
-        notes: no_ledger.into_iter().collect(),
+        notes: no_ledger.into_iter().chain(not_asked).collect(),
         violations,
     }
 }

@@ -13,9 +13,11 @@
 //! | `acknowledged-order-kept` | an order that a client was told of is there, as told |
 //! | `refused-absent` | a request whose last answer was a refusal has no order |
 //! | `not-done-absent` | a request that was surely never proposed has no order |
-//! | `order-was-asked-for` | an order has a request, and is of what that asked |
+//! | `order-was-asked-for` | an order has a request, and is of what that asked, for who asked |
 //! | `replicas-equal` | all replicas hold the same |
 //! | `seq-forward` | `seq` never runs backwards for one client process |
+//!
+//! Of a confirm that does not say who asked, no rule asks whose its order is: `judge` notes it.
 
 use super::{
     Ended, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
@@ -56,6 +58,13 @@ pub fn check(records: &[Record], ledgers: &Ledgers) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// How many confirms do not say who asked, as in histories written before they did: an order of
+/// such a one may be anybody's.
+pub(super) fn unnamed(records: &[Record]) -> usize {
+    let unnamed = |of: &&Record| matches!(of.input, Input::Confirm { user: None, .. });
+    records.iter().filter(unnamed).count()
 }
 
 fn seq_forward(records: &[Record], found: &mut Vec<Violation>) {
@@ -240,7 +249,8 @@ pub(super) fn is_of(record: &Record, order: &LedgerOrder) -> bool {
     record.input.product() == order.product
         && match &record.input {
             Input::Buy { user, quantity, .. } => *user == order.user && *quantity == order.quantity,
-            Input::Confirm { .. } => true,
+            // How many units it was of, the hold knows: the model follows that.
+            Input::Confirm { user, .. } => user.as_ref().is_none_or(|user| *user == order.user),
             _ => false,
         }
 }

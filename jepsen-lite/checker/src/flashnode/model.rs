@@ -24,12 +24,28 @@ pub struct Op {
     pub answer: Option<Answer>,
 }
 
-/// What became of a hold.
+/// What became of a hold. It is its user's alone, before and after it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Hold {
-    Open { user: Arc<str>, quantity: u32 },
-    Settled,
-    Expired,
+    Open {
+        user: Arc<str>,
+        quantity: u32,
+    },
+    /// Its user is refused for this reason from then on. Of one that its expiry was the first to
+    /// name, nobody knows the user.
+    Ended {
+        user: Option<Arc<str>>,
+        told: RefusedFor,
+    },
+}
+
+/// How a hold ends.
+#[derive(Debug, Clone, Copy)]
+struct End<'a> {
+    /// Who asked for it; `None` when nobody did, or nobody knows.
+    by: Option<&'a str>,
+    /// What its user is told from then on.
+    told: RefusedFor,
 }
 
 /// What a product was put on sale with.
@@ -257,15 +273,26 @@ impl Product {
                 Input::Buy { quantity, .. } | Input::Hold { quantity, .. },
                 RefusedFor::Insufficient,
             ) => self.available > 0 && self.available < u64::from(*quantity),
-            (Input::Confirm { hold, .. } | Input::Release { hold, .. }, reason) => {
-                match self.holds.get(hold) {
-                    None => reason == RefusedFor::UnknownHold,
-                    Some(Hold::Open { .. }) => false,
-                    Some(Hold::Settled) => reason == RefusedFor::HoldSettled,
-                    Some(Hold::Expired) => reason == RefusedFor::HoldExpired,
-                }
+            (Input::Confirm { user, hold, .. } | Input::Release { user, hold, .. }, reason) => {
+                self.refuses_to_settle(*hold, user.as_deref(), reason)
             }
             _ => false,
+        }
+    }
+
+    /// Whether who asks to confirm or release this hold is refused for this reason.
+    fn refuses_to_settle(&self, hold: u64, by: Option<&str>, reason: RefusedFor) -> bool {
+        let (user, told) = match self.holds.get(&hold) {
+            None => return reason == RefusedFor::UnknownHold,
+            Some(Hold::Open { user, .. }) => (Some(user), None),
+            Some(Hold::Ended { user, told }) => (user.as_ref(), Some(*told)),
+        };
+        match (by, user) {
+            // That others have a hold, or had one, is not told.
+            (Some(by), Some(user)) if *by != **user => reason == RefusedFor::UnknownHold,
+            (Some(_), Some(_)) => told == Some(reason),
+            // It may be theirs or not.
+            _ => reason == RefusedFor::UnknownHold || told == Some(reason),
         }
     }
 
@@ -316,16 +343,22 @@ impl Product {
                     next.buyers.hold_unnamed(wanted);
                 }
             }
-            Input::Confirm { hold, .. } => {
-                let (_, quantity) = next.settle(*hold, Hold::Settled)?;
+            Input::Confirm { user, hold, .. } => {
+                let end = End { by: user.as_deref(), told: RefusedFor::HoldSettled };
+                let (_, quantity) = next.settle(*hold, end)?;
                 next.held -= quantity;
                 next.sold += quantity;
             }
-            Input::Release { hold, .. } => next.give_back(*hold, Hold::Settled)?,
+            Input::Release { user, hold, .. } => {
+                let end = End { by: user.as_deref(), told: RefusedFor::HoldSettled };
+                next.give_back(*hold, end)?;
+            }
             Input::Expire { hold, .. } if self.holds.get(hold).is_none() => {
                 next.run_out_unnamed(*hold, answer)?;
             }
-            Input::Expire { hold, .. } => next.give_back(*hold, Hold::Expired)?,
+            Input::Expire { hold, .. } => {
+                next.give_back(*hold, End { by: None, told: RefusedFor::HoldExpired })?;
+            }
             Input::Read { .. } => return None,
         }
         assert_eq!(
@@ -345,16 +378,21 @@ impl Product {
         Some(())
     }
 
-    fn settle(&mut self, hold: u64, into: Hold) -> Option<(Arc<str>, u64)> {
+    /// Whose the hold was, and how many units; `None` when it is not open, or another's than who
+    /// asks.
+    fn settle(&mut self, hold: u64, End { by, told }: End<'_>) -> Option<(Arc<str>, u64)> {
         let Some(Hold::Open { user, quantity }) = self.holds.get(&hold).cloned() else {
             return None;
         };
-        self.holds.insert(hold, into);
+        if by.is_some_and(|by| *by != *user) {
+            return None;
+        }
+        self.holds.insert(hold, Hold::Ended { user: Some(user.clone()), told });
         Some((user, quantity.into()))
     }
 
-    fn give_back(&mut self, hold: u64, into: Hold) -> Option<()> {
-        let (user, quantity) = self.settle(hold, into)?;
+    fn give_back(&mut self, hold: u64, end: End<'_>) -> Option<()> {
+        let (user, quantity) = self.settle(hold, end)?;
         self.held -= quantity;
         self.available += quantity;
         self.buyers.give_back(&user, quantity);
@@ -369,7 +407,8 @@ impl Product {
         };
         let back = remaining.checked_sub(self.available)?;
         self.buyers = self.buyers.run_out(back)?;
-        self.holds.insert(hold, Hold::Expired);
+        let told = RefusedFor::HoldExpired;
+        self.holds.insert(hold, Hold::Ended { user: None, told });
         self.held -= back;
         self.available += back;
         Some(())

@@ -49,6 +49,8 @@ pub enum Input {
     Confirm {
         /// The product.
         product: String,
+        /// Who asks; `None` in a history that does not tell, as older ones do not.
+        user: Option<String>,
         /// The hold.
         hold: u64,
     },
@@ -56,6 +58,8 @@ pub enum Input {
     Release {
         /// The product.
         product: String,
+        /// Who asks; `None` in a history that does not tell, or of an operator.
+        user: Option<String>,
         /// The hold.
         hold: u64,
     },
@@ -121,6 +125,10 @@ impl fmt::Display for Input {
             Self::Restock { quantity, .. } => write!(f, "{what} {product} by {quantity}"),
             Self::Buy { user, quantity, .. } | Self::Hold { user, quantity, .. } => {
                 write!(f, "{what} {quantity} of {product} by {user}")
+            }
+            Self::Confirm { user: Some(user), hold, .. }
+            | Self::Release { user: Some(user), hold, .. } => {
+                write!(f, "{what} hold {hold} of {product} by {user}")
             }
             Self::Confirm { hold, .. } | Self::Release { hold, .. } | Self::Expire { hold, .. } => {
                 write!(f, "{what} hold {hold} of {product}")

@@ -12,6 +12,8 @@ const HOLDS_MAX: usize = 8;
 const NOWHERE: &str = "nowhere";
 /// Of a hundred confirmations and releases, those of a hold that never was.
 const NO_HOLD_PERCENT: u64 = 5;
+/// Of a hundred confirmations and releases, those of a hold that is another user's.
+const NOT_THEIRS_PERCENT: u64 = 5;
 /// Of a hundred operations on a product, those on one that is never created.
 const NOWHERE_PERCENT: u64 = 1;
 /// Of a hundred operations, those that end other than by the first attempt's answer.
@@ -83,7 +85,15 @@ const MIX: [(Kind, u64); 7] = [
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) process: i64,
-    holds: Vec<(String, u64)>,
+    holds: Vec<Known>,
+}
+
+/// A hold that the client was told of.
+#[derive(Debug, Clone)]
+struct Known {
+    product: String,
+    user: String,
+    hold: u64,
 }
 
 impl Client {
@@ -111,32 +121,35 @@ impl Client {
             Kind::Buy => Input::Buy { product, user, quantity },
             Kind::Hold => Input::Hold { product, user, quantity },
             Kind::Confirm => {
-                let (product, hold) = self.some_hold(product, random);
-                Input::Confirm { product, hold }
+                let Known { product, user, hold } = self.some_hold(product, user, random);
+                Input::Confirm { product, user: Some(user), hold }
             }
             Kind::Release => {
-                let (product, hold) = self.some_hold(product, random);
-                Input::Release { product, hold }
+                let Known { product, user, hold } = self.some_hold(product, user, random);
+                Input::Release { product, user: Some(user), hold }
             }
             Kind::Read => Input::Read { product },
         }
     }
 
     /// One that it was told of, settled or not; no change has `seq` 0, so no hold has that id.
-    fn some_hold(&mut self, product: String, random: &mut Random) -> (String, u64) {
+    fn some_hold(&mut self, product: String, user: String, random: &mut Random) -> Known {
         if self.holds.is_empty() || random.percent(NO_HOLD_PERCENT) {
-            return (product, 0);
+            return Known { product, user, hold: 0 };
         }
         let at = random.index(self.holds.len());
+        if random.percent(NOT_THEIRS_PERCENT) {
+            return Known { user, ..self.holds[at].clone() };
+        }
         if random.percent(30) { self.holds[at].clone() } else { self.holds.swap_remove(at) }
     }
 
     pub(super) fn hears(&mut self, input: &Input, answer: &Answer) {
-        if let (Input::Hold { product, .. }, Some(hold)) = (input, hold_of(answer)) {
+        if let (Input::Hold { product, user, .. }, Some(hold)) = (input, hold_of(answer)) {
             if self.holds.len() == HOLDS_MAX {
                 self.holds.remove(0);
             }
-            self.holds.push((product.clone(), hold));
+            self.holds.push(Known { product: product.clone(), user: user.clone(), hold });
         }
     }
 }

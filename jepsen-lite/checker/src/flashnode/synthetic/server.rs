@@ -200,8 +200,8 @@ impl Server {
     fn decide(&mut self, input: &Input, request: Option<&str>, delivery: Delivery) -> Outcome {
         match input {
             Input::Create { product, stock, limit } => self.create(product, *stock, *limit),
-            Input::Confirm { product, hold }
-            | Input::Release { product, hold }
+            Input::Confirm { product, hold, .. }
+            | Input::Release { product, hold, .. }
             | Input::Expire { product, hold } => self.settle(input, product, *hold, request),
             Input::Restock { product, .. }
             | Input::Buy { product, .. }
@@ -325,7 +325,13 @@ impl Server {
         hold: u64,
         request: Option<&str>,
     ) -> Outcome {
-        let Some(taken) = self.holds.get_mut(&hold).filter(|taken| taken.product == product) else {
+        let by = match input {
+            Input::Confirm { user, .. } | Input::Release { user, .. } => user.as_deref(),
+            _ => None,
+        };
+        let is_theirs =
+            |taken: &Held| taken.product == product && by.is_none_or(|user| user == taken.user);
+        let Some(taken) = self.holds.get_mut(&hold).filter(|taken| is_theirs(taken)) else {
             return refused(RefusedFor::UnknownHold, None);
         };
         match taken.fate {
