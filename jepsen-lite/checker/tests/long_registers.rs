@@ -66,3 +66,28 @@ fn a_late_lie_is_illegal_within_the_same_memory() {
     assert_eq!(verdict, Verdict::Illegal);
     assert!(took.memory_bytes < 48 * MIB, "{took:?}");
 }
+
+/// Writes of two values by turns, four at a time; and one of each that is pending all the while.
+fn with_stragglers(length: usize) -> Vec<Operation<Op>> {
+    let write = |value: usize, invoked, returned| {
+        let kind = Kind::Write(Value::Int(i64::from(value % 2 == 1)));
+        Operation { op: Op { key: Key(None), kind }, invoked, returned: Some(returned) }
+    };
+    let end = 4 * length + 14;
+    let stragglers = [write(0, 0, end), write(1, 0, end + 1)];
+    stragglers.into_iter().chain((1..length).map(|at| write(at, 4 * at, 4 * at + 13))).collect()
+}
+
+/// What is pending all the while costs no more, however long that is: what does the same as it
+/// comes first at each step, and to know so takes no look at all that will. Where it does, this
+/// runs out of its time.
+#[test]
+fn a_straggler_is_not_compared_with_all_that_is_to_come() {
+    for length in [12_500, 100_000] {
+        let (verdict, took) = searched(&with_stragglers(length));
+        assert_eq!(verdict, Verdict::Ok, "{took:?}");
+        assert_eq!(took.known, length + 1);
+        assert!(took.configurations < 10 * length, "{took:?}");
+        assert!(took.memory_bytes < 12 * MIB, "{took:?}");
+    }
+}

@@ -23,6 +23,7 @@ use super::{Budget, Finding, Operation, RanOut, STUCK_STATES_MAX, Statistics, St
 use crate::Model;
 use std::sync::Arc;
 use std::time::Instant;
+use steps::FirstEnds;
 use stretches::{Root, Way};
 
 /// Visits between two looks at the clock and the memory.
@@ -98,6 +99,8 @@ struct Search<'a, M: Model, S> {
     holder: Vec<u32>,
     /// The completion of that operation.
     ends_at: Vec<u32>,
+    /// By kind, what comes first of those that are open; of use within one step only.
+    first_ends: Vec<FirstEnds>,
     /// The slots whose holder is binding.
     binding: S,
     /// The slots whose holder tells nothing of what it meets.
@@ -160,6 +163,8 @@ impl<'a, M: Model, S: Slots> Search<'a, M, S> {
             placed: placed.clone(),
             holder: vec![0; schedule.slots],
             ends_at: vec![0; schedule.slots],
+            // There are no more kinds at once than slots.
+            first_ends: vec![FirstEnds::NONE; schedule.slots],
             binding: S::empty(schedule.slots),
             blind: S::empty(schedule.slots),
             state,

@@ -12,6 +12,7 @@ use super::memo::Hashing;
 use crate::Model;
 use crate::model::Bearing;
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::Hash;
 
@@ -32,14 +33,15 @@ pub(super) struct Event {
     pub(super) invoked: u32,
     /// The event at which it ends.
     pub(super) returned: u32,
-    /// Of a completion: the last one before it of an operation that does the same to every state;
-    /// or [`NO_EVENT`].
-    pub(super) alike: u32,
+    /// Operations that are pending at once are of one kind if they do the same to every state.
+    /// Like a slot, a kind is another's once none of it is pending. Where the model has ranks,
+    /// all are of kind 0.
+    pub(super) kind: u32,
     /// How it bears on what comes before it.
     pub(super) bearing: Bearing,
 }
 
-/// No event.
+/// No event; later than each.
 pub(super) const NO_EVENT: u32 = u32::MAX;
 
 /// What an operation is to a search.
@@ -110,6 +112,7 @@ impl Schedule {
         let mut free: BinaryHeap<Reverse<u32>> = BinaryHeap::new();
         let mut slots: u32 = 0;
         let mut held: HashMap<u32, u32> = HashMap::new();
+        let mut kinds = Kinds::default();
         let mut events = Vec::with_capacity(2 * edges.invoked.len());
         for (at, edge, operation) in edges.iter(operations) {
             let slot = match edge {
@@ -128,9 +131,14 @@ impl Schedule {
                     slot
                 }
             };
+            let kind = if M::RANKED {
+                0
+            } else {
+                kinds.of(model.shape(&operations[operation as usize].op), edge)
+            };
             let due = due(operation as usize);
             let (required, binding) = (due != Due::Optional, due == Due::Binding);
-            let (invoked, returned, alike) = (NO_EVENT, NO_EVENT, NO_EVENT);
+            let (invoked, returned) = (NO_EVENT, NO_EVENT);
             let bearing = model.bearing(&operations[operation as usize].op);
             events.push(Event {
                 operation,
@@ -140,14 +148,11 @@ impl Schedule {
                 binding,
                 invoked,
                 returned,
-                alike,
+                kind,
                 bearing,
             });
         }
         join_ends(&mut events, slots as usize);
-        if !M::RANKED {
-            find_alike(&mut events, |event| model.shape(&operations[event.operation as usize].op));
-        }
         let least_later = if M::RANKED {
             let rank = |event: &Event| model.rank(&operations[event.operation as usize].op);
             least_later(&events, rank)
@@ -229,12 +234,42 @@ fn join_ends(events: &mut [Event], slots: usize) {
     }
 }
 
-/// Tells each completion which one of an operation that is alike comes next before it.
-fn find_alike<Shape: Eq + Hash>(events: &mut [Event], shape: impl Fn(&Event) -> Shape) {
-    let mut last: HashMap<Shape, u32, Hashing> = HashMap::default();
-    for (at, event) in events.iter_mut().enumerate() {
-        if event.edge == Edge::Returned {
-            event.alike = last.insert(shape(event), at as u32).unwrap_or(NO_EVENT);
+/// The kinds of what is pending.
+struct Kinds<Shape> {
+    /// The kind of each shape that is pending, and how many are.
+    pending: HashMap<Shape, (u32, usize), Hashing>,
+    free: Vec<u32>,
+}
+
+impl<Shape> Default for Kinds<Shape> {
+    fn default() -> Self {
+        Self { pending: HashMap::default(), free: Vec::new() }
+    }
+}
+
+impl<Shape: Eq + Hash> Kinds<Shape> {
+    /// The kind of an operation of this shape that begins or ends here.
+    fn of(&mut self, shape: Shape, edge: Edge) -> u32 {
+        let next = self.pending.len() as u32;
+        match (self.pending.entry(shape), edge) {
+            (Entry::Occupied(mut entry), Edge::Invoked) => {
+                entry.get_mut().1 += 1;
+                entry.get().0
+            }
+            (Entry::Vacant(entry), _) => {
+                // All below `next` are taken where none is free.
+                let kind = self.free.pop().unwrap_or(next);
+                entry.insert((kind, 1)).0
+            }
+            (Entry::Occupied(mut entry), Edge::Returned) => {
+                entry.get_mut().1 -= 1;
+                let (kind, pending) = *entry.get();
+                if pending == 0 {
+                    entry.remove();
+                    self.free.push(kind);
+                }
+                kind
+            }
         }
     }
 }

@@ -11,6 +11,19 @@ use crate::search::schedule::{NO_EVENT, Unknown};
 use crate::search::slots::Slots;
 use crate::search::states::StateId;
 
+/// The first completions of one kind of operation that is open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FirstEnds {
+    /// Of all of them.
+    any: u32,
+    /// Of those that must be linearized by then.
+    must: u32,
+}
+
+impl FirstEnds {
+    pub(super) const NONE: Self = Self { any: NO_EVENT, must: NO_EVENT };
+}
+
 impl<M: Model, S: Slots> Search<'_, M, S> {
     /// Takes the next untried step from the configuration on top of the stack. False when there
     /// is none.
@@ -132,7 +145,7 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
     }
 
     /// The known operations that may come next, `None` when what must still come no longer can.
-    pub(super) fn candidates(&self) -> Option<S> {
+    pub(super) fn candidates(&mut self) -> Option<S> {
         if M::RANKED { self.least_ranks() } else { Some(self.first_of_their_kind()) }
     }
 
@@ -164,31 +177,44 @@ impl<M: Model, S: Slots> Search<'_, M, S> {
     /// Those that may come next and of which none does the same to every state that completes
     /// before them: in an order in which that comes later, the two can change places. So can they
     /// where the other completes hidden; but not where it may be left out, and this one not.
-    fn first_of_their_kind(&self) -> S {
+    fn first_of_their_kind(&mut self) -> S {
         let open = self.open();
-        let (mut candidates, mut left) = (open.clone(), open.clone());
+        self.note_first_ends(&open);
+        let (mut candidates, mut left) = (open.clone(), open);
         while let Some(slot) = left.first() {
             left.remove(slot);
-            if !self.may_follow(self.bearing(slot)) || self.has_earlier_alike(slot, &open) {
+            let first = self.first_ends[self.kind(slot)];
+            let first = if self.must(slot) { first.must } else { first.any };
+            let has_earlier = first < self.ends_at[slot];
+            if has_earlier || !self.may_follow(self.bearing(slot)) {
                 candidates.remove(slot);
             }
         }
         candidates
     }
 
-    fn has_earlier_alike(&self, slot: usize, open: &S) -> bool {
-        let must = self.must(slot);
-        let mut alike = self.schedule.events[self.ends_at[slot] as usize].alike;
-        // What completed before is of no account any more.
-        while alike != NO_EVENT && alike as usize >= self.at {
-            let earlier = self.schedule.events[alike as usize];
-            let earlier_slot = earlier.slot as usize;
-            let has_begun = (earlier.invoked as usize) < self.at;
-            if has_begun && open.has(earlier_slot) && (self.must(earlier_slot) || !must) {
-                return true;
-            }
-            alike = earlier.alike;
+    /// Notes which of each kind of these comes first; what it notes of other kinds is of no
+    /// account.
+    fn note_first_ends(&mut self, open: &S) {
+        let mut left = open.clone();
+        while let Some(slot) = left.first() {
+            left.remove(slot);
+            let kind = self.kind(slot);
+            self.first_ends[kind] = FirstEnds::NONE;
         }
-        false
+        let mut left = open.clone();
+        while let Some(slot) = left.first() {
+            left.remove(slot);
+            let (kind, must, ends_at) = (self.kind(slot), self.must(slot), self.ends_at[slot]);
+            let first = &mut self.first_ends[kind];
+            first.any = first.any.min(ends_at);
+            if must {
+                first.must = first.must.min(ends_at);
+            }
+        }
+    }
+
+    fn kind(&self, slot: usize) -> usize {
+        self.schedule.events[self.ends_at[slot] as usize].kind as usize
     }
 }
