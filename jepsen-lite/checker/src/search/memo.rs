@@ -111,9 +111,12 @@ impl<S: Slots> Visited<S> {
     /// configuration that had spent as little, or less.
     ///
     /// This prunes nothing that matters: suppose that a visited configuration has a solution, and
-    /// take the one with the shortest. Its next step leads to a configuration that was visited,
-    /// or cut for a visited one that can do as much in as many steps; either has a shorter
-    /// solution.
+    /// take of all such solutions the one with the fewest operations to linearize, and of those
+    /// the one with the fewest events to go. Its next step leads to a configuration that was
+    /// visited, or cut for a visited one at the same event that can do as much with no more to
+    /// linearize. (It may take more steps: what one has linearized, the other may have hidden,
+    /// and passes over when it completes.) A step that linearizes leaves less to linearize; one
+    /// that passes leaves no more, and fewer events. Either leaves a lesser solution.
     fn visit(&mut self, key: Key<S>, spent: Spent<S>, usages: &Usages) -> bool {
         use std::collections::hash_map::Entry;
         match self.by_key.entry(key) {
