@@ -101,6 +101,48 @@ fn agree<M: Model>(plain: &Plain<M>, operations: &[Operation<M::Op>]) -> Result<
     Ok(())
 }
 
+/// The same where some may be left out; and, where those are few, against histories that have some
+/// of them and not the others, whatever the search makes of what may be left out.
+fn agree_on_required<M: Model>(
+    plain: &Plain<M>,
+    (operations, required): &(Vec<Operation<M::Op>>, Vec<bool>),
+) -> Result<(), TestCaseError> {
+    let start = || plain.init(&plain.partition(&operations[0].op));
+    let budget = Budget::default();
+    let expected = search::check_required(plain, start(), operations, required, budget);
+    let found = search::check_required(&plain.0, start(), operations, required, budget);
+    prop_assert!(expected != Verdict::Unknown && found != Verdict::Unknown);
+    prop_assert_eq!(expected, found, "{:?}, required: {:?}", operations, required);
+    let optional = |at: &usize| !required[*at] && operations[*at].returned.is_some();
+    let optional: Vec<usize> = (0..operations.len()).filter(optional).collect();
+    if optional.len() > CHOSEN_FROM_MAX {
+        return Ok(());
+    }
+    let is_legal_with = |chosen: u32| {
+        let left_out = optional.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 0);
+        let left_out: Vec<usize> = left_out.map(|(_, at)| *at).collect();
+        let kept = (0..operations.len()).filter(|at| !left_out.contains(at));
+        let kept: Vec<Operation<M::Op>> = kept.map(|at| operations[at].clone()).collect();
+        search::check(plain, &kept, budget).verdict == Verdict::Ok
+    };
+    let is_legal = (0..1 << optional.len()).any(is_legal_with);
+    prop_assert_eq!(is_legal, found == Verdict::Ok, "{:?}, {:?}", operations, required);
+    Ok(())
+}
+
+/// Every choice of this many operations is tried.
+const CHOSEN_FROM_MAX: usize = 5;
+
+/// And which of them are required: half.
+fn some_required<Op: Clone + std::fmt::Debug + 'static>(
+    operations: impl Strategy<Value = Vec<Operation<Op>>>,
+) -> impl Strategy<Value = (Vec<Operation<Op>>, Vec<bool>)> {
+    operations.prop_flat_map(|operations| {
+        let required = proptest::collection::vec(proptest::bool::ANY, operations.len());
+        (Just(operations), required)
+    })
+}
+
 /// Operations at random places, of which one in eight never returns.
 fn placed<Op: Clone + std::fmt::Debug + 'static>(
     op: impl Strategy<Value = Op> + 'static,
@@ -134,6 +176,23 @@ proptest! {
     #[test]
     fn of_maps(operations in placed(kv_op(), 16)) {
         agree(&Plain(Kv), &operations)?;
+    }
+
+    #[test]
+    fn of_registers_with_some_left_out(drawn in some_required(placed(register_op(), 24))) {
+        let model = CasRegister { initial: Value::Int(0), ..CasRegister::default() };
+        agree_on_required(&Plain(model), &drawn)?;
+    }
+
+    #[test]
+    fn of_switches_with_some_left_out(drawn in some_required(placed(switch_op(), 9))) {
+        let model = CasRegister { initial: Value::Int(0), ..CasRegister::default() };
+        agree_on_required(&Plain(model), &drawn)?;
+    }
+
+    #[test]
+    fn of_maps_with_some_left_out(drawn in some_required(placed(kv_op(), 16))) {
+        agree_on_required(&Plain(Kv), &drawn)?;
     }
 }
 
@@ -170,6 +229,20 @@ fn register_op() -> impl Strategy<Value = cas_register::Op> {
         4 => value().prop_map(Kind::Write),
         2 => (value(), value()).prop_map(|(old, new)| Kind::Cas(old, new)),
         1 => (value(), value()).prop_map(|(old, new)| Kind::Mismatch(old, new)),
+    ];
+    kind.prop_map(|kind| cas_register::Op { key: Key(None), kind })
+}
+
+/// So few kinds that most have others alike, of which one is as good as two or is not.
+fn switch_op() -> impl Strategy<Value = cas_register::Op> {
+    use cas_register::Kind;
+    let (off, on) = (Value::Int(0), Value::Int(1));
+    let kind = prop_oneof![
+        2 => Just(Kind::Read(off.clone())),
+        2 => Just(Kind::Read(on.clone())),
+        3 => Just(Kind::Cas(off.clone(), on.clone())),
+        2 => Just(Kind::Cas(on, off.clone())),
+        1 => Just(Kind::Write(off)),
     ];
     kind.prop_map(|kind| cas_register::Op { key: Key(None), kind })
 }

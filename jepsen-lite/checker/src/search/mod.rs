@@ -248,14 +248,19 @@ pub fn check_from<M: Model>(
 }
 
 /// Whether some order of these operations exists in which those that are not required may be
-/// missing. Used to explain: the fewer are required, the less there is to understand.
-pub(crate) fn check_required<M: Model>(
+/// missing: each of them takes place by its completion, or never. Used to explain: the fewer are
+/// required, the less there is to understand.
+///
+/// # Panics
+/// As of [`check`], and when `required` does not say it of each.
+pub fn check_required<M: Model>(
     model: &M,
     start: M::State,
     operations: &[Operation<M::Op>],
     required: &[bool],
     budget: Budget,
 ) -> Verdict {
+    assert_eq!(required.len(), operations.len(), "what is required of each operation");
     let members: Vec<usize> = (0..operations.len()).collect();
     let due = |member: usize| if required[member] { Due::Binding } else { Due::Optional };
     let schedule = schedule::Schedule::new(model, operations, &members, due);
