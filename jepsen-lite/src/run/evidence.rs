@@ -5,7 +5,7 @@
 
 use super::board::{Board, Progress, Watch};
 use super::feed::{self, Trouble};
-use super::finals;
+use super::finals::{self, Patience};
 use super::roster::Roster;
 use super::worker::{Left, Pace, Shared, Worker};
 use super::{Keep, Plan, RunError};
@@ -92,8 +92,8 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     watch(Progress::Stage("healing"));
     let mut not_recovered = cluster.recover(RECOVERY).await.err().map(|error| error.to_string());
     watch(Progress::Stage("settling and final reads"));
-    let time = if not_recovered.is_none() { finals::READ } else { Duration::ZERO };
-    let (last, unread) = finals::ask(&shared, &mut left, time).await;
+    let patience = if not_recovered.is_none() { Patience::WHOLE } else { Patience::NONE };
+    let (last, unread) = finals::ask(&shared, &mut left, patience).await;
     let mut lanes = vec![last];
     watch(Progress::Stage("reading every replica's ledger"));
     let asks_holds = plan.workload.asks_holds();

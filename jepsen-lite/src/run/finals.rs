@@ -16,27 +16,40 @@ use std::time::{Duration, Instant};
 use stock::Seq;
 use stock::api::{NodeView, OrderView};
 
-/// How long the last attempts at one operation go on.
-const SETTLE: Duration = Duration::from_secs(10);
+/// How long the last attempts go on, at all operations together, of a cluster that is whole.
+const SETTLE: Duration = Duration::from_secs(30);
 /// How long the final reads go on, all together, of a cluster that is whole.
-pub(super) const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the cluster is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// Attempts at what is open begin within this time; without any, none is made.
+    settle: Duration,
+    /// A read that fails is made again within this time.
+    read: Duration,
+}
+
+impl Patience {
+    /// With a cluster that is whole.
+    pub(super) const WHOLE: Self = Self { settle: SETTLE, read: READ };
+    /// With one that did not recover: each read that comes to nothing is the last.
+    pub(super) const NONE: Self = Self { settle: Duration::ZERO, read: Duration::ZERO };
+}
+
 /// Settles what the workers left open and reads every product at every node; says what could not
-/// be read in this time, if anything.
+/// be read in this time, if anything. What is not settled in its time stays unknown.
 pub(super) async fn ask(
     shared: &Shared,
     left: &mut [Left],
-    time: Duration,
+    patience: Patience,
 ) -> (Lane, Option<String>) {
     let mut lane = Lane::default();
-    for worker in left.iter_mut() {
-        for open in worker.open.drain(..) {
-            settle(shared, &mut lane, open).await;
-        }
-    }
+    let open = left.iter_mut().flat_map(|worker| worker.open.drain(..)).collect();
+    settle(shared, &mut lane, open, patience.settle).await;
     let process = last_process(left) + 1;
-    let until = Instant::now() + time;
+    let until = Instant::now() + patience.read;
     for node in 0..shared.client.nodes_count() {
         for product in (0..shared.shelf.products()).map(ProductNo) {
             let asker = (process + node as u32, node);
@@ -61,26 +74,50 @@ fn last_process(left: &[Left]) -> u32 {
     left.iter().map(|worker| worker.process).max().unwrap_or(0)
 }
 
-async fn settle(shared: &Shared, lane: &mut Lane, mut open: Open) {
-    let until = Instant::now() + SETTLE;
-    let mut number = open.last_attempt() + 1;
-    let mut node = 0;
-    while Instant::now() < until {
-        match attempt(shared, &mut open, (node, number), None).await {
-            Heard::Decided { answer, replayed, .. } => {
-                return lane.complete(&shared.recorder, open, Ended::Decided { answer, replayed });
+/// An operation in doubt, and the attempt that comes next.
+struct InDoubt {
+    open: Open,
+    number: u32,
+    node: usize,
+}
+
+/// Makes attempts in turn, so that one that is never decided takes no time from the others.
+async fn settle(shared: &Shared, lane: &mut Lane, open: Vec<Open>, time: Duration) {
+    let until = Instant::now() + time;
+    let first = |open: Open| InDoubt { number: open.last_attempt() + 1, node: 0, open };
+    let mut in_doubt: Vec<InDoubt> = open.into_iter().map(first).collect();
+    while !in_doubt.is_empty() && Instant::now() < until {
+        for next in std::mem::take(&mut in_doubt) {
+            if Instant::now() < until {
+                in_doubt.extend(once_more(shared, lane, next).await);
+            } else {
+                in_doubt.push(next);
             }
-            Heard::Unexpected { said } => {
-                shared.board.unexpected(&said);
-                break;
-            }
-            Heard::Unknown { .. } => number += 1,
-            Heard::NotProposed { .. } => {}
         }
         tokio::time::sleep(PAUSE).await;
-        node = (node + 1) % shared.client.nodes_count();
     }
-    lane.leave_unknown(&shared.recorder, open);
+    for left in in_doubt {
+        lane.leave_unknown(&shared.recorder, left.open);
+    }
+}
+
+/// One attempt; gives the operation back where another one may decide it.
+async fn once_more(shared: &Shared, lane: &mut Lane, mut next: InDoubt) -> Option<InDoubt> {
+    match attempt(shared, &mut next.open, (next.node, next.number), None).await {
+        Heard::Decided { answer, replayed, .. } => {
+            lane.complete(&shared.recorder, next.open, Ended::Decided { answer, replayed });
+            return None;
+        }
+        Heard::Unexpected { said } => {
+            shared.board.unexpected(&said);
+            lane.leave_unknown(&shared.recorder, next.open);
+            return None;
+        }
+        Heard::Unknown { .. } => next.number += 1,
+        Heard::NotProposed { .. } => {}
+    }
+    next.node = (next.node + 1) % shared.client.nodes_count();
+    Some(next)
 }
 
 /// One read, which is an operation whatever comes of it; or else what was said instead.
@@ -192,4 +229,68 @@ fn orders_of(view: OrderView) -> impl Iterator<Item = LedgerOrder> {
         quantity: line.quantity.get(),
         remaining: line.remaining,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::board::Board;
+    use super::super::roster::Roster;
+    use super::super::worker::Pace;
+    use super::*;
+    use crate::recorder::{Log, Recorder, UserNo};
+    use crate::workload::{self, Shelf};
+    use checker::flashnode::Record;
+    use client::Timeouts;
+
+    const OPEN: usize = 40;
+
+    /// A run whose one node is gone, and that has nothing to read.
+    fn shared() -> Shared {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = gone.local_addr().unwrap().to_string();
+        drop(gone);
+        let client = Client::with_timeouts(vec![address], Timeouts::default()).unwrap();
+        Shared {
+            roster: Roster::new(client.nodes_count()),
+            client,
+            recorder: Recorder::new(Instant::now()),
+            workload: workload::Kind::Buy.build(),
+            shelf: Shelf::new(0, 0),
+            board: Board::default(),
+            pace: Pace::new(None),
+            concurrency: 1,
+            over: tokio::sync::watch::Sender::new(false),
+        }
+    }
+
+    async fn ended(shared: &Shared, patience: Patience) -> Vec<Record> {
+        let asked = Asked::Buy { product: ProductNo(0), user: UserNo(0), quantity: 1 };
+        let open = (0..OPEN).map(|_| shared.recorder.invoke(0, asked)).collect();
+        let mut left = [Left { open, ..Left::default() }];
+        let (lane, unread) = ask(shared, &mut left, patience).await;
+        assert_eq!(unread, None);
+        Log::merge(vec![lane]).records().collect()
+    }
+
+    #[tokio::test]
+    async fn of_a_cluster_that_did_not_recover_nothing_more_is_asked() {
+        let ended = ended(&shared(), Patience::NONE).await;
+        assert_eq!(ended.len(), OPEN);
+        for record in ended {
+            assert_eq!((record.ended, record.attempts), (Ended::Unknown, Vec::new()));
+        }
+    }
+
+    /// One time for all of them; within it each has its turn.
+    #[tokio::test]
+    async fn what_is_never_decided_ends_in_one_time() {
+        let (settle, began) = (Duration::from_millis(300), Instant::now());
+        let ended = ended(&shared(), Patience { settle, ..Patience::NONE }).await;
+        let took = began.elapsed();
+        assert!(took < settle * OPEN as u32 / 2, "{took:?}");
+        for record in ended {
+            assert_eq!(record.ended, Ended::Unknown);
+            assert!(!record.attempts.is_empty(), "{record:?}");
+        }
+    }
 }
