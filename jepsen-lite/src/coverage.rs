@@ -16,8 +16,9 @@ pub struct Covered<'a> {
     pub faults: &'a [Fault],
     /// What the workload asks.
     pub functions: &'a [Function],
-    /// How operations ended, by function.
-    pub operations: &'a BTreeMap<&'static str, Counted>,
+    /// How what the workload asked ended, and the holds that ran out, by function. The opening of
+    /// the sale and the final reads are not in it: they are asked in peace, of every server.
+    pub asked: &'a BTreeMap<&'static str, Counted>,
     /// Why the cluster did not come back, if it did not.
     pub not_recovered: Option<&'a str>,
     /// What of the final state could not be read, if anything.
@@ -44,7 +45,7 @@ pub fn gaps(covered: &Covered<'_>) -> Vec<String> {
     if let Some(why) = covered.unread_feed {
         gaps.push(format!("nobody knows which holds ran out: {why}"));
     }
-    if covered.operations.is_empty() {
+    if covered.asked.is_empty() {
         gaps.push("no client asked for anything".into());
     }
     // A node that was started again hides that it fell over; whoever kills it next would, too.
@@ -54,7 +55,7 @@ pub fn gaps(covered: &Covered<'_>) -> Vec<String> {
     gaps.extend(covered.kinds.iter().filter_map(|kind| never_took_effect(kind, covered.faults)));
     for function in covered.functions {
         let name = function.name();
-        if covered.operations.get(name).is_none_or(|counted| counted.ok == 0) {
+        if covered.asked.get(name).is_none_or(|counted| counted.ok == 0) {
             gaps.push(match function {
                 Function::Expire => "no hold ran out".to_owned(),
                 _ => format!("no {name} ever succeeded"),
@@ -103,7 +104,7 @@ mod tests {
             kinds,
             faults,
             functions: &[Function::Read],
-            operations,
+            asked: operations,
             not_recovered: None,
             unread: None,
             unread_feed: None,

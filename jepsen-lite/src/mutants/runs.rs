@@ -83,7 +83,7 @@ impl Runs {
 }
 
 fn judge(report: &RunReport) -> Result<(), Stop> {
-    let reads = report.judgement.operations.get(Function::Read.name());
+    let reads = report.asked.get(Function::Read.name());
     if reads.is_none_or(|reads| reads.ok == 0) {
         return Err(Stop::Undecided("no read was answered".to_owned()));
     }
@@ -110,4 +110,35 @@ fn in_words(finding: &Finding) -> String {
     let rules: BTreeSet<&str> = finding.violations.iter().map(|of| of.rule.as_str()).collect();
     let rules: Vec<&str> = rules.into_iter().collect();
     format!("{name} ({})", rules.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use checker::flashnode::Judgement;
+    use checker::flashnode::judge::Counted;
+    use std::collections::BTreeMap;
+
+    fn report(all: u64, asked: u64) -> RunReport {
+        let reads = |ok| BTreeMap::from([("read", Counted { ok, ..Counted::default() })]);
+        let (operations, layers) = (reads(all), Vec::new());
+        RunReport {
+            verdict: Verdict::Unknown,
+            why: Vec::new(),
+            notes: Vec::new(),
+            judgement: Judgement { verdict: Verdict::Ok, operations, layers },
+            asked: reads(asked),
+            faults: Vec::new(),
+            tally: run::Tally::default(),
+            rate: 0.0,
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_final_reads_alone_show_nothing() {
+        let undecided = judge(&report(18, 0)).unwrap_err();
+        assert!(matches!(undecided, Stop::Undecided(why) if why == "no read was answered"));
+        judge(&report(19, 1)).unwrap();
+    }
 }

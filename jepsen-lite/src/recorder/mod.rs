@@ -49,6 +49,12 @@ impl Recorder {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The next place, which is left free. Every operation that was opened before lies before it,
+    /// and every later one there or behind.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
     /// Opens an operation. Nothing of it may have been sent yet.
     pub fn invoke(&self, process: u32, asked: Asked) -> Open {
         let request = asked.function().has_request().then(|| {

@@ -15,6 +15,7 @@ use crate::recorder::{Asked, Log, ProductNo, Recorder};
 use crate::workload::Shelf;
 use checker::flashnode::{Began, Expiries, Ledgers};
 use client::{Client, Timeouts};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,6 +67,9 @@ pub struct Evidence {
     pub lacking: Option<String>,
     /// How long clients asked.
     pub asked_for: Duration,
+    /// The places of the recorder's order that were taken meanwhile: what was invoked at one of
+    /// them was asked by the workload. Before it the sale was opened, behind it are final reads.
+    pub asked_at: Range<u64>,
 }
 
 /// Starts a cluster, lets clients ask under faults, heals, and gathers what is left.
@@ -86,7 +90,9 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     // A workload that the server cannot serve is not run under another's name.
     let time = if lacking.is_some() { Duration::ZERO } else { plan.time };
     let times = Times { time, began, first_process: opened.process };
+    let asked_from = shared.recorder.position();
     let (mut left, faults) = ask(&mut cluster, &shared, (plan, times), watch).await?;
+    let asked_at = asked_from..shared.recorder.position();
     let asked_for = began.elapsed();
     left.push(opened);
     watch(Progress::Stage("healing"));
@@ -143,6 +149,7 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
         unexpected,
         lacking,
         asked_for,
+        asked_at,
     })
 }
 

@@ -22,9 +22,11 @@ pub use verdict::conclude;
 use crate::nemesis::Fault;
 use crate::report;
 use checker::flashnode::Judgement;
+use checker::flashnode::judge::Counted;
 use checker::search::Verdict;
 use client::ClientError;
 use client::cluster::ClusterError;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -40,6 +42,9 @@ pub struct RunReport {
     pub notes: Vec<String>,
     /// What the checks found.
     pub judgement: Judgement,
+    /// How what the workload asked ended, and the holds that ran out, by function: without the
+    /// opening of the sale and the final reads.
+    pub asked: BTreeMap<&'static str, Counted>,
     /// All faults, skipped ones too.
     pub faults: Vec<Fault>,
     /// How the operations ended.

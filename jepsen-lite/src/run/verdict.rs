@@ -7,8 +7,11 @@ use super::{Evidence, Plan, RunReport, Tally};
 use crate::coverage::{self, Covered};
 use crate::nemesis::Kind;
 use crate::recorder::Function;
-use checker::flashnode::{Ended, Finding, Judgement, Outcome, Record, Violation, judge};
+use checker::flashnode::judge::{Counted, counted};
+use checker::flashnode::{Ended, Finding, Input, Judgement, Outcome, Record, Violation, judge};
 use checker::search::{Budget, Verdict};
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// What each searching check may take. The witness needs no search; where it finds a
@@ -19,12 +22,13 @@ const BUDGET: Budget = Budget { time: Duration::from_secs(20), memory_bytes: 1 <
 pub fn conclude(plan: &Plan, evidence: &Evidence) -> RunReport {
     let records: Vec<Record> = evidence.log.records().collect();
     let judgement = judge(&records, &evidence.ledgers, BUDGET);
+    let asked = asked(&records, &evidence.asked_at);
     drop(records);
     let gaps = coverage::gaps(&Covered {
         kinds: &plan.nemeses.iter().map(|kind| Kind::name(*kind)).collect::<Vec<_>>(),
         faults: &evidence.faults,
         functions: plan.workload.build().functions(),
-        operations: &judgement.operations,
+        asked: &asked,
         not_recovered: evidence.not_recovered.as_deref(),
         unread: evidence.unread.as_deref(),
         unread_feed: evidence.unread_feed.as_deref(),
@@ -36,7 +40,16 @@ pub fn conclude(plan: &Plan, evidence: &Evidence) -> RunReport {
     let tally = tally(evidence);
     let rate = tally.asked() as f64 / evidence.asked_for.as_secs_f64().max(f64::MIN_POSITIVE);
     let (notes, faults, files) = (notes(evidence), evidence.faults.clone(), Vec::new());
-    RunReport { verdict, why, notes, judgement, faults, tally, rate, files }
+    RunReport { verdict, why, notes, judgement, asked, faults, tally, rate, files }
+}
+
+/// How what was invoked at these places ended, and the holds that ran out: nobody asks for those,
+/// and they are read last of all.
+fn asked(records: &[Record], at: &Range<u64>) -> BTreeMap<&'static str, Counted> {
+    let is_asked = |record: &&Record| {
+        at.contains(&record.invoked) || matches!(record.input, Input::Expire { .. })
+    };
+    counted(records.iter().filter(is_asked))
 }
 
 /// Illegal outweighs everything: no gap in coverage takes a violation back.
@@ -100,4 +113,66 @@ fn tally(evidence: &Evidence) -> Tally {
 fn notes(evidence: &Evidence) -> Vec<String> {
     let (bytes, operations) = (evidence.log.bytes(), evidence.log.len().max(1));
     vec![format!("{} bytes of memory an operation while recording", bytes / operations)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::{Asked, Lane, Log, ProductNo, Recorder, UserNo};
+    use crate::workload;
+    use checker::flashnode::{Answer, Ledgers};
+    use std::time::Instant;
+
+    /// A run in which clients did this; before it the sale was opened, and behind it all was read.
+    fn evidence(asked: &[(Asked, Ended)]) -> Evidence {
+        let recorder = Recorder::new(Instant::now());
+        let mut lane = Lane::default();
+        let counts = |seq, available| {
+            let outcome = Outcome::Counts { stocked: available, available, held: 0, sold: 0 };
+            Ended::Decided { answer: Answer { seq, outcome }, replayed: false }
+        };
+        let product = ProductNo(0);
+        let opening = recorder.invoke(0, Asked::Create { product, stock: 5, limit: None });
+        lane.complete(&recorder, opening, counts(1, 5));
+        let asked_from = recorder.position();
+        for (asked, ended) in asked {
+            let open = recorder.invoke(0, *asked);
+            lane.complete(&recorder, open, ended.clone());
+        }
+        let asked_at = asked_from..recorder.position();
+        let read = recorder.invoke(1, Asked::Read { product });
+        lane.complete(&recorder, read, counts(1, 5));
+        Evidence {
+            log: Log::merge(vec![lane]),
+            ledgers: Ledgers::default(),
+            faults: Vec::new(),
+            not_recovered: None,
+            unread: None,
+            unread_feed: None,
+            deaths: Vec::new(),
+            breaches: Vec::new(),
+            unexpected: Vec::new(),
+            lacking: None,
+            asked_for: Duration::from_secs(1),
+            asked_at,
+        }
+    }
+
+    /// In peace anybody can answer. What no client was told under faults was not covered.
+    #[test]
+    fn neither_the_opening_nor_the_final_reads_cover_what_was_asked() {
+        let mut plan = Plan::new(1, "unused".into());
+        plan.workload = workload::Kind::Mixed;
+        let product = ProductNo(0);
+        let buy = Asked::Buy { product, user: UserNo(0), quantity: 1 };
+        let asked = [(Asked::Read { product }, Ended::NotDone), (buy, Ended::NotDone)];
+        let report = conclude(&plan, &evidence(&asked));
+        assert_eq!(report.verdict, Verdict::Unknown, "{report:?}");
+        for gap in ["no read ever succeeded", "no create ever succeeded", "no buy ever succeeded"] {
+            assert!(report.why.iter().any(|why| why == gap), "{gap}: {:?}", report.why);
+        }
+        assert_eq!(report.judgement.operations["read"].ok, 1, "people are shown all of them");
+        let nothing = conclude(&plan, &evidence(&[])).why;
+        assert!(nothing.iter().any(|why| why == "no client asked for anything"), "{nothing:?}");
+    }
 }

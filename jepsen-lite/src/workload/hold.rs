@@ -16,7 +16,15 @@ impl Workload for Hold {
     }
 
     fn functions(&self) -> &'static [Function] {
-        &Function::ALL
+        &[
+            Function::Restock,
+            Function::Buy,
+            Function::Hold,
+            Function::Confirm,
+            Function::Release,
+            Function::Expire,
+            Function::Read,
+        ]
     }
 
     fn next(&self, rng: &mut SmallRng, hints: &Shelf) -> Asked {

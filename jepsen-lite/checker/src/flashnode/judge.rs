@@ -228,7 +228,10 @@ fn across_products(records: &[Record], witness: &Witness) -> bool {
     products.len() > 1
 }
 
-fn counted(records: &[Record]) -> BTreeMap<&'static str, Counted> {
+/// How these ended, by kind.
+pub fn counted<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> BTreeMap<&'static str, Counted> {
     let mut operations: BTreeMap<&'static str, Counted> = BTreeMap::new();
     for record in records {
         let counted = operations.entry(record.input.f()).or_default();
