@@ -51,6 +51,8 @@ pub(crate) struct Replacement {
     pub(crate) meta: SnapshotMeta,
     pub(crate) machine: Machine,
     pub(crate) partial: Vec<Event>,
+    /// The events that it took to rebuild it.
+    pub(crate) folded: u64,
 }
 
 /// The numbers of one moment, for status and metrics.
@@ -208,18 +210,18 @@ impl Applied {
 
     /// Replaces everything by an installed snapshot.
     pub(crate) fn replace(&self, replacement: Replacement) {
-        {
-            let mut state = self.lock_mut();
-            let index = replacement.meta.last_log_id.map_or(0, |log_id| log_id.index);
-            *state = State {
-                hashes: HashTrail::from(index, replacement.machine.state_hash()),
-                machine: replacement.machine,
-                tail: EventTail::from_partial(replacement.partial),
-                last_applied: replacement.meta.last_log_id,
-                membership: replacement.meta.last_membership,
-            };
-        }
+        let index = replacement.meta.last_log_id.map_or(0, |log_id| log_id.index);
+        let installed = State {
+            hashes: HashTrail::from(index, replacement.machine.state_hash()),
+            machine: replacement.machine,
+            tail: EventTail::from_partial(replacement.partial),
+            last_applied: replacement.meta.last_log_id,
+            membership: replacement.meta.last_membership,
+        };
+        // Freeing the old state takes a while if it was large, so it is done without the lock.
+        let replaced = std::mem::replace(&mut *self.lock_mut(), installed);
         self.announce();
+        drop(replaced);
     }
 
     /// Frees events that segment files hold now.

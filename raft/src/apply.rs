@@ -71,8 +71,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: Arc<Manifest>,
     ) -> io::Result<()> {
         let seq = snapshot.hot.seq;
-        self.snapshots.install(&self.applied, snapshot).await?;
-        tracing::info!(seq = seq.0, "caught up by a snapshot");
+        let folded = self.snapshots.install(&self.applied, snapshot).await?;
+        tracing::info!(seq = seq.0, folded, "caught up by a snapshot");
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use stock::{Event, HotState, Machine, Restore, Seq, codec};
+use stock::{Event, HotState, Machine, Restore, RestoreError, Seq, codec};
 
 /// The version of the manifest's encoding.
 const FORMAT: u16 = 1;
@@ -74,29 +74,37 @@ impl Manifest {
         codec::decode(body, MANIFEST_BYTES_MAX).map_err(|error| invalid(error.to_string()))
     }
 
-    /// Rebuilds the state from the segment files and this manifest; checks it against its hash.
+    /// Brings a machine on its way to this snapshot to its end, by the events of the segment files
+    /// and this manifest that it has not had; checks it against the saved hash.
     ///
     /// # Errors
     /// When a segment is missing or damaged, or the rebuilt state is not the one that was saved.
-    fn rebuild(&self, segments: &SegmentStore) -> io::Result<Machine> {
-        let mut restore = Restore::towards(self.hot.clone());
-        let invalid = |error: stock::RestoreError| {
-            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-        };
-        for segment in &self.segments {
-            for event in segments.read(segment.first_seq)? {
-                restore.event(&event).map_err(invalid)?;
+    fn rebuild(&self, segments: &SegmentStore, mut restore: Restore) -> io::Result<Replacement> {
+        let begun = restore.seq();
+        let last_of = |segment: &SegmentRef| Seq(segment.first_seq.0 - 1 + SEGMENT_EVENTS as u64);
+        for segment in self.segments.iter().filter(|segment| last_of(segment) > begun) {
+            for event in segments.read(segment.first_seq)?.iter().filter(|one| one.seq > begun) {
+                restore.event(event).map_err(invalid)?;
             }
         }
-        for event in &self.partial {
+        for event in self.partial.iter().filter(|one| one.seq > begun) {
             restore.event(event).map_err(invalid)?;
         }
+        let folded = restore.seq().0 - begun.0;
         #[cfg(feature = "mutants")]
         if mutant::is(Mutant::RequestTableMissingFromSnapshot) {
-            return Ok(restore.finish_without_requests());
+            return Ok(self.replacement(restore.finish_without_requests(), folded));
         }
-        restore.finish().map_err(invalid)
+        Ok(self.replacement(restore.finish().map_err(invalid)?, folded))
     }
+
+    fn replacement(&self, machine: Machine, folded: u64) -> Replacement {
+        Replacement { meta: self.meta.clone(), machine, partial: self.partial.clone(), folded }
+    }
+}
+
+fn invalid(error: RestoreError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// The directory's current snapshot, and how a new one takes its place.
@@ -128,7 +136,8 @@ impl SnapshotStore {
         match std::fs::read(store.path()) {
             Ok(bytes) => {
                 let manifest = Manifest::from_bytes(&bytes)?;
-                applied.replace(store.replacement(&manifest)?);
+                let restore = Restore::towards(manifest.hot.clone());
+                applied.replace(manifest.rebuild(&store.segments, restore)?);
                 store.set_current(Arc::new(manifest));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -150,12 +159,27 @@ impl SnapshotStore {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(manifest);
     }
 
-    fn replacement(&self, manifest: &Manifest) -> io::Result<Replacement> {
-        Ok(Replacement {
-            meta: manifest.meta.clone(),
-            machine: manifest.rebuild(&self.segments)?,
-            partial: manifest.partial.clone(),
-        })
+    /// The state of a received snapshot. A replica that has come a part of the way goes on from a
+    /// copy of its state, so that what it costs is what is new; readers see the old one meanwhile.
+    fn received(&self, applied: &Applied, manifest: &Manifest) -> io::Result<Replacement> {
+        // A copy shares what is large with the state that it is of. Nothing is applied while a
+        // snapshot is installed: openraft's state machine worker does both.
+        let earlier = applied.read(|machine| (machine.seq() > Seq(0)).then(|| machine.clone()));
+        if let Some(earlier) = earlier {
+            let from = earlier.seq();
+            let went_on = Restore::from_earlier(earlier, manifest.hot.clone())
+                .map_err(invalid)
+                .and_then(|restore| manifest.rebuild(&self.segments, restore));
+            match went_on {
+                Ok(replacement) => return Ok(replacement),
+                Err(error) => tracing::warn!(
+                    "the events after {from} do not lead from this node's state to the snapshot \
+                     of {}: {error}. It is rebuilt from the first event on",
+                    manifest.hot.seq
+                ),
+            }
+        }
+        manifest.rebuild(&self.segments, Restore::towards(manifest.hot.clone()))
     }
 
     /// Makes a manifest durable: write aside, fsync, rename, fsync the directory. Blocking.
@@ -201,7 +225,7 @@ impl SnapshotStore {
     }
 
     /// Replaces the applied state and the current snapshot by a received one, whose segments have
-    /// all been fetched. Durable when it returns.
+    /// all been fetched. Durable when it returns. Returns how many events it took.
     ///
     /// # Errors
     /// When a segment is missing, or the state does not have the hash that the manifest names.
@@ -209,20 +233,21 @@ impl SnapshotStore {
         &self,
         applied: &Applied,
         manifest: Arc<Manifest>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let is_current = self.current().is_some_and(|current| current.meta == manifest.meta);
         if is_current && applied.position().0 == manifest.meta.last_log_id {
-            return Ok(());
+            return Ok(0);
         }
         let store = self.clone();
         let applied = applied.clone();
         let work = move || {
-            let replacement = store.replacement(&manifest)?;
+            let replacement = store.received(&applied, &manifest)?;
+            let folded = replacement.folded;
             let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
             store.write(&manifest)?;
             applied.replace(replacement);
             store.set_current(manifest);
-            Ok(())
+            Ok(folded)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
@@ -268,45 +293,4 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Arc<Manifest>>;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::LogId;
-    use openraft::impls::leader_id_adv::LeaderId;
-    use stock::{
-        Attempt, Batch, Command, Envelope, NodeId, RequestId, Requester, Rules, Sku, Terms,
-    };
-
-    fn log_id(index: u64) -> LogId {
-        LogId { leader_id: LeaderId { term: 1, node_id: NodeId(1) }, index }
-    }
-
-    fn create(sku: &str) -> Batch {
-        let sku = Sku::new(sku).unwrap();
-        let request_id = RequestId::new(sku.as_str()).unwrap();
-        let command = Command::CreateProduct(Box::new(Terms::plain(sku, "", 1)));
-        let (requester, attempt) = (Requester::Operator, Attempt::First);
-        Batch { stamp_ms: 1, commands: vec![Envelope { requester, request_id, attempt, command }] }
-    }
-
-    /// openraft may build a snapshot while it installs a newer one and purges the log up to that:
-    /// the older must not take the newer one's place, on disk or in memory.
-    #[test]
-    fn a_snapshot_that_was_overtaken_takes_no_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let segments = Arc::new(SegmentStore::open(dir.path()).unwrap());
-        let applied = Applied::new(Arc::clone(&segments));
-        let store = SnapshotStore::open(dir.path(), Arc::clone(&segments), &applied).unwrap();
-        applied.apply_batch(log_id(0), Rules::NEWEST, &create("first"));
-        let older = applied.copy();
-        applied.apply_batch(log_id(1), Rules::NEWEST, &create("second"));
-        let newer = store.save(applied.copy()).unwrap();
-        let answered = store.save(older).unwrap();
-        assert_eq!(answered.meta, newer.meta, "the builder hands out what is in place");
-        assert_eq!(store.current().unwrap().meta, newer.meta);
-
-        let reopened = Applied::new(Arc::clone(&segments));
-        SnapshotStore::open(dir.path(), segments, &reopened).unwrap();
-        assert_eq!(reopened.position().0, Some(log_id(1)));
-        assert_eq!(reopened.mark().state_hash, applied.mark().state_hash);
-    }
-}
+mod tests;

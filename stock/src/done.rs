@@ -7,9 +7,10 @@
 //! by the request table.
 
 use crate::hash::{Element, StateSum};
+use crate::paged::PagedMap;
 use crate::requests::{Identity, OUTCOME_RETENTION_MS};
 use crate::{Outcome, Refusal, Reply, Seq};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The most requests that became a hold, a release or a cancel and are still known; the oldest is
 /// forgotten first. About half a gigabyte of memory: a day of 92 a second.
@@ -32,9 +33,9 @@ pub(crate) struct PastDone {
 
 /// See the module. Invariants, asserted at each change: the queue holds exactly the map's
 /// requests, oldest first, and the times count them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct DoneTable {
-    done: BTreeMap<u128, Done>,
+    done: PagedMap<Done>,
     queue: VecDeque<u128>,
     /// How many of the queue are of one log time, oldest first.
     times: VecDeque<(u64, usize)>,
@@ -45,7 +46,7 @@ pub(crate) struct DoneTable {
 impl DoneTable {
     /// The answer to a request that is known here; `seq` is that of the state that asks.
     pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
-        let Done { change, body } = *self.done.get(&identity.request)?;
+        let Done { change, body } = *self.done.get(identity.request)?;
         Some(if body == identity.body {
             Reply { seq, replayed: true, outcome: Outcome::DoneBefore { change } }
         } else {
@@ -55,7 +56,7 @@ impl DoneTable {
 
     /// The change that a request became.
     pub(crate) fn change_of(&self, request: u128) -> Option<Seq> {
-        self.done.get(&request).map(|done| done.change)
+        self.done.get(request).map(|done| done.change)
     }
 
     /// The last change that was forgotten; 0 when none was.
@@ -64,7 +65,7 @@ impl DoneTable {
     }
 
     pub(crate) fn contains(&self, request: u128) -> bool {
-        !self.done.is_empty() && self.done.contains_key(&request)
+        !self.done.is_empty() && self.done.contains_key(request)
     }
 
     /// Records what a request became.
@@ -111,7 +112,8 @@ impl DoneTable {
             self.times.pop_front();
         }
         let oldest = self.queue.pop_front();
-        let Some((request, done)) = oldest.and_then(|request| self.done.remove_entry(&request))
+        let Some((request, done)) =
+            oldest.and_then(|request| Some((request, self.done.remove(request)?)))
         else {
             panic!("{oldest:?} is the oldest request that was done, but is not known");
         };
@@ -120,36 +122,48 @@ impl DoneTable {
         true
     }
 
-    /// Fills the empty table with what was done after the change `forgotten`, oldest first.
+    /// Forgets what was done up to a change.
+    pub(crate) fn forget_up_to(&mut self, last: Seq, sum: &mut StateSum) {
+        let oldest = |table: &Self| table.done.get(*table.queue.front()?).map(|done| done.change);
+        while oldest(self).is_some_and(|change| change <= last) {
+            self.forget_one(u64::MAX, 0, sum);
+        }
+    }
+
+    /// Adds what was done since, oldest first. Before it, up to the change `forgotten`, nothing is
+    /// known any more; 0 when that is not so.
     ///
     /// # Errors
     /// The later change of two that have one request id.
-    pub(crate) fn fill(
+    pub(crate) fn add_past(
         &mut self,
         past: &[PastDone],
         forgotten: Seq,
         sum: &mut StateSum,
     ) -> Result<(), Seq> {
-        assert!(self.done.is_empty(), "{} came before what was done before", self.done.len());
-        self.forgotten = forgotten;
+        self.forgotten = self.forgotten.max(forgotten);
         for PastDone { request, at_ms, done: Done { change, body } } in past {
             self.enqueue(*request, *at_ms);
             sum.add(Element::done(*request, *change, *body));
         }
-        // Sorted once, they make a denser tree, sooner, than as many insertions.
+        if !self.done.is_empty() {
+            let twice = |past: &&PastDone| self.done.insert(past.request, past.done).is_some();
+            return past.iter().find(twice).map_or(Ok(()), |past| Err(past.done.change));
+        }
+        // Sorted once, they make the map sooner than as many insertions.
         let mut sorted: Vec<_> = past.iter().map(|past| (past.request, past.done)).collect();
         sorted.sort_unstable_by_key(|(request, done)| (*request, done.change));
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(pair[1].1.change);
         }
-        self.done = BTreeMap::from_iter(sorted);
+        self.done = PagedMap::from_iter(sorted);
         Ok(())
     }
 
     /// Adds the hash of every request.
     pub(crate) fn hash_into(&self, sum: &mut StateSum) {
-        for (request, done) in &self.done {
-            sum.add(Element::done(*request, done.change, done.body));
+        for (request, done) in self.done.iter() {
+            sum.add(Element::done(request, done.change, done.body));
         }
     }
 }

@@ -86,7 +86,7 @@ impl Settled {
 
 /// All holds. Invariants, asserted at each change: a hold is open or settled, never both; the
 /// deadlines and the users' lists name exactly the open ones, the endings exactly the settled.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct HoldTable {
     rules: Rules,
     open: BTreeMap<Seq, Hold>,

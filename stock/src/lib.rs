@@ -18,6 +18,7 @@ mod machine;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod order_index;
+mod paged;
 mod past;
 mod price;
 mod product;

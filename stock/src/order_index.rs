@@ -7,6 +7,7 @@
 use crate::hash;
 use crate::receipt::Chain;
 use crate::{Event, Seq, UserId};
+use std::sync::Arc;
 
 /// Events from one mark of the chain of orders to the next.
 pub const MARK_EVENTS: u64 = 64;
@@ -20,12 +21,12 @@ const RUN_MAX: usize = 1 << 20;
 type Entry = (u64, Seq);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct OrderIndex {
     /// Sorted by user and order. Each is of later orders than the one before; neighbours of one
     /// length are merged, so there are few. A tree would take twice the room, and as long for an
-    /// insertion as all the rest of a buy.
-    runs: Vec<Vec<Entry>>,
+    /// insertion as all the rest of a buy. Shared by copies of the index.
+    runs: Vec<Arc<Vec<Entry>>>,
     /// The newest orders, as they came.
     recent: Vec<Entry>,
     /// The chain after each [`MARK_EVENTS`] events.
@@ -55,13 +56,13 @@ impl OrderIndex {
         while let Some(before) =
             self.runs.pop_if(|before| before.len() == newest.len() && before.len() < RUN_MAX)
         {
-            let mut merged = before;
+            let mut merged = Arc::unwrap_or_clone(before);
             merged.append(&mut newest);
             // The stable sort finds the two sorted halves, and merges them.
             merged.sort();
             newest = merged;
         }
-        self.runs.push(newest);
+        self.runs.push(Arc::new(newest));
     }
 
     /// Orders after `after` that are the user's, or, rarely, another's; by id.
@@ -118,7 +119,7 @@ mod tests {
             runs_max = runs_max.max(index.runs.len());
         }
         assert_eq!(runs_max, 3, "seven ends make runs of four, two and one");
-        let lengths: Vec<usize> = index.runs.iter().map(Vec::len).collect();
+        let lengths: Vec<usize> = index.runs.iter().map(|run| run.len()).collect();
         assert_eq!(lengths, [4 * RECENT_MAX, 2 * RECENT_MAX, RECENT_MAX]);
         for user in 0..USERS {
             let id = format!("user-{user}").parse().unwrap();

@@ -4,8 +4,8 @@
 //! only. Rebuilt from the events on restore. Called by the machine.
 
 use crate::hash::{Element, StateSum, quota_fingerprint};
+use crate::paged::PagedMap;
 use crate::{Quantity, Seq, Sku, UserId};
-use std::collections::BTreeMap;
 
 /// A user's account with one product, as it stood when a buy was decided.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +19,9 @@ pub(crate) struct Quota {
 
 /// Units bought, by user and product. Invariant, asserted at each change: none rises
 /// above its limit.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct QuotaTable {
-    bought: BTreeMap<u128, u64>,
+    bought: PagedMap<u64>,
 }
 
 impl QuotaTable {
@@ -29,7 +29,7 @@ impl QuotaTable {
     /// there from the start. A limit that is set again opens new accounts.
     pub(crate) fn of(&self, (sku, since): (&Sku, Seq), user: &UserId, limit: Quantity) -> Quota {
         let key = quota_fingerprint(sku, since, user);
-        Quota { key, bought: self.bought.get(&key).copied().unwrap_or(0), limit }
+        Quota { key, bought: self.bought.get(key).copied().unwrap_or(0), limit }
     }
 
     /// Counts an accepted buy or hold.
@@ -57,7 +57,7 @@ impl QuotaTable {
     /// Whether so much was counted.
     pub(crate) fn has(&self, (sku, since): (&Sku, Seq), user: &UserId, quantity: Quantity) -> bool {
         let key = quota_fingerprint(sku, since, user);
-        self.bought.get(&key).is_some_and(|bought| *bought >= quantity.get().into())
+        self.bought.get(key).is_some_and(|bought| *bought >= quantity.get().into())
     }
 
     /// Gives back what was counted before.
@@ -72,7 +72,7 @@ impl QuotaTable {
         sum: &mut StateSum,
     ) {
         let key = quota_fingerprint(sku, since, user);
-        let before = self.bought.remove(&key).unwrap_or(0);
+        let before = self.bought.remove(key).unwrap_or(0);
         let Some(after) = before.checked_sub(quantity.get().into()) else {
             panic!("{user} gives back {quantity} of {sku}, but has {before}");
         };
@@ -85,8 +85,8 @@ impl QuotaTable {
 
     /// Adds the hash of every account.
     pub(crate) fn hash_into(&self, sum: &mut StateSum) {
-        for (key, bought) in &self.bought {
-            sum.add(Element::quota(*key, *bought));
+        for (key, bought) in self.bought.iter() {
+            sum.add(Element::quota(key, bought));
         }
     }
 }

@@ -9,13 +9,13 @@
 
 use crate::done::DoneTable;
 use crate::hash::{self, Element, StateSum};
+use crate::paged::PagedMap;
 use crate::past::Past;
 use crate::stored::{Share, StoredOutcome, StoredTable};
 use crate::{
     Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Rules, Seq,
     UserId,
 };
-use std::collections::BTreeMap;
 
 /// How long what became no order answers later attempts, in milliseconds of log time.
 pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -65,9 +65,9 @@ pub(crate) struct Accepted {
 ///
 /// Invariants, asserted at each change: an id has one order, was done once or has one stored
 /// outcome, never two of these.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RequestTable {
-    orders: BTreeMap<u128, Accepted>,
+    orders: PagedMap<Accepted>,
     done: DoneTable,
     stored: StoredTable,
 }
@@ -80,7 +80,7 @@ impl RequestTable {
 
     /// The answer to a request id that is decided already; `seq` is that of the state that asks.
     pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
-        if let Some(accepted) = self.orders.get(&identity.request) {
+        if let Some(accepted) = self.orders.get(identity.request) {
             let (replayed, outcome) = if accepted.body == identity.body {
                 (true, Outcome::BoughtBefore { order: accepted.order })
             } else {
@@ -94,7 +94,7 @@ impl RequestTable {
     /// The order of a user's request id.
     pub(crate) fn order_of(&self, user: &UserId, request_id: &RequestId) -> Option<Seq> {
         let request = hash::user_request_fingerprint(user, request_id);
-        self.orders.get(&request).map(|accepted| accepted.order)
+        self.orders.get(request).map(|accepted| accepted.order)
     }
 
     /// The hold, release or cancel that a user's request id became.
@@ -115,7 +115,7 @@ impl RequestTable {
     /// Whether there is an order like the one that a command would take back.
     pub(crate) fn has_order(&self, cancel: &Cancel) -> bool {
         let request = hash::user_request_fingerprint(&cancel.user, &cancel.request_id);
-        let Some(Accepted { order, body, content }) = self.orders.get(&request) else {
+        let Some(Accepted { order, body, content }) = self.orders.get(request) else {
             return false;
         };
         let items = &cancel.items;
@@ -171,24 +171,29 @@ impl RequestTable {
     pub(crate) fn done(&mut self, identity: Identity, at_ms: u64, change: Seq, sum: &mut StateSum) {
         let request = identity.request;
         assert!(
-            !self.orders.contains_key(&request) && !self.stored.contains(request),
+            !self.orders.contains_key(request) && !self.stored.contains(request),
             "change {change} has the request id {request:032x}, which is decided already"
         );
         self.done.add(identity, at_ms, change, sum);
     }
 
-    /// Fills the empty table with all that the events say of the past.
+    /// Adds what the events since the last say of the past, and forgets what was done up to
+    /// `done_after`. The stored outcomes come after.
     ///
     /// # Errors
-    /// [`Contradiction`] when two of them have one request id.
+    /// [`Contradiction`] when two of all have one request id. The table is of no use then.
     ///
     /// # Panics
-    /// When the table is not empty.
-    pub(crate) fn fill(&mut self, past: Past, sum: &mut StateSum) -> Result<(), Contradiction> {
+    /// When the table has stored outcomes.
+    pub(crate) fn add_past(
+        &mut self,
+        past: Past,
+        done_after: Seq,
+        sum: &mut StateSum,
+    ) -> Result<(), Contradiction> {
         assert!(
-            self.orders.is_empty() && self.stored.len() == 0,
-            "{} orders and {} stored outcomes came before the orders of the past",
-            self.orders.len(),
+            self.stored.len() == 0,
+            "{} stored outcomes came before the orders of the past",
             self.stored.len()
         );
         let Past { mut orders, done, forgotten } = past;
@@ -202,11 +207,29 @@ impl RequestTable {
         for (request, accepted) in &orders {
             sum.add(Element::order(*request, accepted.order, accepted.body));
         }
-        self.orders = BTreeMap::from_iter(orders);
-        if let Some(twice) = done.iter().find(|past| self.orders.contains_key(&past.request)) {
+        self.done.forget_up_to(done_after, sum);
+        if self.orders.is_empty() {
+            self.orders = PagedMap::from_iter(orders);
+        } else {
+            for (request, accepted) in orders {
+                if let Some(first) = self.orders.insert(request, accepted) {
+                    let (first, second) = (first.order, accepted.order);
+                    return Err(Contradiction::SecondOrder { first, second });
+                }
+                if self.done.contains(request) {
+                    return Err(Contradiction::SecondChange(accepted.order));
+                }
+            }
+        }
+        if let Some(twice) = done.iter().find(|past| self.orders.contains_key(past.request)) {
             return Err(Contradiction::SecondChange(twice.done.change));
         }
-        self.done.fill(&done, forgotten, sum).map_err(Contradiction::SecondChange)
+        self.done.add_past(&done, forgotten, sum).map_err(Contradiction::SecondChange)
+    }
+
+    /// Forgets all stored outcomes: a snapshot says which there are.
+    pub(crate) fn clear_stored(&mut self, sum: &mut StateSum) {
+        self.stored.clear(sum);
     }
 
     /// Stores a decision that is no order, for attempts still to come.
@@ -259,7 +282,7 @@ impl RequestTable {
         outcome: StoredOutcome,
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
-        if self.orders.contains_key(&request) {
+        if self.orders.contains_key(request) {
             return Err("its request id has an order");
         }
         if self.done.contains(request) {
@@ -270,8 +293,8 @@ impl RequestTable {
 
     /// Adds the hash of every order's request and every stored outcome.
     pub(crate) fn hash_into(&self, sum: &mut StateSum) {
-        for (request, accepted) in &self.orders {
-            sum.add(Element::order(*request, accepted.order, accepted.body));
+        for (request, accepted) in self.orders.iter() {
+            sum.add(Element::order(request, accepted.order, accepted.body));
         }
         self.done.hash_into(sum);
         self.stored.hash_into(sum);

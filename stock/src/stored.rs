@@ -110,7 +110,7 @@ impl StoredOutcome {
 
 /// See the module. Invariant, asserted at each change: the queues together hold exactly the map's
 /// requests, each oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct StoredTable {
     rules: Rules,
     outcomes: BTreeMap<u128, StoredOutcome>,
@@ -214,6 +214,16 @@ impl StoredTable {
         self.outcomes.remove(&request);
         queue.pop_front();
         true
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self, sum: &mut StateSum) {
+        for share in [Share::Operators, Share::Users] {
+            for (request, outcome) in self.of(share) {
+                sum.remove(outcome.element(request, share));
+            }
+        }
+        *self = Self { rules: self.rules, ..Self::default() };
     }
 
     /// The outcomes of a share, oldest first: what the events do not carry.

@@ -286,3 +286,36 @@ fn no_flipped_bit_of_an_ended_holds_owner_is_restored() {
     }
     assert!(refused > 8, "{refused} other names");
 }
+
+/// A state that is further, or of other rules, or of another history, leads to no snapshot.
+#[test]
+fn only_an_earlier_state_of_the_same_history_goes_on() {
+    let (hot, events, bounds) = held();
+    let went_on = |machine: Machine, hot: &HotState| {
+        let mut restore = Restore::from_earlier(machine, hot.clone())?;
+        let first = usize::try_from(restore.seq().0).unwrap();
+        events[first..].iter().try_for_each(|event| restore.event(event))?;
+        restore.finish()
+    };
+    let end = bounded_restore(hot.clone(), &events, bounds).unwrap();
+    assert_eq!(went_on(end.clone(), &hot).unwrap().hot_state(), hot, "by no event at all");
+
+    let mut further = hot.clone();
+    further.seq.0 -= 1;
+    let error = went_on(end.clone(), &further).unwrap_err();
+    assert!(matches!(error, RestoreError::NotOnTheWay { .. }), "{error}");
+    let error = went_on(Machine::with_bounds(bounds), &hot).unwrap_err();
+    assert!(matches!(error, RestoreError::NotOnTheWay { .. }), "of the first rules: {error}");
+
+    let mut of_another = Machine::with_bounds(bounds);
+    of_another.adopt(Rules::Two);
+    let create = Command::CreateProduct(Box::new(Terms::plain("cap".parse().unwrap(), "", 9)));
+    let create = Envelope {
+        requester: Requester::Operator,
+        request_id: "c2".parse().unwrap(),
+        attempt: Attempt::First,
+        command: create,
+    };
+    of_another.apply(&Batch { stamp_ms: 1, commands: vec![create] });
+    assert!(went_on(of_another, &hot).is_err());
+}

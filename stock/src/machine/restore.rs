@@ -1,8 +1,9 @@
 //! The fold that brings a machine back from its hot state and the events.
 //!
 //! [`Restore`] sends every event through the code that made it and holds the result against the
-//! hot state, so a machine comes back as it was, or not at all. Never reads a file: `raft` feeds
-//! the events, segment by segment.
+//! hot state, so a machine comes back as it was, or not at all. It may begin with a machine that
+//! has come a part of the way: then only the events since are needed. Never reads a file: `raft`
+//! feeds the events, segment by segment.
 
 use super::effect::{Again, Asked, AskedTtl, Effect, Purchase};
 use super::restore_error::RestoreError;
@@ -10,16 +11,20 @@ use super::{HotState, Machine, decide};
 use crate::items::items_of;
 use crate::past::Past;
 use crate::requests::Contradiction;
+#[cfg(feature = "mutants")]
+use crate::requests::RequestTable;
 use crate::stored::Share;
 use crate::{
     Bounds, Change, Event, Items, Line, Outcome, Product, Refusal, Rules, Seq, Sku, Terms, UserId,
 };
 use std::collections::BTreeMap;
 
-/// A machine on its way back: make it from the hot state, and feed it all events from 1.
+/// A machine on its way back: make it from the hot state, and feed it all events after
+/// [`Restore::seq`].
 #[derive(Debug)]
 pub struct Restore {
-    /// The machine after the events so far, with an empty request table.
+    /// The machine after the events so far, its request table as it was before them and without
+    /// stored outcomes.
     machine: Machine,
     /// What they say of request ids.
     past: Past,
@@ -56,6 +61,22 @@ impl Restore {
         let mut machine = Machine::with_bounds(bounds);
         machine.adopt(hot.rules);
         Self { machine, past: Past::default(), hot }
+    }
+
+    /// A machine that has come a part of the way, waiting for the event after its last.
+    ///
+    /// Whether it is of the same history shows in the end: the state hash is of all of it.
+    ///
+    /// # Errors
+    /// `NotOnTheWay` when it is further already, or goes by other rules.
+    pub fn from_earlier(machine: Machine, hot: HotState) -> Result<Self, RestoreError> {
+        if machine.seq > hot.seq || machine.rules != hot.rules {
+            let (earlier, hot) = ((machine.seq, machine.rules), (hot.seq, hot.rules));
+            return Err(RestoreError::NotOnTheWay { earlier, hot });
+        }
+        let mut machine = machine;
+        machine.requests.clear_stored(&mut machine.sum);
+        Ok(Self { machine, past: Past::default(), hot })
     }
 
     /// The last event that it was fed; 0 before the first.
@@ -104,19 +125,21 @@ impl Restore {
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.check_nothing_due(hot.seq)?;
         machine.compare_products(hot.products)?;
-        for (hot, events) in
-            [(hot.done_after, past.forgotten), (hot.settled_after, machine.holds.forgotten())]
-        {
-            if hot != events {
-                return Err(RestoreError::Forgotten { hot, events });
-            }
-        }
-        machine.requests.fill(past, &mut machine.sum).map_err(|problem| match problem {
+        let filled = machine.requests.add_past(past, hot.done_after, &mut machine.sum);
+        filled.map_err(|problem| match problem {
             Contradiction::SecondOrder { first, second } => {
                 RestoreError::SecondOrder { seq: second, order: first }
             }
             Contradiction::SecondChange(seq) => RestoreError::SecondChange { seq },
         })?;
+        for (hot, events) in [
+            (hot.done_after, machine.requests.done_after()),
+            (hot.settled_after, machine.holds.forgotten()),
+        ] {
+            if hot != events {
+                return Err(RestoreError::Forgotten { hot, events });
+            }
+        }
         for (share, stored) in [(Share::Operators, hot.operator_stored), (Share::Users, hot.stored)]
         {
             for (request, outcome) in stored {
@@ -138,6 +161,7 @@ impl Restore {
     #[cfg(feature = "mutants")]
     pub fn finish_without_requests(self) -> Machine {
         let mut machine = self.machine;
+        machine.requests = RequestTable::default();
         machine.log_time_ms = self.hot.log_time_ms;
         machine.rehash_products();
         machine

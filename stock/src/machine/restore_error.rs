@@ -1,11 +1,19 @@
 //! Why a machine does not come back. Made by restore.
 
-use crate::{Change, Outcome, Product, Seq, Sku};
+use crate::{Change, Outcome, Product, Rules, Seq, Sku};
 
 /// Why a machine cannot be restored: the snapshot or a segment is damaged, or they do not belong
 /// together. Nothing can be done but to get both anew from another node.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// The machine that was to go on is further than the hot state, or goes by other rules.
+    #[error("a machine at {earlier:?} cannot become the one of the hot state at {hot:?}")]
+    NotOnTheWay {
+        /// Where the machine is, and its rules.
+        earlier: (Seq, Rules),
+        /// Those of the hot state.
+        hot: (Seq, Rules),
+    },
     /// An event is missing or comes twice.
     #[error("the event after {last} is {found}")]
     NotDense {

@@ -6,7 +6,7 @@ use crate::hash::Element;
 use crate::{Product, Seq};
 
 /// A product and its hash as it stands in the sum; none before it was first added.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) product: Product,
     /// The update that set a limit where there was none; 0 when it is the creation's. What was

@@ -7,7 +7,7 @@ use crate::Terms;
 use std::collections::BTreeMap;
 
 /// The starts and ends of all sales that have them, past ones too; how many sales share each.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Windows {
     instants: BTreeMap<u64, usize>,
 }

@@ -16,7 +16,7 @@ use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
 use stock::{
     Applied, Attempt, Batch, Bounds, Event, HoldState, HotState, Machine, Outcome, Refusal, Reply,
-    Restore, Seq, Sku, UserId, codec,
+    Restore, RestoreError, Seq, Sku, UserId, codec,
 };
 
 /// What peek says before a batch is what apply says to its first command, when time stands still.
@@ -107,14 +107,24 @@ fn check_orders(machine: &Machine, model: &Model) {
 
 /// The machine, after a trip through its snapshot's bytes.
 fn restored(machine: &Machine, bounds: Bounds, events: &[Event]) -> Machine {
-    let bytes = codec::encode(&machine.hot_state(), u64::MAX).unwrap();
-    let hot: HotState = codec::decode(&bytes, u64::MAX).unwrap();
-    assert_eq!(hot, machine.hot_state());
-    let mut restore = Restore::with_bounds(hot, bounds);
+    let mut restore = Restore::with_bounds(saved(machine), bounds);
     for event in events {
         restore.event(event).unwrap();
     }
     let restored = restore.finish().unwrap();
+    check_same(&restored, machine);
+    restored
+}
+
+/// A snapshot's hot state, as it is read back.
+fn saved(machine: &Machine) -> HotState {
+    let bytes = codec::encode(&machine.hot_state(), u64::MAX).unwrap();
+    let hot: HotState = codec::decode(&bytes, u64::MAX).unwrap();
+    assert_eq!(hot, machine.hot_state());
+    hot
+}
+
+fn check_same(restored: &Machine, machine: &Machine) {
     assert_eq!(restored.rules(), machine.rules());
     assert_eq!(restored.state_hash(), machine.state_hash());
     assert_eq!(restored.recompute_hash(), machine.state_hash());
@@ -126,7 +136,6 @@ fn restored(machine: &Machine, bounds: Bounds, events: &[Event]) -> Machine {
     for seq in 1..=machine.seq().0 {
         assert_eq!(restored.chain_before(Seq(seq)), machine.chain_before(Seq(seq)));
     }
-    restored
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -210,6 +219,54 @@ proptest! {
             events.extend(applied.events);
         }
         restored(&other, bounds, &events);
+    }
+
+    /// From an earlier state of the same history, by the events since; and so ever after. The
+    /// earlier one stays as it was, although both share what is large.
+    #[test]
+    fn an_earlier_machine_goes_on_to_a_snapshot(
+        log in log(),
+        bounds in bounds(),
+        cuts in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let mut cuts = cuts.map(|cut| cut.index(log.len() + 1));
+        cuts.sort_unstable();
+        let (mut machine, mut events) = (Machine::with_bounds(bounds), Vec::new());
+        let mut earlier = machine.clone();
+        for (at, (rules, batch)) in log[..cuts[1]].iter().enumerate() {
+            if at == cuts[0] {
+                earlier = machine.clone();
+            }
+            machine.adopt(*rules);
+            events.extend(machine.apply(batch).events);
+        }
+        if cuts[0] == cuts[1] {
+            earlier = machine.clone();
+        }
+        let before = earlier.hot_state();
+        let mut other = match Restore::from_earlier(earlier.clone(), saved(&machine)) {
+            Ok(mut restore) => {
+                for event in &events[usize::try_from(restore.seq().0).unwrap()..] {
+                    restore.event(event).unwrap();
+                }
+                restore.finish().unwrap()
+            }
+            Err(RestoreError::NotOnTheWay { .. }) => {
+                prop_assert_ne!(earlier.rules(), machine.rules());
+                restored(&machine, bounds, &events)
+            }
+            Err(error) => panic!("{error}"),
+        };
+        check_same(&other, &machine);
+        for (rules, batch) in &log[cuts[1]..] {
+            machine.adopt(*rules);
+            other.adopt(*rules);
+            prop_assert_eq!(machine.apply(batch), other.apply(batch));
+            prop_assert_eq!(machine.state_hash(), other.state_hash());
+        }
+        check_same(&other, &machine);
+        prop_assert_eq!(earlier.hot_state(), before);
+        prop_assert_eq!(earlier.recompute_hash(), earlier.state_hash());
     }
 
     /// Equal hashes are worth something only if unequal states differ in them.
