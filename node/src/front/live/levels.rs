@@ -1,9 +1,9 @@
 //! Stock levels as messages, kept for all who listen to them.
 //!
-//! Owns the board: each product's newest message. It is brought up to date from the events since
-//! the last look, and only when somebody listens; a board that is far behind is made anew, in
+//! One task owns the board: each product's newest message. It is brought up to date from the events
+//! since the last look, and only when somebody listens; a board that is far behind is made anew, in
 //! short looks at the machine. So a catalogue of any size costs a buy nothing, and who connects
-//! gets what is there already.
+//! shares what is there already.
 
 use axum::extract::ws::Utf8Bytes;
 use raft::{FEED_EVENTS_MAX, Feed, FeedLimits, Replica};
@@ -12,33 +12,43 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use stock::{Machine, Product, Seq, Sku};
-use tokio::sync::{Mutex, broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
 /// Between two looks at the levels.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Looks that a listener may be behind before it is told all levels anew.
 const LOOKS_BEHIND_MAX: usize = 16;
+/// Listeners that may wait for their first levels at the task; further ones wait before it.
+const ASKS_MAX: usize = 64;
 /// Events that a board is brought up to date by; one that is further behind is made anew.
 const EVENTS_BEHIND_MAX: u64 = 4 * FEED_EVENTS_MAX as u64;
 /// Products of one look at the machine.
 const PAGE: usize = 1_000;
 
-/// The levels that changed between two looks, one message each.
+/// One message each: the levels that changed between two looks, or all there are.
 pub(super) type Look = Arc<[Utf8Bytes]>;
 
-/// See the module. Clones share it.
+/// All levels, and what changes from then on.
+pub(super) type Subscription = (Look, broadcast::Receiver<Look>);
+
+/// Clonable handle to the task, which ends with the last one.
 #[derive(Clone)]
 pub(super) struct Levels {
-    replica: Replica,
-    board: Arc<Mutex<Board>>,
-    looks: broadcast::Sender<Look>,
+    asks: mpsc::Sender<oneshot::Sender<Subscription>>,
 }
 
-/// Each product's message as it was after `at`, or later.
-#[derive(Default)]
-struct Board {
+/// What the task owns.
+struct Looking {
+    replica: Replica,
+    looks: broadcast::Sender<Look>,
+    /// The board is as it was after this change, or later.
     at: Seq,
-    messages: BTreeMap<Sku, Utf8Bytes>,
+    board: BTreeMap<Sku, Utf8Bytes>,
+    /// The whole board for whoever connects, made once for all who do before it changes.
+    all: Option<Look>,
+    /// Not before, changes are looked at.
+    rests_until: Instant,
 }
 
 /// One message.
@@ -49,61 +59,94 @@ struct Level<'a> {
 }
 
 impl Levels {
-    /// Starts the task that looks, which ends when `closing` turns true.
-    pub(super) fn follow(replica: Replica, mut closing: watch::Receiver<bool>) -> Self {
+    /// Starts the task, which also ends when `closing` turns true.
+    pub(super) fn follow(replica: Replica, closing: watch::Receiver<bool>) -> Self {
         let (looks, _) = broadcast::channel(LOOKS_BEHIND_MAX);
-        let levels = Self { replica, board: Arc::default(), looks };
-        let looking = levels.clone();
-        let mut feed = looking.replica.feed_watch();
-        tokio::spawn(async move {
-            let mut last = Seq(0);
-            loop {
-                tokio::select! {
-                    Some(newest) = feed.after(last) => last = newest,
-                    _ = closing.wait_for(|closing| *closing) => return,
-                }
-                if looking.looks.receiver_count() > 0 {
-                    let mut board = looking.board.lock().await;
-                    looking.look(&mut board).await;
-                }
-                tokio::time::sleep(LOOK_INTERVAL).await;
-            }
-        });
-        levels
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        let (at, board, all, rests_until) = (Seq(0), BTreeMap::new(), None, Instant::now());
+        let looking = Looking { replica, looks, at, board, all, rests_until };
+        tokio::spawn(looking.run(asked, closing));
+        Self { asks }
     }
 
-    /// All levels as they are now, and what changes from then on.
-    pub(super) async fn subscribe(&self) -> (Vec<Utf8Bytes>, broadcast::Receiver<Look>) {
-        let mut board = self.board.lock().await;
+    /// All levels as they are now, and what changes from then on. None when the node shuts down.
+    pub(super) async fn subscribe(&self) -> Option<Subscription> {
+        let (reply, subscribed) = oneshot::channel();
+        self.asks.send(reply).await.ok()?;
+        subscribed.await.ok()
+    }
+}
+
+impl Looking {
+    async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<oneshot::Sender<Subscription>>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let mut feed = self.replica.feed_watch();
+        let mut last = Seq(0);
+        let closed = async {
+            // Without a sender nobody is left to keep the node open.
+            let _closed = closing.wait_for(|closing| *closing).await;
+        };
+        let mut closed = std::pin::pin!(closed);
+        loop {
+            let rests_until = self.rests_until;
+            let changed = async {
+                sleep_until(rests_until).await;
+                feed.after(last).await
+            };
+            tokio::select! {
+                asked = asks.recv() => {
+                    let Some(reply) = asked else { return };
+                    // Who asked may be gone by now.
+                    let _gone = reply.send(self.subscribe().await);
+                }
+                Some(newest) = changed => {
+                    last = newest;
+                    self.rests_until = Instant::now() + LOOK_INTERVAL;
+                    if self.looks.receiver_count() > 0 {
+                        self.look().await;
+                    }
+                }
+                () = &mut closed => return,
+            }
+        }
+    }
+
+    async fn subscribe(&mut self) -> Subscription {
         // While somebody listens, the board is kept up to date and is a look old at the most; a look
         // for whoever comes next would tell everybody more often than ten times a second.
         if self.looks.receiver_count() == 0 {
-            self.look(&mut board).await;
+            self.look().await;
         }
-        // Looks are told under the same lock, so none falls between the two.
-        (board.messages.values().cloned().collect(), self.looks.subscribe())
+        let board = &self.board;
+        let all = self.all.get_or_insert_with(|| board.values().cloned().collect());
+        (Arc::clone(all), self.looks.subscribe())
     }
 
     /// Brings the board up to date, and tells listeners what changed on it.
-    async fn look(&self, board: &mut Board) {
+    async fn look(&mut self) {
         let newest = self.replica.read(Machine::seq);
-        let changed = match self.changed(board.at, newest).await {
+        let changed = match self.changed(self.at, newest).await {
             Some(skus) => self.levels_of(&skus),
             None => self.all_levels(),
         };
-        board.at = newest;
+        self.at = newest;
         let mut told = Vec::new();
         for (sku, stock) in changed {
             let Some(message) = message(&sku, stock) else { continue };
-            if board.messages.get(&sku) != Some(&message) {
+            if self.board.get(&sku) != Some(&message) {
                 told.push(message.clone());
-                board.messages.insert(sku, message);
+                self.board.insert(sku, message);
             }
         }
         if !told.is_empty() {
+            self.all = None;
             // An error is that nobody listens.
             let _nobody = self.looks.send(told.into());
         }
+        self.rests_until = Instant::now() + LOOK_INTERVAL;
     }
 
     /// The products that changed between the two; none when it is simpler to look at all.

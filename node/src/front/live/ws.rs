@@ -63,7 +63,9 @@ async fn tell(
     mut seat: Seat,
     mut socket: WebSocket,
 ) -> Result<(), axum::Error> {
-    let (levels, mut looks) = state.live.levels.subscribe().await;
+    let Some((levels, mut looks)) = state.live.levels.subscribe().await else {
+        return socket.send(Message::Close(None)).await;
+    };
     send(&mut socket, &levels).await?;
     let mut ping = tokio::time::interval(PING_INTERVAL);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,7 +74,9 @@ async fn tell(
             look = looks.recv() => match look {
                 Ok(look) => send(&mut socket, &look).await?,
                 Err(RecvError::Lagged(_)) => {
-                    let (levels, newer) = state.live.levels.subscribe().await;
+                    let Some((levels, newer)) = state.live.levels.subscribe().await else {
+                        break;
+                    };
                     looks = newer;
                     send(&mut socket, &levels).await?;
                 }
