@@ -40,6 +40,7 @@ pub(super) const BODIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Asks for all of them, and says what became of each.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let form = Form::of(&parts.headers)?;
@@ -49,14 +50,13 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     }
     let address = state.proxies.client(&parts);
     let room = &state.batch_bytes;
-    let (bytes, _held) = body::take_within(room, content, BYTES_MAX, state.deadline()).await?;
+    let (bytes, _held) = body::take_within(room, content, BYTES_MAX, deadline).await?;
     let Ok(_permit) = state.batches.try_acquire() else {
         return Err(Problem::overloaded());
     };
     let texts = form.split(&bytes)?;
     let items: Vec<Result<Item<'_>, Problem>> =
         texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();
-    let deadline = state.deadline();
     let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope())).collect();
     let answers = state.stock.ask_all(commands, address, deadline).await;
     write(&state, form, items, answers, deadline).await

@@ -117,18 +117,19 @@ impl Won<'_> {
 
 /// Asks for units, and says what was decided.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let shape: Shape<'_> = body::parse(&bytes)?;
     let (wanted, user) = shape.check()?;
     match wanted {
         Wanted::One { sku, quantity } => {
             let texts = (shape.product_id.as_deref().unwrap_or_default(), &*shape.user_id);
-            Ok(one(&state, key, (sku, user, quantity), texts).await)
+            Ok(one(&state, key, (sku, user, quantity), texts, deadline).await)
         }
-        Wanted::Several(items) => Ok(basket(&state, key, user, items).await),
+        Wanted::Several(items) => Ok(basket(&state, key, (user, items), deadline).await),
     }
 }
 
@@ -137,6 +138,7 @@ async fn one(
     key: Key<'_>,
     (sku, user, quantity): (Sku, UserId, Quantity),
     (product_id, user_id): (&str, &str),
+    deadline: Instant,
 ) -> Response {
     let address = key.address;
     let (request_id, attempt, mut key) = key.split();
@@ -146,7 +148,6 @@ async fn one(
         attempt,
         command: Command::Buy { sku, quantity },
     };
-    let deadline = state.deadline();
     let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
     key.counted(answered.allowance);
     let asked = Asked { product_id, user_id, quantity, request_id: key.text() };
@@ -156,10 +157,15 @@ async fn one(
 }
 
 /// Several products, all or none, as one order.
-async fn basket(state: &Arc<FrontState>, key: Key<'_>, user: UserId, items: Items) -> Response {
+async fn basket(
+    state: &Arc<FrontState>,
+    key: Key<'_>,
+    (user, items): (UserId, Items),
+    deadline: Instant,
+) -> Response {
     let requester = Requester::User(user.clone());
     let write = Write { requester, key, command: Command::BuyBasket { items } };
-    let (won, key) = won::ask(state, &user, write).await;
+    let (won, key) = won::ask(state, &user, write, deadline).await;
     state.metrics.observe_buy(outcome(won.as_ref().map(|won| won.replayed)));
     told(key, won.and_then(won::Won::answer))
 }

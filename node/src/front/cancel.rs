@@ -5,37 +5,17 @@
 
 use super::answer::json_at;
 use super::docs::{Answer, BODY, Body, Docs, JSON, Need, ORDER_ID, Tag, WRITE, WRITE_FAILS, of};
-use super::field;
 use super::key::Key;
 use super::write::{Write, misplaced};
-use super::{FrontState, body, history, path_seq, query};
+use super::{FrontState, body, history, owner, path_seq, query};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::sync::Arc;
 use stock::api::{LineView, OrderCancelled, PostCancel};
 use stock::{Cancel, Command, Items, Outcome, Requester, Seq};
-
-/// [`stock::api::PostCancel`] before its value is checked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Shape<'b> {
-    #[serde(borrow, deserialize_with = "readers::user_id")]
-    user_id: Cow<'b, str>,
-}
-
-mod readers {
-    use super::{Cow, field::readers};
-
-    type Text<'b> = Cow<'b, str>;
-
-    readers! {
-        user_id as text -> Text<'de>;
-    }
-}
+use tokio::time::Instant;
 
 pub(super) const POST: Docs = Docs {
     id: "cancelOrder",
@@ -59,18 +39,18 @@ pub(super) const POST: Docs = Docs {
 
 /// Asks in the name of the user in the body; without a body, in the operator's.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let order = path_seq(&mut parts).await?;
     query::none(&parts.uri)?;
     let key = Key::read(&parts.headers)?;
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let requester = if bytes.trim_ascii().is_empty() {
         Requester::Operator
     } else {
-        let shape: Shape<'_> = body::parse(&bytes)?;
-        Requester::User(field::user(&shape.user_id, "user_id")?)
+        Requester::User(owner::read(&bytes)?)
     };
-    let command = Command::Cancel(Box::new(found(&state, order).await?));
+    let command = Command::Cancel(Box::new(found(&state, order, deadline).await?));
     let respond = |outcome, seq| match outcome {
         Outcome::Cancelled { lines } => {
             let items = lines.iter().map(LineView::from).collect();
@@ -78,17 +58,17 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
         }
         _ => Err(misplaced("answer a cancel")),
     };
-    Ok(Write { requester, key, command }.ask(&state, respond).await)
+    Ok(Write { requester, key, command }.ask(&state, deadline, respond).await)
 }
 
 /// The order in the words of the command.
 ///
 /// # Errors
 /// `unknown-order` in the state that a majority has now; those of a read that cannot be confirmed.
-async fn found(state: &Arc<FrontState>, order: Seq) -> Result<Cancel, Problem> {
+async fn found(state: &Arc<FrontState>, order: Seq, deadline: Instant) -> Result<Cancel, Problem> {
     if order > state.replica.read(stock::Machine::seq) {
         // Another node may have applied it already.
-        state.replica.read_barrier(state.deadline()).await.map_err(Problem::of_read)?;
+        state.replica.read_barrier(deadline).await.map_err(Problem::of_read)?;
     }
     let seq = state.replica.read(stock::Machine::seq);
     let event = if order <= seq { history::order(state, order).await? } else { None };

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use stock::{
     Attempt, Command, Envelope, Outcome, Quantity, RequestId, Requester, Seq, Sku, UserId,
 };
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// What the drop-in routes are set to.
@@ -76,13 +77,14 @@ struct PostPurchase {
 
 /// `POST /beli`: one unit of the default product, for whoever clicks.
 pub(super) async fn beli(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, _) = request.into_parts();
     query::none(&parts.uri)?;
     let sku = default_product(&state)?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
     // Nobody is named, so a click is a user of its own, and the same one when it is sent again.
     let user = user_of(&key.request_id)?;
-    let (won, key) = buy(&state, key, user, sku).await;
+    let (won, key) = buy(&state, key, (user, sku), deadline).await;
     let answer = match &won {
         Ok(won) => click(&state, "success", "bought", won.remaining),
         Err(problem) if is_refusal(problem) => {
@@ -97,6 +99,7 @@ pub(super) async fn beli(state: Arc<FrontState>, request: Request) -> Result<Res
 /// `POST /reset`: the default product has as many units on sale as at first. What is sold or held
 /// stays so; the units are new ones.
 pub(super) async fn reset(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     if !state.drop_in.reset {
         let why = "This node was started without `--drop-in-reset`.";
         return Err(Problem::new(Kind::NotFound, why));
@@ -104,7 +107,7 @@ pub(super) async fn reset(state: Arc<FrontState>, request: Request) -> Result<Re
     query::none(request.uri())?;
     let sku = default_product(&state)?;
     let key = Key::read(request.headers())?;
-    state.replica.read_barrier(state.deadline()).await.map_err(Problem::of_read)?;
+    state.replica.read_barrier(deadline).await.map_err(Problem::of_read)?;
     let product = state.replica.read(|machine| machine.product(&sku).cloned());
     let Some(product) = product else {
         return Err(Problem::plain(Kind::UnknownProduct));
@@ -121,19 +124,20 @@ pub(super) async fn reset(state: Arc<FrontState>, request: Request) -> Result<Re
         Outcome::Restocked(product) => click(&state, "success", "reset", product.available),
         _ => Err(misplaced("answer a reset")),
     };
-    Ok(write.ask(&state, respond).await)
+    Ok(write.ask(&state, deadline, respond).await)
 }
 
 /// `POST /api/buy`.
 pub(super) async fn api_buy(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let PostPurchase { user_id, product_id } = body::parse(&bytes)?;
     let user = field::user(&user_id.into_text("user_id")?, "user_id")?;
     let sku = field::sku(&product_id.into_text("product_id")?, "product_id")?;
-    let (won, key) = buy(&state, key, user, sku).await;
+    let (won, key) = buy(&state, key, (user, sku), deadline).await;
     let answer = match &won {
         Ok(won) => {
             let (message, status) = ("Purchase successful", "success");
@@ -156,6 +160,7 @@ pub(super) async fn flash_sale(
     state: Arc<FrontState>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, _) = request.into_parts();
     let parameters = Parameters::of_write(&parts.uri, &["userId", "productId"])?;
     let needed =
@@ -163,7 +168,7 @@ pub(super) async fn flash_sale(
     let user = field::user(needed("userId")?, "userId")?;
     let sku = field::sku(needed("productId")?, "productId")?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
-    let (won, key) = buy(&state, key, user, sku).await;
+    let (won, key) = buy(&state, key, (user, sku), deadline).await;
     let answer = match &won {
         Ok(won) => Ok(text(StatusCode::ACCEPTED, format!("Order accepted: {}", won.order))),
         Err(problem) if is_refusal(problem) => {
@@ -185,8 +190,8 @@ struct Won {
 async fn buy<'h>(
     state: &Arc<FrontState>,
     key: Key<'h>,
-    user: UserId,
-    sku: Sku,
+    (user, sku): (UserId, Sku),
+    deadline: Instant,
 ) -> (Result<Won, Problem>, Answered<'h>) {
     let address = key.address;
     let (request_id, attempt, mut key): (RequestId, Attempt, _) = key.split();
@@ -194,7 +199,6 @@ async fn buy<'h>(
     let quantity = Quantity::ONE;
     let requester = Requester::User(user);
     let command = Command::Buy { sku, quantity };
-    let deadline = state.deadline();
     let envelope = Envelope { requester, request_id, attempt, command };
     let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
     key.counted(answered.allowance);

@@ -13,7 +13,7 @@ use super::key::Key;
 use super::query::{self, Parameters};
 use super::wanted::{self, ItemShape};
 use super::write::{Write, misplaced, told};
-use super::{FrontState, body, history, path_seq, won};
+use super::{FrontState, body, history, owner, path_seq, won};
 use crate::problem::{Kind, Problem};
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -44,14 +44,6 @@ struct Shape<'b> {
     ttl_ms: Option<Number>,
 }
 
-/// [`stock::api::PostConfirm`] before its value is checked.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfirmShape<'b> {
-    #[serde(borrow, deserialize_with = "readers::user_id")]
-    user_id: Cow<'b, str>,
-}
-
 mod readers {
     use super::{Cow, Number, field::readers};
 
@@ -75,15 +67,16 @@ impl Shape<'_> {
 
 /// `POST /v1/holds`.
 pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let (items, user, ttl) = body::parse::<Shape<'_>>(&bytes)?.check()?;
     let requester = Requester::User(user.clone());
     let write = Write { requester, key, command: Command::Hold { items, ttl } };
     let respond = |outcome, hold| held(&state, user, hold, outcome);
-    Ok(write.ask(&state, respond).await)
+    Ok(write.ask(&state, deadline, respond).await)
 }
 
 fn held(
@@ -118,25 +111,27 @@ fn instant(at_ms: u64) -> Result<Timestamp, Problem> {
 
 /// `POST /v1/holds/{id}/confirm`.
 pub(super) async fn confirm(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let hold = path_seq(&mut parts).await?;
     query::none(&parts.uri)?;
     let key = Key::read(&parts.headers)?;
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
-    let user = field::user(&body::parse::<ConfirmShape<'_>>(&bytes)?.user_id, "user_id")?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
+    let user = owner::read(&bytes)?;
     let requester = Requester::User(user.clone());
     let write = Write { requester, key, command: Command::Confirm { hold } };
-    let (won, key) = won::ask(&state, &user, write).await;
+    let (won, key) = won::ask(&state, &user, write, deadline).await;
     Ok(told(key, won.and_then(won::Won::answer)))
 }
 
 /// `DELETE /v1/holds/{id}`: by the user that `?user_id=` names, else by the operator.
 pub(super) async fn release(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let hold = path_seq(&mut parts).await?;
     let parameters = Parameters::of_write(&parts.uri, &["user_id"])?;
     // A user id that is not understood must not make it the operator's release.
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     if !bytes.trim_ascii().is_empty() {
         let rule = "a release has no body: send `?user_id=` in the query.";
         return Err(Problem::new(Kind::InvalidField, rule));
@@ -154,7 +149,7 @@ pub(super) async fn release(state: Arc<FrontState>, request: Request) -> Result<
         }
         _ => Err(misplaced("answer a release")),
     };
-    Ok(write.ask(&state, respond).await)
+    Ok(write.ask(&state, deadline, respond).await)
 }
 
 /// `GET /v1/holds`: the open ones of a user.

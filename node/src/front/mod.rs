@@ -34,6 +34,7 @@ mod key;
 mod live;
 mod openapi;
 mod orders;
+mod owner;
 mod problems;
 mod products;
 mod query;
@@ -137,6 +138,8 @@ impl FrontState {
         }
     }
 
+    /// Until when whoever asks now is answered. Taken once a request, before its body is read: what
+    /// it waits for on its way shares the time.
     fn deadline(&self) -> Instant {
         Instant::now() + self.deadline
     }

@@ -25,6 +25,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use stock::api::{ProductList, ProductView};
 use stock::{Command, Outcome, Product, Requester, Seq, Sku};
+use tokio::time::Instant;
 
 /// Products on a page, when the request does not say.
 const PAGE_DEFAULT: u64 = 100;
@@ -69,12 +70,13 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
 
 /// `PUT /v1/products/{id}`.
 pub(super) async fn put(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let terms = body::parse::<ProductShape<'_>>(&bytes)?.check(sku)?;
-    ask(&state, &parts, Command::CreateProduct(Box::new(terms))).await
+    ask(&state, &parts, Command::CreateProduct(Box::new(terms)), deadline).await
 }
 
 /// How a merge patch may call itself.
@@ -82,23 +84,25 @@ const TYPES: [&[u8]; 2] = [b"application/json", b"application/merge-patch+json"]
 
 /// `PATCH /v1/products/{id}`: a merge patch (RFC 7396) of everything but the stock.
 pub(super) async fn patch(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
     let if_match = version::if_match(&parts.headers)?;
-    let bytes = body::read_as(&TYPES, &parts.headers, content, state.deadline()).await?;
+    let bytes = body::read_as(&TYPES, &parts.headers, content, deadline).await?;
     let update = body::parse::<PatchShape<'_>>(&bytes)?.check(sku, if_match)?;
-    ask(&state, &parts, Command::UpdateProduct(Box::new(update))).await
+    ask(&state, &parts, Command::UpdateProduct(Box::new(update)), deadline).await
 }
 
 /// `POST /v1/products/{id}/restock`.
 pub(super) async fn restock(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    let deadline = state.deadline();
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
-    let bytes = body::read(&parts.headers, content, state.deadline()).await?;
+    let bytes = body::read(&parts.headers, content, deadline).await?;
     let quantity = body::parse::<RestockShape>(&bytes)?.check()?;
-    ask(&state, &parts, Command::Restock { sku, quantity }).await
+    ask(&state, &parts, Command::Restock { sku, quantity }, deadline).await
 }
 
 async fn path_sku(parts: &mut Parts) -> Result<Sku, Problem> {
@@ -111,10 +115,11 @@ async fn ask(
     state: &Arc<FrontState>,
     parts: &Parts,
     command: Command,
+    deadline: Instant,
 ) -> Result<Response, Problem> {
     let key = Key::read(&parts.headers)?;
     let write = Write { requester: Requester::Operator, key, command };
-    Ok(write.ask(state, respond).await)
+    Ok(write.ask(state, deadline, respond).await)
 }
 
 fn respond(outcome: Outcome, seq: Seq) -> Result<Response, Problem> {

@@ -107,8 +107,8 @@ pub(super) async fn ask<'h>(
     state: &Arc<FrontState>,
     user: &UserId,
     write: Write<'h>,
+    deadline: Instant,
 ) -> (Result<Won, Problem>, Answered<'h>) {
-    let deadline = state.deadline();
     let asked = write.command.clone();
     let (decided, key) = write.send(state, deadline).await;
     let won = match decided {

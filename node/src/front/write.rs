@@ -52,9 +52,9 @@ impl<'h> Write<'h> {
     pub(super) async fn ask(
         self,
         state: &Arc<FrontState>,
+        deadline: Instant,
         respond: impl FnOnce(Outcome, Seq) -> Result<Response, Problem>,
     ) -> Response {
-        let deadline = state.deadline();
         let asked = self.asked();
         let (mut decided, key) = self.send(state, deadline).await;
         if let Ok(Decision { outcome: Outcome::DoneBefore { change }, .. }) = decided {
