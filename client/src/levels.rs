@@ -100,6 +100,7 @@ impl Levels<'_> {
             }
             Ok(Err(Error::Http(answer))) => {
                 let status = answer.status().as_u16();
+                // No body is no problem document either, and then the status says all there is.
                 let words = answer.body().as_deref().unwrap_or_default();
                 match serde_json::from_slice::<Problem>(words) {
                     Ok(problem) if status < 500 => Err(ClientError::Refused(Box::new(problem))),

@@ -4,8 +4,11 @@
 //! `main` and `cmd`.
 
 use crate::cmd::Failure;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
+use tokio::sync::oneshot;
 
 /// Colours, or the lack of them.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,24 @@ pub(crate) fn text(text: &str) {
 pub(crate) fn line(line: &str) -> bool {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_ok()
+}
+
+/// Waits until nobody can read any more of what is printed: a pipe's reader has gone. Never returns
+/// where that cannot be, as with a file.
+pub(crate) async fn unread() {
+    let (gone, wait) = oneshot::channel();
+    // A thread of its own: the runtime would wait for the end of a blocking task.
+    std::thread::spawn(move || {
+        let stdout = io::stdout();
+        // Nothing is asked for, so only what is always told ends it: an error or a hangup.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        while let Err(Errno::INTR) = poll(&mut polled, None) {}
+        // Whoever waited may have gone on to end.
+        let _ = gone.send(());
+    });
+    if wait.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Prints one JSON document.

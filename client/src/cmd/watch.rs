@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let mut events = client.events(args.after.map(Seq));
     // One for all changes: a signal that comes between two of them must not be missed.
-    let mut ended = std::pin::pin!(interrupted());
+    let mut ended = std::pin::pin!(ended());
     let paint = Paint::stdout();
     loop {
         let event = tokio::select! {
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 async fn levels(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let mut levels = client.levels();
-    let mut ended = std::pin::pin!(interrupted());
+    let mut ended = std::pin::pin!(ended());
     loop {
         let level = tokio::select! {
             level = levels.next() => level?,
@@ -71,6 +71,15 @@ async fn levels(args: &Args, global: &Global) -> Result<Exit, Failure> {
         if !out::line(&line) {
             return Ok(Exit::Ok);
         }
+    }
+}
+
+/// Returns when the user has seen enough: asks it to end, or reads no further (`| head -1`), which
+/// the next line would find out only when there is one.
+async fn ended() {
+    tokio::select! {
+        () = interrupted() => {}
+        () = out::unread() => {}
     }
 }
 
