@@ -1,134 +1,12 @@
 //! Every field of every body: missing, null, of another type, out of range, twice, unknown; and
 //! bodies that are no JSON, or too much of it.
-//!
-//! A further endpoint is a row of [`BODIES`].
 
+use super::bodies::{BATCH_ITEM, BODIES, Body, Least};
+use super::scene::http::{Ask, Caller};
 use super::scene::{Scene, raw};
 use super::state;
-
-/// What a field holds, which says what is wrong for it.
-#[derive(Clone, Copy, PartialEq)]
-enum Holds {
-    /// An id, or another text that may not be empty.
-    Id,
-    /// A text that may be empty.
-    Text,
-    /// A number from 1.
-    Units,
-    /// A number from 0.
-    Count,
-    /// A number that may be negative, but not 0.
-    Change,
-}
-
-struct Field {
-    name: &'static str,
-    /// A valid value, as JSON.
-    valid: &'static str,
-    holds: Holds,
-    required: bool,
-    /// Whether null is as good as absent.
-    nullable: bool,
-}
-
-struct Body {
-    method: &'static str,
-    path: &'static str,
-    fields: &'static [Field],
-}
-
-const fn required(name: &'static str, valid: &'static str, holds: Holds) -> Field {
-    Field { name, valid, holds, required: true, nullable: false }
-}
-
-const PRODUCT: Field = required("product_id", "\"sneaker\"", Holds::Id);
-const USER: Field = required("user_id", "\"ann\"", Holds::Id);
-const UNITS: Field =
-    Field { name: "quantity", valid: "1", holds: Holds::Units, required: false, nullable: false };
-const TTL: Field =
-    Field { name: "ttl_ms", valid: "60000", holds: Holds::Count, required: false, nullable: true };
-const LIMIT: Field = Field {
-    name: "per_user_limit",
-    valid: "2",
-    holds: Holds::Units,
-    required: false,
-    nullable: true,
-};
-
-const BODIES: &[Body] = &[
-    Body { method: "POST", path: "/v1/buys", fields: &[PRODUCT, USER, UNITS] },
-    Body { method: "POST", path: "/v1/holds", fields: &[PRODUCT, USER, UNITS, TTL] },
-    Body { method: "POST", path: "/v1/holds/1/confirm", fields: &[USER] },
-    Body {
-        method: "PUT",
-        path: "/v1/products/other",
-        fields: &[
-            required("name", "\"Other\"", Holds::Text),
-            required("stock", "5", Holds::Count),
-            LIMIT,
-        ],
-    },
-    Body {
-        method: "POST",
-        path: "/v1/products/sneaker/restock",
-        fields: &[required("quantity", "1", Holds::Change)],
-    },
-];
-
-/// The body with one field replaced, or left out.
-fn with(body: &Body, changed: &Field, value: Option<&str>) -> String {
-    let mut pairs = Vec::new();
-    for field in body.fields {
-        let value = if field.name == changed.name { value } else { Some(field.valid) };
-        pairs.extend(value.map(|value| format!("\"{}\":{value}", field.name)));
-    }
-    format!("{{{}}}", pairs.join(","))
-}
-
-/// A wrong value and the type of problem that it is.
-type Wrong = (String, &'static str);
-
-fn wrong_values(field: &Field) -> Vec<Wrong> {
-    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
-    let mut wrong: Vec<Wrong> = Vec::new();
-    let mut add = |kind: &'static str, values: &[&str]| {
-        wrong.extend(values.iter().map(|value| ((*value).to_owned(), kind)));
-    };
-    // What is no JSON, whatever the field holds.
-    add("invalid-json", &["NaN", "Infinity", "-", "+1", "01", "1.", ".5", "'a'", "tru", ""]);
-    add("invalid-json", &["\"\\ud800\"", "\"\\x\"", "\"\t\""]);
-    add("invalid-field", &["true", "[]", "{}", "[1]", "{\"a\":1}", &deep]);
-    if !field.nullable {
-        add("invalid-field", &["null"]);
-    }
-    let (long, shoe) = (format!("\"{}\"", "x".repeat(129)), "\"👟\"");
-    match field.holds {
-        Holds::Id => {
-            add("invalid-field", &["7", "0", "-1", "1e300"]);
-            add("invalid-value", &["\"\"", "\" \"", "\"a\\u0000\"", "\"\\u0085\"", &long, shoe]);
-        }
-        Holds::Text => {
-            add("invalid-field", &["7", "0", "-1", "1e300"]);
-            add(
-                "invalid-value",
-                &["\"a\\u0000\"", "\"a\\nb\"", &format!("\"{}\"", "n".repeat(257))],
-            );
-        }
-        Holds::Units | Holds::Count | Holds::Change => {
-            add("invalid-field", &["\"1\"", "\"\"", shoe]);
-            add("invalid-value", &["1.5", "1e2", "1e300", "-1e300", "1e999", "-1e999", "0.1"]);
-            add("invalid-value", &["18446744073709551616", "-9223372036854775809"]);
-            add("invalid-value", &["18446744073709551615", "-9223372036854775808"]);
-        }
-    }
-    match field.holds {
-        Holds::Units => add("invalid-value", &["0", "-0", "-1", "1000001"]),
-        Holds::Count => add("invalid-value", &["-1", "1000000000001"]),
-        Holds::Change => add("invalid-value", &["0", "-0", "1000000000001"]),
-        Holds::Id | Holds::Text => {}
-    }
-    wrong
-}
+use reqwest::Method;
+use serde_json::{Value, json};
 
 fn status_of(kind: &str) -> u16 {
     match kind {
@@ -169,28 +47,11 @@ async fn every_field_of_every_body() {
     let before = state(&scene).await;
     let mut sender = Sender { nodes: scene.cluster.addresses(), sent: 0, wrong: Vec::new() };
     for body in BODIES {
-        for field in body.fields {
-            for (value, kind) in wrong_values(field) {
-                // A break in the JSON has a place, and may come before the field's end.
-                let named = if kind == "invalid-json" { "" } else { field.name };
-                // And so has a number that no machine type holds, or a depth that is not read.
-                let placed = value.len() > 10_000 || value.ends_with("1e999");
-                let named = if placed { "" } else { named };
-                let text = with(body, field, Some(&value));
-                sender.expect(body, text.as_bytes(), kind, named).await;
-            }
-            if field.required {
-                let text = with(body, field, None);
-                sender.expect(body, text.as_bytes(), "invalid-field", field.name).await;
-            }
-            let name = field.name;
-            let twice = with(body, field, Some(&format!("{0},\"{name}\":{0}", field.valid)));
-            sender.expect(body, twice.as_bytes(), "invalid-field", name).await;
-            let unknown = with(body, field, Some(&format!("{},\"colour\":1", field.valid)));
-            sender.expect(body, unknown.as_bytes(), "invalid-field", "colour").await;
+        for (text, kind, named) in body.wrong() {
+            sender.expect(body, text.as_bytes(), kind, named).await;
         }
     }
-    assert!(sender.sent > 200, "only {} bodies were sent", sender.sent);
+    assert!(sender.sent > 1_000, "only {} bodies were sent", sender.sent);
     assert!(sender.wrong.is_empty(), "{}", sender.wrong.join("\n"));
     assert_eq!(state(&scene).await, before, "nothing changed");
 }
@@ -200,8 +61,8 @@ async fn bodies_that_are_none() {
     let scene = Scene::open(5, &[]).await;
     let before = state(&scene).await;
     let mut sender = Sender { nodes: scene.cluster.addresses(), sent: 0, wrong: Vec::new() };
-    for body in BODIES {
-        let valid = with(body, &UNKNOWN, None);
+    for body in BODIES.iter().filter(|body| body.around == ("", "")) {
+        let valid = body.with("", None);
         let huge = vec![b' '; 10 * 1024 * 1024];
         let objects = "{\"a\":".repeat(5_000);
         let not_utf8 = [valid.as_bytes(), b"\xff"].concat();
@@ -226,6 +87,14 @@ async fn bodies_that_are_none() {
             (&huge, "too-large"),
         ];
         for (text, kind) in table {
+            let fine = match body.least {
+                Least::Fields => false,
+                Least::Object => *text == b"{}",
+                Least::Nothing => text.trim_ascii().is_empty(),
+            };
+            if fine {
+                continue;
+            }
             sender.expect(body, text, kind, "").await;
         }
     }
@@ -233,5 +102,32 @@ async fn bodies_that_are_none() {
     assert_eq!(state(&scene).await, before, "nothing changed");
 }
 
-/// Matches no field, so [`with`] leaves the body as it is.
-const UNKNOWN: Field = required("", "", Holds::Text);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_field_of_a_batchs_items() {
+    let scene = Scene::open(5, &[]).await;
+    let before = state(&scene).await;
+    let caller = Caller::new(&scene.cluster);
+    let wrong = BATCH_ITEM.wrong();
+    assert!(wrong.len() > 100, "only {} items", wrong.len());
+    let lines: Vec<&str> = wrong.iter().map(|(text, ..)| text.as_str()).collect();
+    let body = lines.join("\n");
+    for node in 0..3 {
+        let headers = [("content-type", "application/x-ndjson")];
+        let ask = Ask { body: Some(&body), headers: &headers };
+        let (answer, text) = caller.text(node, Method::POST, BATCH_ITEM.path, ask).await;
+        assert_eq!(answer.status, 200, "{text}");
+        let results: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(results.len(), wrong.len(), "one result an item");
+        for ((item, kind, named), result) in wrong.iter().zip(&results) {
+            let shown: String = item.chars().take(120).collect();
+            let problem = &result["problem"];
+            assert_eq!(problem["type"], json!(format!("/problems/{kind}")), "{shown}: {result}");
+            assert_eq!(result["status"], json!(status_of(kind)), "{shown}: {result}");
+            assert_eq!(result["order"], Value::Null, "{shown}: {result}");
+            let detail = problem["detail"].as_str().expect("a detail");
+            assert!(detail.contains(named), "{shown}: {detail}");
+        }
+    }
+    assert_eq!(state(&scene).await, before, "nothing changed");
+}

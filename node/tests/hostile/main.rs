@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
 
+mod bodies;
 mod connections;
 mod fields;
 mod heads;
