@@ -5,9 +5,10 @@
 mod scene;
 
 use reqwest::{Method, StatusCode};
-use scene::Scene;
 use scene::http::{Ask, Caller};
+use scene::{Scene, until};
 use serde_json::{Value, json};
+use stock::NodeId;
 
 fn wants(user: &str, quantity: u64) -> Value {
     json!({"product_id": "sneaker", "user_id": user, "quantity": quantity})
@@ -143,5 +144,65 @@ async fn wrong_requests_change_nothing() {
     assert_eq!(caller.get(0, "/v1/products/sneaker").await.body, before, "nothing changed");
     for path in ["/livez", "/readyz", "/readyz?verbose", "/metrics", "/v1/cluster"] {
         assert_eq!(caller.get(2, path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_are_as_current_as_they_ask() {
+    let mut scene = Scene::open(100, &["--deadline-ms", "1500"]).await;
+    let caller = Caller::new(&scene.cluster);
+    for buyer in 0..9_usize {
+        let bought = caller.buy(buyer % 3, &wants(&format!("u{buyer}"), 1), &[]).await;
+        let seq = bought.body["seq"].as_u64().expect("a seq");
+        // One's own write, at another node, which may hear of it later.
+        let path = format!("/v1/products/sneaker?consistency=stale&min_seq={seq}");
+        let read = caller.get((buyer + 1) % 3, &path).await;
+        assert_eq!(read.status, 200, "{}", read.body);
+        let told: u64 = read.header("flashnode-seq").parse().expect("a seq");
+        assert!(told >= seq && read.body["sold"].as_u64() > Some(buyer as u64), "{}", read.body);
+    }
+    let ahead = caller.get(0, "/v1/products/sneaker?consistency=stale&min_seq=1000000").await;
+    assert_eq!((ahead.status, ahead.kind()), (503, "/problems/lagging"));
+    assert!(ahead.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1));
+
+    // Without a majority nothing is decided or confirmed, and what was applied is still told.
+    let asked = scene.leader().await;
+    let node = usize::try_from(asked.0 - 1).expect("a small id");
+    for id in (1..=3).map(NodeId).filter(|id| *id != asked) {
+        scene.cluster.kill(id).expect("it runs");
+    }
+    until("the node to know that nobody leads", || async {
+        let answer = caller.buy(node, &wants("late", 1), &[]).await;
+        let wait = answer.header("retry-after").parse::<u64>();
+        assert!(wait.is_ok_and(|s| s >= 1), "{}", answer.body);
+        (answer.status == 503 && answer.kind() == "/problems/no-leader").then_some(())
+    })
+    .await;
+    let read = caller.get(node, "/v1/products/sneaker").await;
+    let kinds = ["/problems/no-leader", "/problems/read-timeout"];
+    assert!(read.status == 503 && kinds.contains(&read.kind()), "{}", read.body);
+    assert!(read.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1));
+    let stale = caller.get(node, "/v1/products/sneaker?consistency=stale").await;
+    assert_eq!((stale.status, &stale.body["sold"]), (200, &json!(9)), "{}", stale.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_knows_the_cluster() {
+    let scene = Scene::open(5, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let leader = scene.leader().await.0;
+    for node in 0..3 {
+        let view = caller.get(node, "/v1/cluster").await;
+        assert_eq!((view.status, &view.body["node"]), (200, &json!(node + 1)), "{}", view.body);
+        assert_eq!(view.body["leader"], json!(leader), "{}", view.body);
+        let nodes = view.body["nodes"].as_array().expect("a list");
+        assert_eq!(nodes.len(), 3, "{}", view.body);
+        for (told, id) in nodes.iter().zip(1..) {
+            let role = if id == leader { "leader" } else { "follower" };
+            assert_eq!((&told["id"], &told["role"]), (&json!(id), &json!(role)), "{told}");
+            for number in ["term", "last_log", "committed", "applied", "lag", "seq"] {
+                assert!(told[number].is_u64(), "{number}: {told}");
+            }
+        }
     }
 }

@@ -148,6 +148,25 @@ impl Scene {
     }
 }
 
+/// A leader dies in a storm and comes back: every buyer is settled, every unit is sold once.
+pub(crate) async fn the_leader_dies_in_a_storm(extra_args: &[&str]) {
+    let mut scene = Scene::open(3_000, extra_args).await;
+    let storm = scene.storm(4_000, 32);
+    storm.sold(500).await;
+    let leader = scene.leader().await;
+    scene.cluster.kill(leader).expect("it runs");
+    let left = storm.progress.remaining_min().unwrap_or(0);
+    assert!(left > 0, "the kill fell after the sale");
+    storm.progress.mark();
+    until("a yes after the kill", || async { storm.progress.accepted_after_mark() }).await;
+    scene.cluster.start_node(leader).expect("it starts again");
+    let (tally, _) = scene.audit(storm).await;
+    assert_eq!(tally.won.len(), 3_000, "every unit was sold");
+    assert!(tally.unsettled.is_empty(), "{:?}", tally.unsettled);
+    scene.cluster.wait_ready(PATIENCE).await.expect("the killed node is back");
+    scene.assert_equal_states().await;
+}
+
 impl Storm {
     /// Waits until so many units are sold.
     pub(crate) async fn sold(&self, units: u64) {
