@@ -53,6 +53,9 @@ async fn levels_come_over_a_websocket() {
             assert!(next <= stock, "the stock only falls here: {stock}, then {next}");
             stock = next;
         }
+        // What the next one is told first is not what the first one was.
+        let mut second = Levels::open(&caller.nodes[node]).await;
+        assert_eq!(second.next().await, ("sneaker".to_owned(), stock));
     }
     until("the listeners to be gone from the metrics", || async {
         let (_, text) = caller.text(0, Method::GET, "/metrics", Ask::default()).await;
