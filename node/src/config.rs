@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) deadline: Duration,
     /// The most connections of the public listener; further ones get a 503.
     pub(crate) max_connections: usize,
+    /// Threads of the async runtime.
+    pub(crate) worker_threads: usize,
     /// Time between a leader's heartbeats.
     pub(crate) heartbeat: Duration,
     /// The least silence after which a follower campaigns.

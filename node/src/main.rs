@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         Err(error) => return error.exit(),
     };
     logging::start(&config);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(config.worker_threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("the async runtime does not start: {error}");

@@ -61,6 +61,11 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N")]
     pub(super) max_connections: Option<u64>,
 
+    /// Threads that answer and replicate, besides those of the disk [default: half of the cores]
+    /// [env: FLASHNODE_WORKER_THREADS]
+    #[arg(long, value_name = "N")]
+    pub(super) worker_threads: Option<u64>,
+
     /// Time between a leader's heartbeats, in ms [default: 40] [env: FLASHNODE_HEARTBEAT_MS]
     #[arg(long, value_name = "MS")]
     pub(super) heartbeat_ms: Option<u64>,
@@ -130,7 +135,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 22] = [
+pub(super) const VARIABLES: [(&str, &str); 23] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -139,6 +144,7 @@ pub(super) const VARIABLES: [(&str, &str); 22] = [
     ("FLASHNODE_DATA", "--data"),
     ("FLASHNODE_DEADLINE_MS", "--deadline-ms"),
     ("FLASHNODE_MAX_CONNECTIONS", "--max-connections"),
+    ("FLASHNODE_WORKER_THREADS", "--worker-threads"),
     ("FLASHNODE_HEARTBEAT_MS", "--heartbeat-ms"),
     ("FLASHNODE_ELECTION_MIN_MS", "--election-min-ms"),
     ("FLASHNODE_ELECTION_MAX_MS", "--election-max-ms"),
@@ -202,6 +208,7 @@ impl Flags {
             data: self.data.or(other.data),
             deadline_ms: self.deadline_ms.or(other.deadline_ms),
             max_connections: self.max_connections.or(other.max_connections),
+            worker_threads: self.worker_threads.or(other.worker_threads),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
             election_min_ms: self.election_min_ms.or(other.election_min_ms),
             election_max_ms: self.election_max_ms.or(other.election_max_ms),

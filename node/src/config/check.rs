@@ -19,6 +19,7 @@ const DEADLINE_MS_DEFAULT: u64 = 5000;
 const DEADLINE_MS: RangeInclusive<u64> = 100..=60_000;
 const MAX_CONNECTIONS_DEFAULT: u64 = 20_000;
 const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+const WORKER_THREADS: RangeInclusive<u64> = 1..=256;
 const HEARTBEAT_MS_DEFAULT: u64 = 40;
 const HEARTBEAT_MS: RangeInclusive<u64> = 5..=10_000;
 const ELECTION_MIN_MS_DEFAULT: u64 = 120;
@@ -74,6 +75,9 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let max_connections =
         given.max_connections.or(file.max_connections).unwrap_or(MAX_CONNECTIONS_DEFAULT);
     within("--max-connections", max_connections, MAX_CONNECTIONS)?;
+    let worker_threads =
+        given.worker_threads.or(file.worker_threads).unwrap_or_else(worker_threads_default);
+    within("--worker-threads", worker_threads, WORKER_THREADS)?;
     let feed =
         feed(given.events_mib.or(file.events_mib), given.events_hours.or(file.events_hours))?;
     let drop_in = drop_in(
@@ -96,6 +100,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         data: given.data.or(own_data).unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
         deadline: Duration::from_millis(times.deadline_ms),
         max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+        worker_threads: usize::try_from(worker_threads).unwrap_or(1),
         heartbeat: Duration::from_millis(times.heartbeat_ms),
         election_min: Duration::from_millis(times.election_min_ms),
         election_max: Duration::from_millis(times.election_max_ms),
@@ -270,6 +275,13 @@ fn advertise(http: SocketAddr, given: Option<String>) -> Result<String, ConfigEr
         None if http.ip().is_unspecified() => Err(ConfigError::NothingToAdvertise { http }),
         None => Ok(http.to_string()),
     }
+}
+
+/// Half of the cores: the disk's threads and the kernel need some, and a thread more than there is
+/// work for costs a wake-up with every message that passes from one to the other.
+fn worker_threads_default() -> u64 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    (cores / 2).clamp(*WORKER_THREADS.start(), *WORKER_THREADS.end())
 }
 
 fn within(name: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), ConfigError> {

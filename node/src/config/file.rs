@@ -13,6 +13,7 @@ pub(super) struct ClusterFile {
     pub(super) node: Vec<NodeEntry>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) max_connections: Option<u64>,
+    pub(super) worker_threads: Option<u64>,
     pub(super) heartbeat_ms: Option<u64>,
     pub(super) election_min_ms: Option<u64>,
     pub(super) election_max_ms: Option<u64>,

@@ -5,6 +5,7 @@
 
 mod damage;
 mod durability;
+mod journal;
 mod model;
 mod purge;
 mod reads;
@@ -101,5 +102,5 @@ fn copy_dir(from: &Path, to: &Path) {
 fn tamper(dir: &TempDir, change: impl FnOnce(&Disk)) {
     let (disk, _) = Disk::open(dir.path(), NODE).unwrap();
     change(&disk);
-    disk.sync().unwrap();
+    disk.sled.sync().unwrap();
 }
