@@ -29,8 +29,8 @@ const GATHER_MAX: Duration = Duration::from_millis(100);
 /// What the IO thread asks for, in the order in which it was journalled. What waits is bounded by
 /// the journal: no more than its two halves hold.
 pub(super) enum Task {
-    /// File a frame that is durable in the journal.
-    File(Journalled),
+    /// File frames that are durable in the journal.
+    File(Vec<Journalled>),
     /// Make everything before this durable in sled: the half shall be written again.
     Free(Half),
 }
@@ -80,7 +80,7 @@ impl Checkpointer {
     fn serve(&mut self) -> io::Result<()> {
         while let Some(task) = self.next()? {
             match task {
-                Task::File(frame) => self.file(frame)?,
+                Task::File(frames) => self.file(&frames)?,
                 Task::Free(half) => {
                     self.checkpoint()?;
                     // Whoever is gone does not need it any more.
@@ -118,18 +118,20 @@ impl Checkpointer {
         }
     }
 
-    fn file(&mut self, frame: Journalled) -> io::Result<()> {
-        for operation in &frame.operations {
-            self.sled.file(operation)?;
-            if let Operation::Purge { upto } = operation {
-                self.purge = Some(match self.purge.take() {
-                    Some(purge) => purge.extended_to(upto.index),
-                    None => Purge::up_to(upto.index),
-                });
+    fn file(&mut self, frames: &[Journalled]) -> io::Result<()> {
+        for frame in frames {
+            for operation in &frame.operations {
+                self.sled.file(operation)?;
+                if let Operation::Purge { upto } = operation {
+                    self.purge = Some(match self.purge.take() {
+                        Some(purge) => purge.extended_to(upto.index),
+                        None => Purge::up_to(upto.index),
+                    });
+                }
             }
+            self.filed = frame.number;
+            self.appended = frame.appended;
         }
-        self.filed = frame.number;
-        self.appended = frame.appended;
         if self.sled.has_gathered() {
             self.give()?;
         }

@@ -39,6 +39,9 @@ pub(super) const QUEUE_OPS_MAX: usize = 256;
 /// A group is closed when its entries reach this many bytes.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
+/// The checkpointer gets frames when so many bytes of them have gathered.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
 /// One operation, and who waits for it to be durable.
 pub(super) struct Op {
     pub(super) write: Write,
@@ -105,6 +108,9 @@ struct Checkpoints {
     tasks: tasks::Sender<Task>,
     freed: tasks::Receiver<Half>,
     thread: JoinHandle<()>,
+    /// Frames that it has not been given yet.
+    gathered: Vec<Journalled>,
+    gathered_bytes: usize,
     /// Whether the half that is not being filled may hold what sled does not have.
     is_other_half_taken: bool,
 }
@@ -143,7 +149,14 @@ impl Writer {
             mark,
             shared,
             queue,
-            checkpoints: Checkpoints { tasks, freed, thread, is_other_half_taken },
+            checkpoints: Checkpoints {
+                tasks,
+                freed,
+                thread,
+                gathered: Vec::new(),
+                gathered_bytes: 0,
+                is_other_half_taken,
+            },
             written: Durable { last: found.last, vote: found.vote },
             committed: found.committed,
             appended: AppendNo::default(),
@@ -192,13 +205,19 @@ impl Writer {
                 done.report(Ok(()));
             }
             if let Some(op) = closing {
-                self.commit(&[])?;
+                self.finish()?;
                 return Ok(op.done);
             }
         }
         // Every handle is gone.
-        self.commit(&[])?;
+        self.finish()?;
         Ok(Done::Silent)
+    }
+
+    /// Journals what is committed, and leaves the rest to the checkpointer.
+    fn finish(&mut self) -> io::Result<()> {
+        self.commit(&[])?;
+        self.hand_on()
     }
 
     /// All that waits, up to the limits; a close ends the group.
@@ -301,9 +320,25 @@ impl Writer {
             self.turn()?;
         }
         let number = self.journal.write(&self.body)?;
+        self.checkpoints.gathered_bytes += self.body.len();
         self.body.clear();
+        let is_urgent = operations.iter().any(|op| matches!(op, Operation::Purge { .. }));
         let frame = Journalled { number, operations, appended: self.appended };
-        self.checkpoints.tasks.send(Task::File(frame)).map_err(|_| self.shared.gone())
+        self.checkpoints.gathered.push(frame);
+        if is_urgent || self.checkpoints.gathered_bytes >= GATHERED_BYTES_MAX {
+            self.hand_on()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the checkpointer what has gathered: it is in no hurry, and each waking of it costs.
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.checkpoints.gathered_bytes = 0;
+        if self.checkpoints.gathered.is_empty() {
+            return Ok(());
+        }
+        let frames = std::mem::take(&mut self.checkpoints.gathered);
+        self.checkpoints.tasks.send(Task::File(frames)).map_err(|_| self.shared.gone())
     }
 
     /// Goes on in the other half, once sled has all that is in it.
@@ -311,6 +346,7 @@ impl Writer {
         if self.checkpoints.is_other_half_taken {
             self.checkpoints.freed.recv().map_err(|_| self.shared.gone())?;
         }
+        self.hand_on()?;
         let left = self.journal.turn();
         self.checkpoints.is_other_half_taken = true;
         self.checkpoints.tasks.send(Task::Free(left)).map_err(|_| self.shared.gone())
