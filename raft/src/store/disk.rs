@@ -226,15 +226,14 @@ fn catch_up(sled: &mut SledLog, dir: &Path) -> Result<Journal, StoreError> {
     if said.is_some() && frames.is_empty() {
         return Ok(journal);
     }
-    let failed = |e| StoreError::io("bring sled up to date in", dir, e);
+    let not_filed = |e| StoreError::io("bring sled up to date in", dir, e);
     for frame in &frames {
-        let operations =
-            Operation::decode_all(&frame.body).map_err(|e| corrupt(e.to_string()))?;
+        let operations = Operation::decode_all(&frame.body).map_err(|e| corrupt(e.to_string()))?;
         for operation in &operations {
-            sled.file(operation).map_err(failed)?;
+            sled.file(operation).map_err(not_filed)?;
         }
     }
-    sled.checkpoint(journal.last()).map_err(failed)?;
+    sled.checkpoint(journal.last()).map_err(not_filed)?;
     Ok(journal)
 }
 

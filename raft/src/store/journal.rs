@@ -104,11 +104,8 @@ impl Journal {
     /// # Errors
     /// When the file cannot be written or synced.
     pub(super) fn create(dir: &Path) -> io::Result<()> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(dir.join(FILE_NAME))?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).open(dir.join(FILE_NAME))?;
         let zeros = vec![0; 1 << 20];
         for at in (0..2 * HALF_BYTES).step_by(zeros.len()) {
             file.write_all_at(&zeros, at as u64)?;

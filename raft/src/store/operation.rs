@@ -114,8 +114,7 @@ impl Operation {
     fn decode(kind: u8, content: &[u8]) -> Result<Self, OperationError> {
         Ok(match kind {
             KIND_APPEND => {
-                let (index, record) =
-                    Record::from_bytes(content).ok_or(OperationError::Broken)?;
+                let (index, record) = Record::from_bytes(content).ok_or(OperationError::Broken)?;
                 Self::Append { index, record }
             }
             KIND_VOTE => Self::Vote(meta::decode_vote(content)?),

@@ -7,10 +7,10 @@
 use super::disk::{KEY_COMMITTED, KEY_FILED, KEY_IDENTITY, KEY_PURGED, KEY_VOTE};
 use super::error::io_error;
 use super::journal::FrameNo;
+use super::meta;
 use super::operation::Operation;
 use super::record::{self, key};
 use super::removal::remove_after;
-use super::meta;
 use crate::fsync;
 use std::fs::File;
 use std::io;

@@ -135,14 +135,13 @@ impl Writer {
         let checkpointer =
             Checkpointer::new(sled, filed, purge, Arc::clone(&shared), to_file, to_free);
         let watched = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("log-checkpoint".to_owned()).spawn(
-            move || {
+        let thread =
+            std::thread::Builder::new().name("log-checkpoint".to_owned()).spawn(move || {
                 // Only in tests; a node has aborted by now.
                 if catch_unwind(AssertUnwindSafe(|| checkpointer.run())).is_err() {
                     watched.fail(&io::Error::other("the checkpointer panicked"));
                 }
-            },
-        )?;
+            })?;
         let is_other_half_taken = false;
         Ok(Self {
             journal,

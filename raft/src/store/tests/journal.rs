@@ -124,7 +124,6 @@ async fn filing_again_changes_nothing() {
     });
     std::fs::write(dir.path().join(FILE_NAME), journal_then).unwrap();
     let mut store = open(&dir);
-    let expected: Vec<Entry> =
-        entries(1, 5..10).into_iter().chain(entries(2, 10..40)).collect();
+    let expected: Vec<Entry> = entries(1, 5..10).into_iter().chain(entries(2, 10..40)).collect();
     assert_eq!(all(&mut store).await, expected);
 }
