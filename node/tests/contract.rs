@@ -5,8 +5,8 @@
 mod scene;
 
 use reqwest::{Method, StatusCode};
-use scene::http::{Ask, Caller};
 use scene::Scene;
+use scene::http::{Ask, Caller};
 use serde_json::{Value, json};
 use stock::NodeId;
 
