@@ -205,7 +205,8 @@ fn row(check: Check, size: usize, seed: u64) -> anyhow::Result<Row> {
 
 fn sale(size: usize, seed: u64) -> Synthetic {
     let (products, doubt) = (PRODUCTS, Doubt::Nothing);
-    generate(Plan { seed, operations: size, clients: CLIENTS as u32, products, nodes: 1, doubt })
+    let (operations, clients) = (size, CLIENTS as u32);
+    generate(Plan { operations, clients, products, nodes: 1, doubt, ..Plan::small(seed) })
 }
 
 /// Runs a check.

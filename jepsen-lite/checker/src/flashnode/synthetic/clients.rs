@@ -2,7 +2,7 @@
 //!
 //! Owns: the mix of operations. Never does: serve them. Called by the generator.
 
-use super::{Doubt, Plan};
+use super::{Doubt, Plan, Settlers};
 use crate::flashnode::{Answer, Input, Outcome};
 use crate::random::Random;
 
@@ -121,25 +121,28 @@ impl Client {
             Kind::Buy => Input::Buy { product, user, quantity },
             Kind::Hold => Input::Hold { product, user, quantity },
             Kind::Confirm => {
-                let Known { product, user, hold } = self.some_hold(product, user, random);
+                let none = Known { product, user, hold: 0 };
+                let Known { product, user, hold } = self.some_hold(none, plan, random);
                 Input::Confirm { product, user: Some(user), hold }
             }
             Kind::Release => {
-                let Known { product, user, hold } = self.some_hold(product, user, random);
+                let none = Known { product, user, hold: 0 };
+                let Known { product, user, hold } = self.some_hold(none, plan, random);
                 Input::Release { product, user: Some(user), hold }
             }
             Kind::Read => Input::Read { product },
         }
     }
 
-    /// One that it was told of, settled or not; no change has `seq` 0, so no hold has that id.
-    fn some_hold(&mut self, product: String, user: String, random: &mut Random) -> Known {
+    /// One that it was told of, settled or not, or none; no change has `seq` 0, so no hold has
+    /// that id.
+    fn some_hold(&mut self, none: Known, plan: &Plan, random: &mut Random) -> Known {
         if self.holds.is_empty() || random.percent(NO_HOLD_PERCENT) {
-            return Known { product, user, hold: 0 };
+            return none;
         }
         let at = random.index(self.holds.len());
-        if random.percent(NOT_THEIRS_PERCENT) {
-            return Known { user, ..self.holds[at].clone() };
+        if plan.settlers == Settlers::Anybody && random.percent(NOT_THEIRS_PERCENT) {
+            return Known { user: none.user, ..self.holds[at].clone() };
         }
         if random.percent(30) { self.holds[at].clone() } else { self.holds.swap_remove(at) }
     }

@@ -29,6 +29,15 @@ pub enum Doubt {
     Anything,
 }
 
+/// Who asks to confirm and to release holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlers {
+    /// Whoever has them.
+    Holders,
+    /// Now and then somebody else, too.
+    Anybody,
+}
+
 /// What to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -44,12 +53,15 @@ pub struct Plan {
     pub nodes: u64,
     /// What may end in doubt.
     pub doubt: Doubt,
+    /// Who asks to settle holds.
+    pub settlers: Settlers,
 }
 
 impl Plan {
     /// A history that a person could still read: 400 operations, 8 clients, 4 products.
     pub fn small(seed: u64) -> Self {
-        Self { seed, operations: 400, clients: 8, products: 4, nodes: 3, doubt: Doubt::Orders }
+        let (doubt, settlers) = (Doubt::Orders, Settlers::Anybody);
+        Self { seed, operations: 400, clients: 8, products: 4, nodes: 3, doubt, settlers }
     }
 }
 
