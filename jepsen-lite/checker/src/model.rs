@@ -69,8 +69,8 @@ pub trait Model {
         false
     }
 
-    /// How this operation bears on what comes before it. A blind one just before one that overwrites
-    /// is never seen: the search need not say which of several it was.
+    /// How this operation bears on what comes before it. A blind one just before one that
+    /// overwrites is never seen: the search need not say which of several it was.
     fn bearing(&self, _op: &Self::Op) -> Bearing {
         Bearing::Tells
     }

@@ -1,8 +1,8 @@
 //! The scene for `vote-not-persisted`: a deposed leader meets a voter that restarted.
 //!
-//! Directed, because ordinary runs do not catch this bug: pre-vote keeps a node that cannot win from
-//! raising the term, and whoever restarts asks the leader first, so that a forgotten vote counts
-//! only where the one who won by it is out of reach before anything else is heard of the new term.
+//! Directed, because ordinary runs do not catch this bug: pre-vote keeps a node that cannot win
+//! from raising the term, and whoever restarts asks the leader first, so that a forgotten vote
+//! counts only where the one who won by it is out of reach before anything else is heard of the new term.
 //! Whatever a node says must be true *now*.
 
 use super::stage::{PATIENCE, Stage, position};

@@ -88,8 +88,8 @@ pub(super) async fn inject(mut stage: Stage<'_>) -> Result<Injection, ClusterErr
     Ok(Injection::seen(what, gone && lost_more_than_marks(&total)))
 }
 
-/// Stops them at a moment at which a power cut would take more than marks, or, where none was found,
-/// at any; gives how often they were stopped.
+/// Stops them at a moment at which a power cut would take more than marks, or, where none was
+/// found, at any; gives how often they were stopped.
 async fn stop(stage: &mut Stage<'_>, ids: &[NodeId]) -> Result<u32, ClusterError> {
     let running: Vec<NodeId> = ids.iter().copied().filter(|id| runs(stage, *id)).collect();
     for stops in 1.. {

@@ -6,7 +6,7 @@
 //! | rule | what it says |
 //! |---|---|
 //! | `accepted-within-stock` | a product's orders are of the units that it sold, at most its stock |
-//! | `counts-add-up` | held + sold + available = stocked, and open holds are of what is held |
+//! | `counts-add-up` | held + sold + available = stocked, open holds are of what is held |
 //! | `one-order-a-request` | a request id has one order |
 //! | `one-change-a-seq` | no two changes, and no two orders, have one `seq` |
 //! | `told-is-applied` | no client was told of a `seq` that a replica has not applied |

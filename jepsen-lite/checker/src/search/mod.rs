@@ -16,8 +16,8 @@
 //!   later, after another write.)
 //! - **Unseen writes.** A write that another one follows at once need have no place of its own. So
 //!   the search branches over the writes whose value something needs; see `placed`.
-//! - **Equals.** Of pending operations that do the same to every state, the one that completes first
-//!   comes first: in any other order the two can change places.
+//! - **Equals.** Of pending operations that do the same to every state, the one that completes
+//!   first comes first: in any other order the two can change places.
 //! - **Ranks.** Where answers carry a number that no legal order lets fall, such as a version, what
 //!   ranks above something that must still come is not tried. This is a theorem of the model
 //!   ([`Model::rank`]), not a belief in the server: an order against the ranks has no legal step.
