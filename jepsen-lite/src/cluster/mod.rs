@@ -11,6 +11,7 @@ mod log_end;
 mod recovery;
 mod sweep;
 
+pub use recovery::Patience;
 pub use sweep::{Swept, sweep};
 
 pub(crate) use claim::Claim;

@@ -7,17 +7,80 @@ use client::cluster::ClusterError;
 use std::time::{Duration, Instant};
 use stock::NodeId;
 
+/// How often it is looked whether who is waited for gets on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long the way back may take. A node that was wiped fetches all there is, on a machine that is
+/// busy, and as long as it gets on it is on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Without any progress of the hindmost node.
+    pub stalled: Duration,
+    /// In all.
+    pub at_most: Duration,
+}
+
+impl Patience {
+    /// Of a run.
+    pub const RUN: Self =
+        Self { stalled: Duration::from_secs(90), at_most: Duration::from_secs(600) };
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy)]
+enum Goal {
+    Ready,
+    Level,
+}
+
 impl Cluster {
     /// Takes every fault back and waits until all nodes are ready and level. For the end of a
     /// run: under load no two nodes are level for long.
     ///
     /// # Errors
     /// [`ClusterError`] when the cluster did not recover in time, saying who was missing.
-    pub async fn recover(&mut self, deadline: Duration) -> Result<(), ClusterError> {
+    pub async fn recover(&mut self, patience: Patience) -> Result<(), ClusterError> {
         let started = Instant::now();
-        self.heal(deadline).await?;
-        let left = deadline.saturating_sub(started.elapsed());
-        self.processes.wait_level(left).await.map(|_| ())
+        self.heal(patience).await?;
+        let at_most = patience.at_most.saturating_sub(started.elapsed());
+        self.wait(Goal::Level, Patience { at_most, ..patience }).await
+    }
+
+    /// Waits until every node that runs is ready.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when one has ended, or they are not in time, saying who was missing.
+    pub(crate) async fn wait_ready(&mut self, patience: Patience) -> Result<(), ClusterError> {
+        self.wait(Goal::Ready, patience).await
+    }
+
+    async fn wait(&mut self, goal: Goal, patience: Patience) -> Result<(), ClusterError> {
+        let started = Instant::now();
+        let (mut hindmost, mut moved) = (None, started);
+        loop {
+            let left = patience.at_most.saturating_sub(started.elapsed());
+            let slice = LOOK_INTERVAL.min(left).min(patience.stalled);
+            let waited = match goal {
+                Goal::Ready => self.processes.wait_ready(slice).await,
+                Goal::Level => self.processes.wait_level(slice).await.map(|_| ()),
+            };
+            let Err(ClusterError::Deadline { what, .. }) = waited else { return waited };
+            let now = self.hindmost().await;
+            if now != hindmost {
+                (hindmost, moved) = (now, Instant::now());
+            }
+            if moved.elapsed() >= patience.stalled || started.elapsed() >= patience.at_most {
+                let deadline_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Err(ClusterError::Deadline { what, deadline_ms });
+            }
+        }
+    }
+
+    /// The least index that a running node has applied, none while one of them does not answer.
+    async fn hindmost(&self) -> Option<u64> {
+        let views = self.processes.own_views().await.into_iter();
+        let running = views.zip(self.processes.nodes()).filter(|(_, node)| node.answers());
+        running.map(|(view, _)| view.map(|view| view.applied)).min().flatten()
     }
 
     /// Takes every fault back and waits until all nodes are ready: a leader is heard, every node
@@ -26,7 +89,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ClusterError`] when it did not come about in time, saying who was missing.
-    pub async fn heal(&mut self, deadline: Duration) -> Result<(), ClusterError> {
+    pub async fn heal(&mut self, patience: Patience) -> Result<(), ClusterError> {
         let started = Instant::now();
         self.lift().await?;
         loop {
@@ -36,8 +99,8 @@ impl Cluster {
                 }
                 self.launch(id)?;
             }
-            let left = deadline.saturating_sub(started.elapsed());
-            match self.processes.wait_ready(left).await {
+            let at_most = patience.at_most.saturating_sub(started.elapsed());
+            match self.wait_ready(Patience { at_most, ..patience }).await {
                 // It was right to stop.
                 Err(ClusterError::Exited { node, .. }) if self.damaged == Some(node) => {}
                 Err(error) => return Err(error),

@@ -1,4 +1,5 @@
-//! Damage to a node's log while it is down: flipped bytes, or a file that lost its end.
+//! Damage to a node's log while it is down, where a start reads it: flipped sectors, or a file that
+//! lost its end.
 //!
 //! Expected: the node stops at its start and says so. Where nothing that it needs was hit it may
 //! serve as before, with all that it had synced; this is looked at before the others can make up
@@ -26,12 +27,12 @@ const REFUSES: [&str; 2] = ["This node must not take part with it", "the log sto
 /// What a node is that has opened its log and takes part in Raft.
 const ROLES: [&str; 4] = ["leader", "follower", "candidate", "learner"];
 
-/// Flips a sector that holds something.
+/// Flips sectors of what was written last.
 pub(super) async fn corrupt(stage: Stage<'_>) -> Result<Injection, ClusterError> {
     inject(stage, file::flip).await
 }
 
-/// Cuts the end off, in the middle of what the file holds.
+/// Cuts the end off, and with it what was written last.
 pub(super) async fn truncate(stage: Stage<'_>) -> Result<Injection, ClusterError> {
     inject(stage, file::cut).await
 }

@@ -22,15 +22,11 @@ mod stage;
 mod unsynced;
 mod wipe;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Patience};
 use schedule::Schedule;
 use serde::Serialize;
 use stage::{Inject, Injection, Stage, Stay};
 use std::time::{Duration, Instant};
-
-/// How long the cluster may take to come back from one fault. A node that was wiped fetches all
-/// there is, on a machine that is busy.
-const HEAL_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Where a node writes, after each sync of its log, up to where that reaches. It is not synced.
 const MARK_FILE: &str = "durable.mark";
@@ -310,7 +306,7 @@ pub async fn drive(
         if stay == Stay::ForAWhile {
             tokio::time::sleep(turn.stay).await;
         }
-        let healed = cluster.heal(HEAL_DEADLINE).await;
+        let healed = cluster.heal(Patience::RUN).await;
         match &healed {
             Ok(()) => fault.ended_ns = Some(since(plan.began)),
             Err(error) => fault.what = format!("{}; not healed: {error}", fault.what),

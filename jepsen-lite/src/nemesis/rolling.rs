@@ -1,8 +1,8 @@
 //! A rolling restart, as an upgrade does it: SIGTERM, wait for the end, start again, wait until it
 //! is ready, the next one. Seen to take hold when every node has exited with success by itself.
 
-use super::HEAL_DEADLINE;
 use super::stage::{Injection, Stage};
+use crate::cluster::Patience;
 use client::cluster::ClusterError;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) async fn inject(mut stage: Stage<'_>) -> Result<Injection, ClusterErr
         let status = stage.cluster.processes.wait_exit(id, EXIT_DEADLINE).await?;
         ended_well &= status.success();
         stage.cluster.launch(id)?;
-        stage.cluster.processes.wait_ready(HEAL_DEADLINE).await?;
+        stage.cluster.wait_ready(Patience::RUN).await?;
         order.push(id.to_string());
     }
     let what = format!("SIGTERM and restart of nodes {}, in this order", order.join(", "));

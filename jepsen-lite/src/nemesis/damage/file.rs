@@ -1,7 +1,11 @@
 //! What is done to a damaged node's files, and what they had promised before.
 //!
-//! Owns: where the log and its mark are in a node's directory, and the mark's bytes. Called by
-//! `damage`.
+//! Owns: where the log and its mark are in a node's directory, what of the log a start reads, and
+//! the mark's bytes. Called by `damage`.
+//!
+//! sled writes its file in segments, in any order, and uses them again; nearly all of an older file
+//! is dead. A start reads what was written last. So that is where damage goes: elsewhere it would
+//! mostly hit nothing that anybody misses.
 
 use crate::nemesis::MARK_FILE;
 use rand::Rng;
@@ -13,10 +17,19 @@ use std::path::Path;
 
 /// sled's data file in a node's directory.
 const DATA_FILE: &str = "db-dir/db";
+/// Bytes of one of sled's segments, as the nodes set it.
+const SEGMENT_BYTES: u64 = 512 * 1024;
+/// A segment begins with a checksum; then how many bytes of log came before it, masked.
+const PLACE_AT: u64 = 4;
+const PLACE_MASK: u64 = i64::MAX as u64;
+/// The most bytes that a log has had.
+const PLACE_MAX: u64 = 1 << 48;
+/// How many of the segments that were written last are damaged.
+const DAMAGED_SEGMENTS: usize = 2;
 /// Bytes that are flipped, one right after the other: a sector.
 const FLIPPED_BYTES: usize = 512;
-/// How often to look for a place that holds something; most of a young file is empty.
-const PLACES_MAX: usize = 10_000;
+/// From one flipped sector to the next: no record that follows is spared by being short.
+const FLIPPED_EVERY: u64 = 16 * 1024;
 /// What the mark begins with; then flags, of which the first says that an index is there.
 const MARK_MAGIC: &[u8] = b"FNM1";
 const MARK_HAS_INDEX: u8 = 1;
@@ -26,12 +39,12 @@ const MARK_INDEX_AT: usize = 24;
 /// Changes the log; says what was done, or nothing when it holds nothing.
 pub(super) type Damage = fn(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>>;
 
-/// Flips a sector that holds something.
+/// Flips many sectors of what was written last.
 pub(super) fn flip(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     flip_in(&dir.join(DATA_FILE), random)
 }
 
-/// Cuts the end off, in the middle of what the file holds.
+/// Cuts the end off, and with it some of what was written last.
 pub(super) fn cut(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     cut_in(&dir.join(DATA_FILE), random)
 }
@@ -48,22 +61,28 @@ pub(super) fn synced_up_to(dir: &Path) -> io::Result<Option<u64>> {
 
 fn flip_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     let file = File::options().read(true).write(true).open(path)?;
-    let end = end_of_content(&file)?;
-    for _ in 0..PLACES_MAX {
-        let at = random.random_range(0..end.max(1));
-        let mut bytes = [0; FLIPPED_BYTES];
-        let count = file.read_at(&mut bytes, at)?;
-        if bytes[..count].iter().all(|byte| *byte == 0) {
-            continue;
+    let (mut flipped, phase) = (0, random.random_range(0..FLIPPED_EVERY));
+    let written_last = written_last(&file)?;
+    for segment in &written_last {
+        let mut at = segment + phase;
+        while at < segment + SEGMENT_BYTES {
+            let mut bytes = [0; FLIPPED_BYTES];
+            let count = file.read_at(&mut bytes, at)?;
+            if bytes[..count].iter().any(|byte| *byte != 0) {
+                bytes[..count].iter_mut().for_each(|byte| *byte ^= 0xa5);
+                file.write_all_at(&bytes[..count], at)?;
+                flipped += 1;
+            }
+            at += FLIPPED_EVERY;
         }
-        for byte in &mut bytes[..count] {
-            *byte ^= 0xa5;
-        }
-        file.write_all_at(&bytes[..count], at)?;
-        file.sync_all()?;
-        return Ok(Some(format!("{count} bytes flipped at {at} of {end}")));
     }
-    Ok(None)
+    file.sync_all()?;
+    let end = end_of_content(&file)?;
+    let what = || {
+        let places: Vec<String> = written_last.iter().map(ToString::to_string).collect();
+        format!("{flipped} sectors flipped in the segments at {} of {end}", places.join(" and "))
+    };
+    Ok((flipped > 0).then(what))
 }
 
 fn cut_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
@@ -72,10 +91,30 @@ fn cut_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     if end == 0 {
         return Ok(None);
     }
-    let left = random.random_range(0..end);
+    // All of the newest segment, or, where there is no other, some of it.
+    let newest = written_last(&file)?.first().copied().filter(|begin| *begin > 0);
+    let left = random.random_range(0..newest.unwrap_or(end));
     file.set_len(left)?;
     file.sync_all()?;
     Ok(Some(format!("cut to {left} bytes of {end}")))
+}
+
+/// Where the segments begin that were written last, the newest first.
+fn written_last(file: &File) -> io::Result<Vec<u64>> {
+    let mut segments = Vec::new();
+    let end = file.metadata()?.len();
+    for begin in (0..end).step_by(SEGMENT_BYTES as usize) {
+        let mut masked = [0; size_of::<u64>()];
+        if file.read_at(&mut masked, begin + PLACE_AT)? < masked.len() {
+            continue;
+        }
+        let place = u64::from_le_bytes(masked) ^ PLACE_MASK;
+        if place < PLACE_MAX && place.is_multiple_of(SEGMENT_BYTES) {
+            segments.push((place, begin));
+        }
+    }
+    segments.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(segments.into_iter().take(DAMAGED_SEGMENTS).map(|(_, begin)| begin).collect())
 }
 
 /// Where the last byte is that is not zero: sled's file ends with room for what comes next.
@@ -99,27 +138,38 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    /// A file with content in the middle, as sled's.
+    /// A file as sled's: the third segment was written first, then the first, then the second.
     fn file() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let mut bytes = vec![0; 200_000];
-        bytes[100_000..120_000].fill(7);
+        let segment = SEGMENT_BYTES as usize;
+        let mut bytes = vec![7; 3 * segment];
+        for (begin, place) in [(2, 0), (0, SEGMENT_BYTES), (1, 2 * SEGMENT_BYTES)] {
+            let header = begin * segment + PLACE_AT as usize;
+            bytes[header..header + 8].copy_from_slice(&(place ^ PLACE_MASK).to_le_bytes());
+        }
+        // Little was written to the newest.
+        bytes[segment + segment / 4..2 * segment].fill(0);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &bytes).unwrap();
         (file, bytes)
     }
 
     #[test]
-    fn a_flip_hits_what_is_kept_and_a_cut_goes_through_it_or_before_it() {
+    fn damage_is_to_what_was_written_last() {
+        let segment = SEGMENT_BYTES as usize;
         for seed in 0..50 {
             let mut random = StdRng::seed_from_u64(seed);
             let (damaged, before) = file();
             flip_in(damaged.path(), &mut random).unwrap().unwrap();
             let after = std::fs::read(damaged.path()).unwrap();
             assert_eq!(after.len(), before.len());
-            assert!(after[99_000..121_000] != before[99_000..121_000], "seed {seed}");
+            for newest in 0..2 {
+                let range = newest * segment..(newest + 1) * segment;
+                assert!(after[range.clone()] != before[range], "seed {seed}, segment {newest}");
+            }
+            assert!(after[2 * segment..] == before[2 * segment..], "seed {seed}");
             let (damaged, _) = file();
             cut_in(damaged.path(), &mut random).unwrap().unwrap();
-            assert!(damaged.path().metadata().unwrap().len() < 120_000, "seed {seed}");
+            assert!(damaged.path().metadata().unwrap().len() < SEGMENT_BYTES, "seed {seed}");
         }
     }
 
