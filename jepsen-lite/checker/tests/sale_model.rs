@@ -5,7 +5,7 @@ use checker::flashnode::model::{Op, Product, Sale};
 use checker::flashnode::{Answer, Input, Outcome, RefusedFor};
 
 fn told(input: Input, seq: u64, outcome: Outcome) -> Op {
-    Op { input, answer: Some(Answer { seq, outcome }) }
+    Op::told(input, Answer { seq, outcome })
 }
 
 fn create(stock: u64, limit: Option<u32>) -> Input {
@@ -134,8 +134,8 @@ fn a_hold_is_its_users_alone() {
         yes(&open, ask(None), 3, done.clone());
         yes(&open, ask(None), 2, unknown());
         // Of unknown outcome, it changes nothing for another.
-        assert_eq!(Sale.step(&open, &Op { input: ask(Some("b")), answer: None }), None);
-        assert!(Sale.step(&open, &Op { input: ask(Some("a")), answer: None }).is_some());
+        assert_eq!(Sale.step(&open, &Op::unknown(ask(Some("b")))), None);
+        assert!(Sale.step(&open, &Op::unknown(ask(Some("a")))).is_some());
     }
     ops.push(told(confirm(Some("a")), 3, ordered));
     let ended = after(&ops);
@@ -165,12 +165,12 @@ fn restocks_take_back_only_what_is_available() {
 #[test]
 fn an_unknown_one_takes_effect_or_would_change_nothing() {
     let state = after(&on_sale(1, None));
-    let took = Sale.step(&state, &Op { input: buy("a", 1), answer: None });
+    let took = Sale.step(&state, &Op::unknown(buy("a", 1)));
     yes(took.as_ref().unwrap_or(&state), read(), 2, counts([1, 0, 0, 1]));
     no(took.as_ref().unwrap_or(&state), read(), 1, counts([1, 0, 0, 1]));
-    assert_eq!(Sale.step(&state, &Op { input: buy("a", 2), answer: None }), None);
+    assert_eq!(Sale.step(&state, &Op::unknown(buy("a", 2))), None);
     // A hold whose taker had no answer is first named by its expiry.
-    let held = Sale.step(&state, &Op { input: hold("a", 1), answer: None });
+    let held = Sale.step(&state, &Op::unknown(hold("a", 1)));
     let expire = Input::Expire { product: "p".into(), hold: 2 };
     yes(held.as_ref().unwrap_or(&state), expire, 3, Outcome::Hold { hold: 2, remaining: 1 });
 }

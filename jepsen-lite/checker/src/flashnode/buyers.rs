@@ -4,7 +4,7 @@
 //! open about them. Never does: count a product's units. Called by `model`.
 //!
 //! A hold of unknown outcome may have been taken, and the first that is heard of it may be that it
-//! ran out, under an id that nobody was told. Then it was one of as many units, but whose is open:
+//! ended, under an id that nobody was told. Then it was one of as many units, but whose is open:
 //! each possibility is a [`Case`], and answers to its user tell later which of them remain. Where
 //! no user is limited it is all one whose it was, and there is one case.
 
@@ -34,6 +34,16 @@ pub(super) struct Wanted<'a> {
     pub(super) limit: Option<u32>,
     pub(super) user: &'a str,
     pub(super) quantity: u32,
+}
+
+/// A hold without a name that ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unnamed<'a> {
+    pub(super) units: u64,
+    /// Whose it was, where that is known and there is a limit.
+    pub(super) by: Option<&'a str>,
+    /// Whether it became an order; else its units are available again.
+    pub(super) sells: bool,
 }
 
 impl Buyers {
@@ -71,21 +81,24 @@ impl Buyers {
         self.each(|case| case.give_back(user, quantity));
     }
 
-    /// A hold without a name, of so many units, has run out; `None` when there is none.
-    pub(super) fn run_out(&self, quantity: u64) -> Option<Self> {
+    /// A hold without a name has ended; `None` when there was none of so many units.
+    pub(super) fn end(&self, Unnamed { units, by, sells }: Unnamed<'_>) -> Option<Self> {
         let mut cases: Vec<Case> = Vec::new();
         for case in self.cases() {
             let mut before = None;
             for (at, (user, held)) in case.unnamed.iter().enumerate() {
                 // Sorted: equal ones stand together, and it is all one which of them it was.
-                if u64::from(*held) != quantity
+                if u64::from(*held) != units
+                    || by.is_some_and(|by| *by != **user)
                     || before.replace((user, held)) == Some((user, held))
                 {
                     continue;
                 }
                 let mut next = case.clone();
                 Arc::make_mut(&mut next.unnamed).remove(at);
-                next.give_back(user, quantity);
+                if !sells {
+                    next.give_back(user, units);
+                }
                 if !cases.contains(&next) {
                     cases.push(next);
                 }

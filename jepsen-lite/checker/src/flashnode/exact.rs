@@ -11,13 +11,16 @@
 //! small.
 
 use super::model::{Op, Product, Sale};
+use super::named::{Holds, Named};
 use super::settle::{Settled, Settler, retried_in_doubt};
 use super::witness::Witness;
-use super::{Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation};
+use super::{
+    Answer, Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation,
+};
 use crate::Model;
 use crate::explain::{self, Explanation, Told};
 use crate::search::{self, Budget, Finding, Operation, RanOut, Statistics, Stuck, Verdict};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 /// The most states that a violation's words tell.
@@ -96,47 +99,52 @@ struct Asked<'a> {
     operations: Vec<Operation<Op>>,
     /// Each operation's record.
     records: Vec<usize>,
-    /// Products that were on sale before the run: their first state is not known.
-    unfounded: BTreeSet<&'a str>,
+    /// Products of which too little is known, and what: they are not searched.
+    untold: BTreeMap<&'a str, &'static str>,
 }
 
 impl<'a> Asked<'a> {
     fn new(records: &'a [Record], ledgers: &'a Ledgers) -> Self {
         let settler = Settler::new(ledgers);
-        let unfounded = match ledgers.began {
+        let holds = Holds::new(records, &settler);
+        let mut untold = match ledgers.began {
             // A product that nobody put on sale has no place then.
-            Began::Empty => BTreeSet::new(),
-            Began::Anyhow => unfounded(records),
+            Began::Empty => BTreeMap::new(),
+            Began::Anyhow => {
+                let why = "on sale before the run began, from a state that no record tells";
+                unfounded(records).into_iter().map(|product| (product, why)).collect()
+            }
         };
-        let (limited, holders) = (limited(records), holders(records));
+        untold.extend(of_any_units(records, &holds, &settler));
+        let limited = limited(records);
         let end = records.iter().map(|of| of.completed.unwrap_or(of.invoked)).max();
         let end = position(end.unwrap_or(0)) + 1;
         let mut asked = Self {
             operations: Vec::with_capacity(records.len()),
             records: Vec::with_capacity(records.len()),
-            unfounded,
+            untold,
         };
         for (index, of) in records.iter().enumerate() {
-            if asked.unfounded.contains(of.input.product()) {
+            if asked.untold.contains_key(of.input.product()) {
                 continue;
             }
             let invoked = position(of.invoked);
-            let told = |answer| Op { input: of.input.clone(), answer };
+            let named = holds.named(&of.input);
+            let told = |answer: Answer| {
+                let units = units(of, &answer, &named, &settler);
+                Op { units, ..Op::told(of.input.clone(), answer) }
+            };
             match settler.settle(of) {
                 Settled::Told(answer) => {
                     let returned = of.completed.map_or(end, position).max(invoked);
-                    asked.push(index, told(Some(answer)), invoked, Some(returned));
-                    if retried_in_doubt(of) && may_settle(of, &holders) {
-                        asked.push(index, in_doubt(of, &limited), invoked, None);
+                    asked.push(index, told(answer), invoked, Some(returned));
+                    if retried_in_doubt(of) {
+                        asked.push_in_doubt(index, of, &named, &limited);
                     }
                 }
-                Settled::InLedger(answer) => {
-                    asked.push(index, told(Some(answer)), invoked, Some(end));
-                }
-                Settled::InDoubt if may_settle(of, &holders) => {
-                    asked.push(index, in_doubt(of, &limited), invoked, None);
-                }
-                Settled::InDoubt | Settled::NoEffect => {}
+                Settled::InLedger(answer) => asked.push(index, told(answer), invoked, Some(end)),
+                Settled::InDoubt => asked.push_in_doubt(index, of, &named, &limited),
+                Settled::NoEffect => {}
             }
         }
         asked.bound_by_seq(records);
@@ -146,6 +154,26 @@ impl<'a> Asked<'a> {
     fn push(&mut self, record: usize, op: Op, invoked: usize, returned: Option<usize>) {
         self.operations.push(Operation { op, invoked, returned });
         self.records.push(record);
+    }
+
+    /// One in doubt, left out where it can never take effect: it would be tried at every turn of
+    /// the search, in as many shapes as users. Of a hold that may be of several numbers of units it is
+    /// there with each, and as the hold ends once, at most one of them takes effect.
+    fn push_in_doubt(
+        &mut self,
+        record: usize,
+        of: &Record,
+        named: &Named,
+        limited: &HashSet<&str>,
+    ) {
+        let units = match named {
+            Named::Theirs => vec![None],
+            Named::NotTheirs => Vec::new(),
+            Named::Untold(units) => units.iter().copied().map(Some).collect(),
+        };
+        for units in units {
+            self.push(record, in_doubt(of, limited, units), position(of.invoked), None);
+        }
     }
 
     /// Bounds what has an open end by what its `seq` must come before and after.
@@ -209,13 +237,11 @@ impl<'a> Asked<'a> {
     }
 
     fn nothing_found(&self) -> Exact {
-        let note = |product: &&str| {
-            format!("{product}: on sale before the run began, from a state that no record tells")
-        };
+        let note = |(product, why): (&&str, &&str)| format!("{product}: {why}");
         Exact {
-            verdict: if self.unfounded.is_empty() { Verdict::Ok } else { Verdict::Unknown },
+            verdict: if self.untold.is_empty() { Verdict::Ok } else { Verdict::Unknown },
             violations: Vec::new(),
-            notes: self.unfounded.iter().map(note).collect(),
+            notes: self.untold.iter().map(note).collect(),
             statistics: Vec::new(),
             in_doubt: Vec::new(),
         }
@@ -349,38 +375,38 @@ fn limited(records: &[Record]) -> HashSet<&str> {
 
 /// An operation in doubt. Where no user is limited it is all one whose it was, so the search need
 /// not tell them apart: they have one shape.
-fn in_doubt(of: &Record, limited: &HashSet<&str>) -> Op {
+fn in_doubt(of: &Record, limited: &HashSet<&str>, units: Option<u32>) -> Op {
     let mut input = of.input.clone();
     if let Input::Buy { product, user, .. } | Input::Hold { product, user, .. } = &mut input
         && !limited.contains(product.as_str())
     {
         user.clear();
     }
-    Op { input, answer: None }
+    Op { units, ..Op::unknown(input) }
 }
 
-/// Each hold that somebody was told of, with its product and user.
-fn holders(records: &[Record]) -> HashSet<(&str, u64, &str)> {
-    let told = records.iter().filter_map(|of| Some((&of.input, &of.accepted()?.outcome)));
-    let holds = told.filter_map(|told| match told {
-        (Input::Hold { product, user, .. }, Outcome::Hold { hold, .. }) => {
-            Some((product.as_str(), *hold, user.as_str()))
-        }
-        _ => None,
+/// The units of a hold that nobody was told of, by its order or because there is no other choice.
+fn units(of: &Record, answer: &Answer, named: &Named, settler: &Settler<'_>) -> Option<u32> {
+    let Named::Untold(units) = named else { return None };
+    let order = of.input.makes_order().then(|| settler.units_of(answer.seq)).flatten();
+    order.or(if let [only] = units[..] { Some(only) } else { None })
+}
+
+/// Products of which somebody confirmed a hold that nobody was told of, and nothing says how many
+/// units that was of.
+fn of_any_units<'a>(
+    records: &'a [Record],
+    holds: &Holds<'_>,
+    settler: &Settler<'_>,
+) -> Vec<(&'a str, &'static str)> {
+    let why = "a hold was confirmed that nobody was told of, and nothing says of how many units";
+    let confirmed = records.iter().filter(|of| matches!(of.input, Input::Confirm { .. }));
+    let of_any = confirmed.filter(|of| {
+        let named = holds.named(&of.input);
+        let is_open = |answer: &Answer| units(of, answer, &named, settler).is_none();
+        matches!(named, Named::Untold(_)) && of.accepted().is_some_and(is_open)
     });
-    holds.collect()
-}
-
-/// False where the model never lets this take effect: a confirm or release of what is no hold of
-/// who asks. In doubt it would be tried at every turn of the search, in as many shapes as users.
-fn may_settle(of: &Record, holders: &HashSet<(&str, u64, &str)>) -> bool {
-    match &of.input {
-        Input::Confirm { product, user: Some(user), hold }
-        | Input::Release { product, user: Some(user), hold } => {
-            holders.contains(&(product.as_str(), *hold, user.as_str()))
-        }
-        _ => true,
-    }
+    of_any.map(|of| (of.input.product(), why)).collect()
 }
 
 /// Products that some answer knows and no record puts on sale.

@@ -22,6 +22,7 @@ pub mod exact;
 pub mod judge;
 pub mod ledger;
 pub mod model;
+mod named;
 pub mod op;
 mod persistent;
 pub mod recorded;

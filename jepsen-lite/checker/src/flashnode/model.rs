@@ -5,7 +5,7 @@
 //!
 //! A change has a `seq` above all that were seen; a read or a refusal has at least the last.
 
-use super::buyers::{Buyers, Wanted};
+use super::buyers::{Buyers, Unnamed, Wanted};
 use super::persistent::Map;
 use super::{Answer, Input, Outcome, RefusedFor, codec};
 use crate::model::Reading;
@@ -22,6 +22,21 @@ pub struct Op {
     pub input: Input,
     /// What was told; `None` of an unknown outcome.
     pub answer: Option<Answer>,
+    /// Of a confirm or release of a hold that nobody was told of: its units, where a ledger tells
+    /// or it is one possibility.
+    pub units: Option<u32>,
+}
+
+impl Op {
+    /// An operation with its answer.
+    pub fn told(input: Input, answer: Answer) -> Self {
+        Self { input, answer: Some(answer), units: None }
+    }
+
+    /// An operation of unknown outcome.
+    pub fn unknown(input: Input) -> Self {
+        Self { input, answer: None, units: None }
+    }
 }
 
 /// What became of a hold. It is its user's alone, before and after it ended.
@@ -31,8 +46,8 @@ enum Hold {
         user: Arc<str>,
         quantity: u32,
     },
-    /// Its user is refused for this reason from then on. Of one that its expiry was the first to
-    /// name, nobody knows the user.
+    /// Its user is refused for this reason from then on. Of one that its end was the first to
+    /// name, nobody may know the user.
     Ended {
         user: Option<Arc<str>>,
         told: RefusedFor,
@@ -87,7 +102,7 @@ impl Model for Sale {
     }
 
     fn step(&self, state: &Product, op: &Op) -> Option<Product> {
-        state.after(&op.input, op.answer.as_ref())
+        state.after(op)
     }
 
     fn partition(&self, op: &Op) -> String {
@@ -151,12 +166,12 @@ impl Model for Sale {
             codec::input(&history.events[call.invoked]).map_err(|error| error.to_string())?;
         let ended = match call.ending {
             Ending::Open(_) if matches!(input, Input::Read { .. }) => return Ok(Reading::Nothing),
-            Ending::Open(_) => return Ok(Reading::Unknown(Op { input, answer: None })),
+            Ending::Open(_) => return Ok(Reading::Unknown(Op::unknown(input))),
             Ending::Ok(at) | Ending::Fail(at) => &history.events[at],
         };
         let answer = codec::answer(ended).map_err(|error| error.to_string())?;
         Ok(match answer {
-            Some(answer) => Reading::Known(Op { input, answer: Some(answer) }),
+            Some(answer) => Reading::Known(Op::told(input, answer)),
             None => Reading::Nothing,
         })
     }
@@ -165,9 +180,10 @@ impl Model for Sale {
 impl Product {
     /// The state after this operation with this answer; `None` when it gives no such answer, or,
     /// without an answer, when nothing would change.
-    pub(super) fn after(&self, input: &Input, answer: Option<&Answer>) -> Option<Self> {
-        let Some(answer) = answer else {
-            return self.change(input, None);
+    pub(super) fn after(&self, op: &Op) -> Option<Self> {
+        let input = &op.input;
+        let Some(answer) = &op.answer else {
+            return self.change(op);
         };
         let at_seq = || Self { seq: answer.seq, ..self.clone() };
         if let Outcome::Refused { reason, remaining } = &answer.outcome {
@@ -185,7 +201,7 @@ impl Product {
         if answer.seq <= self.seq || !self.may_leave(input, &answer.outcome) {
             return None;
         }
-        let next = self.change(input, Some(answer))?;
+        let next = self.change(op)?;
         next.told(&answer.outcome, input).then_some(next)
     }
 
@@ -309,9 +325,10 @@ impl Product {
 
     /// The state after this change, `None` when it would be refused. Without an answer, `seq`
     /// rises by the least that a change takes.
-    fn change(&self, input: &Input, answer: Option<&Answer>) -> Option<Self> {
+    fn change(&self, op: &Op) -> Option<Self> {
+        let Op { input, answer, .. } = op;
         let mut next = self.clone();
-        next.seq = answer.map_or(self.seq.saturating_add(1), |answer| answer.seq);
+        next.seq = answer.as_ref().map_or(self.seq.saturating_add(1), |answer| answer.seq);
         match input {
             Input::Create { stock, limit, .. } => {
                 if self.terms.is_some() {
@@ -343,6 +360,11 @@ impl Product {
                     next.buyers.hold_unnamed(wanted);
                 }
             }
+            Input::Confirm { hold, .. } | Input::Release { hold, .. } | Input::Expire { hold, .. }
+                if self.holds.get(hold).is_none() =>
+            {
+                next.end_unnamed(*hold, op)?;
+            }
             Input::Confirm { user, hold, .. } => {
                 let end = End { by: user.as_deref(), told: RefusedFor::HoldSettled };
                 let (_, quantity) = next.settle(*hold, end)?;
@@ -352,9 +374,6 @@ impl Product {
             Input::Release { user, hold, .. } => {
                 let end = End { by: user.as_deref(), told: RefusedFor::HoldSettled };
                 next.give_back(*hold, end)?;
-            }
-            Input::Expire { hold, .. } if self.holds.get(hold).is_none() => {
-                next.run_out_unnamed(*hold, answer)?;
             }
             Input::Expire { hold, .. } => {
                 next.give_back(*hold, End { by: None, told: RefusedFor::HoldExpired })?;
@@ -399,18 +418,31 @@ impl Product {
         Some(())
     }
 
-    /// An expiry can be the first to name a hold whose taker never had an answer: it is one of as
-    /// many units as came back.
-    fn run_out_unnamed(&mut self, hold: u64, answer: Option<&Answer>) -> Option<()> {
-        let Some(Answer { outcome: Outcome::Hold { remaining, .. }, .. }) = answer else {
-            return None;
+    /// The end of a hold can be the first to name it, where its taker never had an answer. It is
+    /// one of as many units as came back, or else as it is told or supposed to be of.
+    fn end_unnamed(&mut self, hold: u64, Op { input, answer, units }: &Op) -> Option<()> {
+        let (by, told) = match input {
+            Input::Expire { .. } => (None, RefusedFor::HoldExpired),
+            Input::Confirm { user, .. } | Input::Release { user, .. } => {
+                (user.as_deref(), RefusedFor::HoldSettled)
+            }
+            _ => return None,
         };
-        let back = remaining.checked_sub(self.available)?;
-        self.buyers = self.buyers.run_out(back)?;
-        let told = RefusedFor::HoldExpired;
-        self.holds.insert(hold, Hold::Ended { user: None, told });
-        self.held -= back;
-        self.available += back;
+        let (sells, answer) = (matches!(input, Input::Confirm { .. }), answer.as_ref());
+        let units = match answer.map(|answer| &answer.outcome) {
+            Some(Outcome::Hold { remaining, .. }) => remaining.checked_sub(self.available)?,
+            _ => u64::from((*units)?),
+        };
+        let limit = self.terms?.limit;
+        let unnamed = Unnamed { units, by: by.filter(|_| limit.is_some()), sells };
+        self.buyers = self.buyers.end(unnamed)?;
+        self.holds.insert(hold, Hold::Ended { user: by.map(Into::into), told });
+        self.held -= units;
+        if sells {
+            self.sold += units;
+        } else {
+            self.available += units;
+        }
         Some(())
     }
 }

@@ -61,6 +61,11 @@ impl<'a> Settler<'a> {
         }
     }
 
+    /// Units of the order with this id.
+    pub(super) fn units_of(&self, order: u64) -> Option<u32> {
+        self.orders.iter().find(|of| of.order == order).map(|of| of.quantity)
+    }
+
     /// A request id is its user's alone, so several orders may have it.
     fn order_of(&self, record: &Record, request: &str) -> Option<&'a LedgerOrder> {
         let asked = (record.input.product(), request);

@@ -146,8 +146,8 @@ fn replay(records: &[Record], ledgers: &Ledgers, steps: &[Step]) -> Option<Viola
         last = step.seq;
         before = Some(step.record);
         let state = products.entry(input.product()).or_default();
-        let Some(next) = state.after(input, Some(&step.answer)) else {
-            let op = Op { input: input.clone(), answer: Some(step.answer.clone()) };
+        let op = Op::told(input.clone(), step.answer.clone());
+        let Some(next) = state.after(&op) else {
             let words =
                 format!("{} does not fit {}", Sale.describe(&op), Sale.describe_state(state));
             return Some(Violation::new("model", words, vec![step.record]));
