@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {
     if !args.json {
         writeln!(io::stdout(), "{}", in_words(&plan))?;
     }
-    let screen = Screen::new();
+    let screen = Screen::new(plan.time);
     let runtime = tokio::runtime::Runtime::new()?;
     let show = |progress: Progress<'_>| screen.show(progress);
     let report = runtime.block_on(async {
@@ -183,7 +183,7 @@ fn conclude(out: &mut impl Write, plan: &Plan, report: &RunReport) -> io::Result
     writeln!(out, "again:  {}", jepsen_lite::report::repeat(plan))
 }
 
-/// A bar on a terminal, now and then a line elsewhere.
+/// A bar on a terminal, which is as long as clients are to ask; now and then a line elsewhere.
 struct Screen {
     bar: ProgressBar,
     began: Instant,
@@ -202,12 +202,12 @@ struct Seen {
 }
 
 impl Screen {
-    fn new() -> Self {
-        let bar = ProgressBar::new_spinner();
+    fn new(time: Duration) -> Self {
+        let bar = ProgressBar::new(time.as_secs_f64().ceil() as u64);
         if std::io::stderr().is_terminal() {
             bar.set_style(
-                ProgressStyle::with_template("{spinner} {elapsed} {msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+                ProgressStyle::with_template("{spinner} {bar:24} {pos}/{len} s  {prefix}  {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             bar.enable_steady_tick(Duration::from_millis(100));
         } else {
@@ -220,7 +220,8 @@ impl Screen {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match progress {
             Progress::Stage(stage) => {
-                self.bar.set_message(stage.to_owned());
+                self.bar.set_prefix(stage.to_owned());
+                self.bar.set_message("");
                 self.line(stage);
             }
             Progress::Fault(fault) => {
@@ -234,7 +235,10 @@ impl Screen {
             }
             Progress::Tick(tally) => {
                 let now = Instant::now();
-                seen.asking_since.get_or_insert(now);
+                let asked_for = now - *seen.asking_since.get_or_insert(now);
+                let total_s = self.bar.length().unwrap_or(0);
+                // Beyond it the run waits for a fault to take hold, or to be healed.
+                self.bar.set_position(asked_for.as_secs().min(total_s));
                 let (then, before) = *seen.before.get_or_insert((now, 0));
                 if now - then >= Duration::from_secs(1) {
                     seen.rate = (tally.total() - before) as f64 / (now - then).as_secs_f64();
@@ -247,7 +251,7 @@ impl Screen {
                 self.bar.set_message(text.clone());
                 if seen.line_at.is_none_or(|then| now - then >= LINE_EVERY) {
                     seen.line_at = Some(now);
-                    self.line(&text);
+                    self.line(&format!("{:3} of {total_s} s  {text}", asked_for.as_secs()));
                 }
             }
         }
