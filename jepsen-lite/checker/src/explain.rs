@@ -62,7 +62,8 @@ pub struct Told {
     pub what: String,
 }
 
-/// Explains each illegal partition of a report. `history` gives the lines, where there is one
+/// Explains each illegal partition of a report; what the budget leaves no time for is told without
+/// its minimal window. `history` gives the lines, where there is one
 /// whose positions the operations have.
 pub fn explain<M: Model>(
     model: &M,
@@ -150,6 +151,7 @@ impl Window {
         start: M::State,
         budget: Budget,
     ) -> Self {
+        let began = Instant::now();
         let end = operations[stuck].returned.unwrap_or(usize::MAX);
         let cut = quiescent_cut(operations, members, operations[stuck].invoked);
         let of = |belongs: &dyn Fn(&Operation<M::Op>) -> bool| -> Vec<usize> {
@@ -170,7 +172,9 @@ impl Window {
                 Ok(starts) => {
                     // All of it ended before `stuck` was invoked, and up to there it is fine.
                     assert!(!starts.is_empty(), "no order of the {} before {cut}", before.len());
-                    shrink(model, &starts, &window, &mut required, budget)
+                    let time = budget.time.saturating_sub(began.elapsed());
+                    let left = Budget { time, ..budget };
+                    shrink(model, &starts, &window, &mut required, left)
                 }
                 // Where the window begins is not known, so nothing can be left out.
                 Err(RanOut::Time | RanOut::Memory) => false,
