@@ -9,7 +9,7 @@ use super::finals::{self, Patience};
 use super::roster::Roster;
 use super::worker::{Left, Pace, Shared, Worker};
 use super::{Keep, Plan, RunError};
-use crate::cluster::{Cluster, Options};
+use crate::cluster::{Cluster, Options, Patience as WayBack};
 use crate::nemesis::{self, Fault};
 use crate::recorder::{Asked, Log, ProductNo, Recorder};
 use crate::workload::Shelf;
@@ -29,8 +29,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     give_up: Duration::from_secs(2),
     settle: Duration::from_secs(2),
 };
-/// How long the cluster may take to be whole again after the last fault.
-const RECOVERY: Duration = Duration::from_secs(90);
+/// How long replicas that were level may take to be so again while their ledgers are read.
+const LEVEL: Duration = Duration::from_secs(90);
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 /// A fault stays for about a share of the run's time that lets each kind have its turn, within
@@ -96,7 +96,8 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
     let asked_for = began.elapsed();
     left.push(opened);
     watch(Progress::Stage("healing"));
-    let mut not_recovered = cluster.recover(RECOVERY).await.err().map(|error| error.to_string());
+    let mut not_recovered =
+        cluster.recover(WayBack::RUN).await.err().map(|error| error.to_string());
     watch(Progress::Stage("settling and final reads"));
     let patience = if not_recovered.is_none() { Patience::WHOLE } else { Patience::NONE };
     let (last, unread) = finals::ask(&shared, &mut left, patience).await;
@@ -110,27 +111,19 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
         replicas: Vec::new(),
     };
     if not_recovered.is_none() {
-        match finals::ledgers(&cluster, (&shared, asks_holds), RECOVERY).await {
+        match finals::ledgers(&cluster, (&shared, asks_holds), LEVEL).await {
             Ok(replicas) => ledgers.replicas = replicas,
             Err(why) => not_recovered = Some(why),
         }
     }
-    let (mut breaches, mut unread_feed) = (cluster.breaches().to_vec(), None);
+    let mut feed = Feed::default();
     if asks_holds {
         watch(Progress::Stage("reading which holds ran out"));
-        match expiries(&cluster, &ledgers).await {
-            Ok(expiries) => {
-                ledgers.expiries = Expiries::All;
-                let process = finals::first_free_process(&left, &shared.client);
-                lanes.push(feed::lane(&shared.recorder, process, &expiries));
-            }
-            Err(Trouble::Unread(why)) => unread_feed = Some(why),
-            Err(Trouble::Broken(what)) => {
-                unread_feed = Some(what.clone());
-                breaches.push(what);
-            }
-        }
+        feed = read_feed(&cluster, &mut ledgers).await;
+        let process = finals::first_free_process(&left, &shared.client);
+        lanes.push(feed::lane(&shared.recorder, process, &feed.expiries));
     }
+    let breaches = [cluster.breaches(), feed.broken.as_slice()].concat();
     lanes.extend(left.into_iter().map(|left| left.lane));
     cluster.notice_deaths().await;
     let deaths = cluster.deaths().iter().map(ToString::to_string).collect();
@@ -143,7 +136,7 @@ pub async fn observe(plan: &Plan, watch: Watch<'_>) -> Result<Evidence, RunError
         faults,
         not_recovered,
         unread,
-        unread_feed,
+        unread_feed: feed.unread,
         deaths,
         breaches,
         unexpected,
@@ -170,12 +163,33 @@ async fn lacking(plan: &Plan, client: &Client) -> Result<Option<String>, RunErro
     Ok(Some(format!("{needs}, and this server has no POST /v1/holds")))
 }
 
-/// The holds that ran out, up to the change that the ledgers are of.
-async fn expiries(cluster: &Cluster, ledgers: &Ledgers) -> Result<Vec<feed::Expiry>, Trouble> {
-    let Some(replica) = ledgers.replicas.first() else {
-        return Err(Trouble::Unread("the ledgers tell no end of it".into()));
+/// What the change feed told of.
+#[derive(Default)]
+struct Feed {
+    expiries: Vec<feed::Expiry>,
+    /// Why nobody knows which holds ran out.
+    unread: Option<String>,
+    /// What it shows that must not be.
+    broken: Option<String>,
+}
+
+/// Reads which holds ran out, up to the change that the ledgers are of, and notes there that it is
+/// known.
+async fn read_feed(cluster: &Cluster, ledgers: &mut Ledgers) -> Feed {
+    let read = match ledgers.replicas.first() {
+        Some(replica) => feed::read(&cluster.addresses(), replica.seq).await,
+        None => Err(Trouble::Unread("the ledgers tell no end of it".into())),
     };
-    feed::read(&cluster.addresses(), replica.seq).await
+    match read {
+        Ok(expiries) => {
+            ledgers.expiries = Expiries::All;
+            Feed { expiries, ..Feed::default() }
+        }
+        Err(Trouble::Unread(why)) => Feed { unread: Some(why), ..Feed::default() },
+        Err(Trouble::Broken(what)) => {
+            Feed { unread: Some(what.clone()), broken: Some(what), ..Feed::default() }
+        }
+    }
 }
 
 fn share(plan: &Plan, client: Client, began: Instant) -> Shared {
