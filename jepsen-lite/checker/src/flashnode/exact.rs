@@ -12,7 +12,7 @@
 
 use super::model::{Op, Product, Sale};
 use super::named::{Holds, Named};
-use super::settle::{Settled, Settler, retried_in_doubt};
+use super::settle::{Settled, Settler, founded, retried_in_doubt};
 use super::witness::Witness;
 use super::{
     Answer, Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation,
@@ -409,15 +409,9 @@ fn of_any_units<'a>(
     of_any.map(|of| (of.input.product(), why)).collect()
 }
 
-/// Products that some answer knows and no record puts on sale.
+/// Products that some answer knows and no record is known to put on sale.
 fn unfounded(records: &[Record]) -> BTreeSet<&str> {
-    let mut founded = HashSet::new();
-    for of in records {
-        let refused = of.answer().is_some() && of.accepted().is_none();
-        if matches!(of.input, Input::Create { .. }) && !refused {
-            founded.insert(of.input.product());
-        }
-    }
+    let founded = founded(records);
     let is_known_there = |of: &&Record| {
         of.answer().is_some_and(|answer| {
             // That a hold is unknown says nothing of the product that it was asked for under.

@@ -4,6 +4,7 @@
 //! operations. Called by `witness` and `exact`.
 
 use super::{Answer, Ended, Input, LedgerOrder, Ledgers, Outcome, Record, ledger};
+use std::collections::HashSet;
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,4 +91,18 @@ pub(super) fn retried_in_doubt(of: &Record) -> bool {
         _ => false,
     };
     once && of.attempts.iter().any(|attempt| attempt.number > 1)
+}
+
+/// Products of which an accepted creation met nothing or an untouched one, be it from before: from
+/// there on all of it is told. One that met more, or whose outcome is not known, tells nothing of
+/// what there was before.
+pub(super) fn founded(records: &[Record]) -> HashSet<&str> {
+    let founds = |of: &&Record| match (&of.input, of.accepted().map(|answer| &answer.outcome)) {
+        (
+            Input::Create { stock, .. },
+            Some(Outcome::Counts { stocked, available, held: 0, sold: 0 }),
+        ) => stocked == stock && available == stock,
+        _ => false,
+    };
+    records.iter().filter(founds).map(|of| of.input.product()).collect()
 }

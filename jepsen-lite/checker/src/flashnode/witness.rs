@@ -8,7 +8,7 @@
 //! Called by `judge`.
 
 use super::model::{Op, Product, Sale};
-use super::settle::{Settled, Settler, retried_in_doubt};
+use super::settle::{Settled, Settler, founded, retried_in_doubt};
 use super::{Answer, Began, Input, Ledgers, Outcome, Record, Violation};
 use crate::Model;
 use crate::search::Verdict;
@@ -64,9 +64,13 @@ fn claimed(records: &[Record], ledgers: &Ledgers) -> (Vec<Step>, bool) {
             *first = place.min(*first);
         }
     }
+    let founded = match ledgers.began {
+        Began::Empty => created.keys().copied().collect(),
+        Began::Anyhow => founded(records),
+    };
     let uncreated = |of: &Record| {
         let refused = of.answer().is_some() && of.accepted().is_none();
-        !refused && !created.contains_key(of.input.product())
+        !refused && !founded.contains(of.input.product())
     };
     // What no record tells: a product made before the run, or what an earlier attempt did.
     let mut in_doubt = records.iter().any(|of| uncreated(of) || retried_in_doubt(of));
