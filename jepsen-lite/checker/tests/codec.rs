@@ -47,7 +47,8 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
             sold
         }),
         any::<u64>().prop_map(|remaining| Outcome::Ordered { remaining }),
-        any::<[u64; 2]>().prop_map(|[hold, remaining]| Outcome::Hold { hold, remaining }),
+        (any::<[u64; 2]>(), prop::option::of(any::<u64>()))
+            .prop_map(|([hold, remaining], log_ms)| Outcome::Hold { hold, remaining, log_ms }),
         refused.prop_map(|(reason, remaining)| Outcome::Refused {
             reason: RefusedFor::ALL[reason],
             remaining

@@ -82,7 +82,7 @@ fn an_open_hold_leaves_a_gap_open() {
     let counts = Outcome::Counts { stocked: STOCK, available: STOCK - 1, held: 1, sold: 0 };
     let records = [
         create("p", [0, 1], 1),
-        record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1 }),
+        record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1, log_ms: None }),
         record([4, 5], Input::Read { product: "p".into() }, 2, counts),
     ];
     let mut run = Ledgers { expiries: Expiries::All, ..ledgers(&[]) };

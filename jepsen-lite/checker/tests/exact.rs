@@ -4,7 +4,7 @@ mod records;
 
 use checker::flashnode::synthetic::{Doubt, Plan, Settlers, generate};
 use checker::flashnode::{
-    Answer, Ended, Input, Layer, Ledgers, Outcome, Record, RefusedFor, exact, judge, witness,
+    Answer, Began, Ended, Input, Layer, Ledgers, Outcome, Record, RefusedFor, exact, judge, witness,
 };
 use checker::search::{Budget, Verdict};
 use records::{STOCK, buy, create, ledgers, pairs, read, record, unknown};
@@ -122,9 +122,9 @@ fn an_expiry_may_be_told_late() {
     let expire = Input::Expire { product: "p".into(), hold: 2 };
     let records = [
         create("p", [0, 1], 1),
-        record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1 }),
+        record([2, 3], hold, 2, Outcome::Hold { hold: 2, remaining: STOCK - 1, log_ms: None }),
         read([4, 5], 3, 0),
-        record([6, 7], expire, 3, Outcome::Hold { hold: 2, remaining: STOCK }),
+        record([6, 7], expire, 3, Outcome::Hold { hold: 2, remaining: STOCK, log_ms: None }),
     ];
     assert_eq!(witness::check(&records, &Ledgers::default()).verdict, Verdict::Ok);
     assert_eq!(judged(&records, &Ledgers::default()), Verdict::Ok);
@@ -146,7 +146,7 @@ fn whose_hold_ran_out_is_open_until_an_answer_tells() {
         }
     };
     let lost = |at: u64, user: &str| {
-        let outcome = Outcome::Hold { hold: 0, remaining: 0 };
+        let outcome = Outcome::Hold { hold: 0, remaining: 0, log_ms: None };
         unknown(record([at, at], input(user, true), 0, outcome), user)
     };
     let counts = |available, held| Outcome::Counts { stocked: 9, available, held, sold: 0 };
@@ -157,7 +157,7 @@ fn whose_hold_ran_out_is_open_until_an_answer_tells() {
         lost(2, "ann"),
         lost(3, "bob"),
         record([4, 5], Input::Read { product: "p".into() }, 3, counts(7, 2)),
-        record([6, 7], expire, 4, Outcome::Hold { hold: 2, remaining: 8 }),
+        record([6, 7], expire, 4, Outcome::Hold { hold: 2, remaining: 8, log_ms: None }),
     ];
     let bought = |user, seq| (user, seq, Outcome::Ordered { remaining: 12 - seq });
     let refused = |user, seq| {
@@ -190,7 +190,7 @@ fn what_nobody_was_told_of_may_be_settled() {
     let product = || "p".to_owned();
     let hold = |at: u64, user: &str, quantity| {
         let input = Input::Hold { product: product(), user: user.to_owned(), quantity };
-        let outcome = Outcome::Hold { hold: 0, remaining: 0 };
+        let outcome = Outcome::Hold { hold: 0, remaining: 0, log_ms: None };
         unknown(record([at, at], input, 0, outcome), &format!("h{at}"))
     };
     let user = || Some("ann".to_owned());
@@ -238,7 +238,7 @@ fn a_hold_of_unknown_units_that_was_confirmed_is_not_judged() {
     let product = || "p".to_owned();
     let hold = |at: u64, quantity| {
         let input = Input::Hold { product: product(), user: "u".to_owned(), quantity };
-        let outcome = Outcome::Hold { hold: 0, remaining: 0 };
+        let outcome = Outcome::Hold { hold: 0, remaining: 0, log_ms: None };
         unknown(record([at, at], input, 0, outcome), &format!("h{at}"))
     };
     let confirm = Input::Confirm { product: product(), user: Some("u".to_owned()), hold: 2 };
@@ -346,6 +346,21 @@ fn a_product_from_before_the_run_is_not_judged() {
     let records = [read([0, 1], 7, 3), read([2, 3], 8, 4)];
     assert_eq!(exactly(&records, &Ledgers::default()), Verdict::Unknown);
     assert_eq!(judged(&records, &Ledgers::default()), Verdict::Unknown);
+}
+
+/// It was created again, on the same terms, or nobody knows whether it was.
+#[test]
+fn nor_is_one_that_may_be_from_before_the_run() {
+    let mut met = create("p", [0, 1], 7);
+    met.ended = read([0, 1], 7, 3).ended;
+    let mut not_done = create("p", [0, 1], 0);
+    not_done.ended = Ended::NotDone;
+    for creation in [met, not_done, unknown(create("p", [0, 1], 0), "c")] {
+        let records = [creation, read([2, 3], 8, 4)];
+        assert_eq!(judged(&records, &Ledgers::default()), Verdict::Unknown, "{records:?}");
+        let whole = Ledgers { began: Began::Empty, ..Ledgers::default() };
+        assert_eq!(judged(&records, &whole), Verdict::Illegal, "{records:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn decided(seq: u64, outcome: Outcome) -> Ended {
 
 fn order(order: u64, request: &str, remaining: u64) -> LedgerOrder {
     let (product, user, request) = ("p".into(), "u".into(), request.into());
-    LedgerOrder { order, product, user, request, quantity: 1, remaining }
+    LedgerOrder { order, product, user, request, quantity: 1, remaining, at_ms: None }
 }
 
 fn hold(hold: u64, product: &str) -> LedgerHold {
@@ -182,4 +182,62 @@ fn what_is_no_ledgers_file_is_told_with_its_place() {
         let error = Ledgers::read(text.as_bytes()).expect_err(text).to_string();
         assert!(error.starts_with(words), "{error}");
     }
+}
+
+/// A hold until 100 ms of log time, and what became of it at this change and time.
+fn held(then: Input, ended: Ended, at_ms: u64) -> (Vec<Record>, Vec<LedgerOrder>) {
+    let record = |at, request: &str, input, ended| Record { input, ..buy(at, request, ended) };
+    let hold = Input::Hold { product: "p".into(), user: "u".into(), quantity: 1 };
+    let told = Outcome::Hold { hold: 4, remaining: 0, log_ms: Some(100) };
+    let makes_order = then.makes_order();
+    let records = vec![
+        record(8, "held", hold, decided(4, told)),
+        record(10, "ended", then, ended),
+    ];
+    let order = LedgerOrder { at_ms: Some(at_ms), ..order(9, "ended", 0) };
+    (records, if makes_order { vec![order] } else { Vec::new() })
+}
+
+#[test]
+fn a_hold_lasts_until_its_deadline_and_not_longer() {
+    let confirm = || Input::Confirm { product: "p".into(), user: Some("u".into()), hold: 4 };
+    let expire = || Input::Expire { product: "p".into(), hold: 4 };
+    let ran_out = |at_ms| {
+        decided(9, Outcome::Hold { hold: 4, remaining: 1, log_ms: Some(at_ms) })
+    };
+    let ordered = || decided(9, Outcome::Ordered { remaining: 0 });
+    for (then, ended, at_ms, broken) in [
+        (expire(), ran_out(99), 99, Some("expiry-not-early")),
+        (expire(), ran_out(100), 100, None),
+        (expire(), ran_out(5000), 5000, None),
+        (confirm(), ordered(), 99, None),
+        (confirm(), ordered(), 100, Some("confirm-in-time")),
+        (confirm(), Ended::Unknown, 99, None),
+        (confirm(), Ended::Unknown, 100, Some("confirm-in-time")),
+    ] {
+        let (records, orders) = held(then, ended.clone(), at_ms);
+        let (all, mut ledgers) = right();
+        ledgers.replicas.truncate(1);
+        ledgers.replicas[0].orders.extend(orders);
+        let records = [all, records].concat();
+        let of_time = ["expiry-not-early", "confirm-in-time", "log-time-forward"];
+        let found = ledger::check(&records, &ledgers);
+        let rules: Vec<&str> = found.iter().map(|violation| &*violation.rule).collect();
+        let rules: Vec<&str> = rules.into_iter().filter(|rule| of_time.contains(rule)).collect();
+        assert_eq!(rules, broken.into_iter().collect::<Vec<_>>(), "{ended:?} at {at_ms}");
+    }
+}
+
+#[test]
+fn log_time_that_runs_back_is_told() {
+    let at = |times: [u64; 2]| {
+        let (records, mut ledgers) = right();
+        for (order, at_ms) in ledgers.replicas[0].orders.iter_mut().zip(times) {
+            order.at_ms = Some(at_ms);
+        }
+        let found = ledger::check(&records, &Ledgers { replicas: vec![ledgers.replicas.remove(0)], ..ledgers });
+        found.into_iter().map(|violation| violation.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(at([7, 7]), [""; 0]);
+    assert_eq!(at([8, 7]), ["log-time-forward"]);
 }

@@ -83,25 +83,25 @@ fn buys_and_their_refusals() {
 fn a_limit_counts_what_is_sold_and_held() {
     let mut ops = on_sale(9, Some(3));
     ops.push(told(buy("a", 1), 2, Outcome::Ordered { remaining: 8 }));
-    ops.push(told(hold("a", 1), 3, Outcome::Hold { hold: 3, remaining: 7 }));
+    ops.push(told(hold("a", 1), 3, Outcome::Hold { hold: 3, remaining: 7, log_ms: None }));
     let state = after(&ops);
     no(&state, buy("a", 2), 4, Outcome::Ordered { remaining: 5 });
     yes(&state, buy("a", 2), 3, refused(RefusedFor::LimitReached, 7));
     yes(&state, buy("b", 2), 4, Outcome::Ordered { remaining: 5 });
     let release = Input::Release { product: "p".into(), user: Some("a".into()), hold: 3 };
-    ops.push(told(release, 4, Outcome::Hold { hold: 3, remaining: 8 }));
+    ops.push(told(release, 4, Outcome::Hold { hold: 3, remaining: 8, log_ms: None }));
     yes(&after(&ops), buy("a", 2), 5, Outcome::Ordered { remaining: 6 });
 }
 
 #[test]
 fn a_hold_is_settled_once() {
     let mut ops = on_sale(5, None);
-    ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3 }));
-    no(&after(&ops[..1]), hold("a", 2), 2, Outcome::Hold { hold: 1, remaining: 3 });
+    ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3, log_ms: None }));
+    no(&after(&ops[..1]), hold("a", 2), 2, Outcome::Hold { hold: 1, remaining: 3, log_ms: None });
     let confirm = || confirm(Some("a"));
     let expire = Input::Expire { product: "p".into(), hold: 2 };
     no(&after(&ops), confirm(), 2, refused(RefusedFor::HoldSettled, 3));
-    ops.push(told(expire, 3, Outcome::Hold { hold: 2, remaining: 5 }));
+    ops.push(told(expire, 3, Outcome::Hold { hold: 2, remaining: 5, log_ms: None }));
     let expired = after(&ops);
     no(&expired, confirm(), 4, Outcome::Ordered { remaining: 5 });
     yes(&expired, confirm(), 3, refused(RefusedFor::HoldExpired, 5));
@@ -119,10 +119,10 @@ fn a_hold_is_settled_once() {
 #[test]
 fn a_hold_is_its_users_alone() {
     let mut ops = on_sale(5, None);
-    ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3 }));
+    ops.push(told(hold("a", 2), 2, Outcome::Hold { hold: 2, remaining: 3, log_ms: None }));
     let open = after(&ops);
     let (ordered, released) =
-        (Outcome::Ordered { remaining: 3 }, Outcome::Hold { hold: 2, remaining: 5 });
+        (Outcome::Ordered { remaining: 3 }, Outcome::Hold { hold: 2, remaining: 5, log_ms: None });
     let unknown = || refused(RefusedFor::UnknownHold, 3);
     let settled = || refused(RefusedFor::HoldSettled, 3);
     for (ask, done) in [(confirm as Ask, &ordered), (release, &released)] {
@@ -172,5 +172,5 @@ fn an_unknown_one_takes_effect_or_would_change_nothing() {
     // A hold whose taker had no answer is first named by its expiry.
     let held = Sale.step(&state, &Op::unknown(hold("a", 1)));
     let expire = Input::Expire { product: "p".into(), hold: 2 };
-    yes(held.as_ref().unwrap_or(&state), expire, 3, Outcome::Hold { hold: 2, remaining: 1 });
+    yes(held.as_ref().unwrap_or(&state), expire, 3, Outcome::Hold { hold: 2, remaining: 1, log_ms: None });
 }

@@ -31,6 +31,8 @@ pub(super) struct Expiry {
     product: ProductNo,
     hold: Seq,
     answer: (u64, u64),
+    /// Log time.
+    at_ms: u64,
 }
 
 /// What one node's feed tells, from the first change on.
@@ -69,9 +71,9 @@ pub(super) fn http() -> reqwest::Result<reqwest::Client> {
 /// Expiries as records. They have no place in real time: they are told of when all is over.
 pub(super) fn lane(recorder: &Recorder, process: u32, expiries: &[Expiry]) -> Lane {
     let mut lane = Lane::default();
-    for Expiry { product, hold, answer: (seq, remaining) } in expiries {
+    for Expiry { product, hold, answer: (seq, remaining), at_ms } in expiries {
         let open = recorder.invoke(process, Asked::Expire { product: *product, hold: *hold });
-        let outcome = Outcome::Hold { hold: hold.0, remaining: *remaining };
+        let outcome = Outcome::Hold { hold: hold.0, remaining: *remaining, log_ms: Some(*at_ms) };
         let answer = Answer { seq: *seq, outcome };
         lane.complete(recorder, open, Ended::Decided { answer, replayed: false });
     }
@@ -164,12 +166,12 @@ impl Reader {
 }
 
 fn expiry(data: &str) -> Option<Expiry> {
-    let EventView { seq, change, .. } = serde_json::from_str(data).ok()?;
+    let EventView { seq, at_ms, change } = serde_json::from_str(data).ok()?;
     let ChangeView::Expired { hold_id: hold, items, .. } = change else { return None };
     // Clients here hold one product at a time.
     let [line] = &items[..] else { return None };
     let product = ProductNo::of(&line.product_id)?;
-    Some(Expiry { product, hold, answer: (seq.0, line.remaining) })
+    Some(Expiry { product, hold, answer: (seq.0, line.remaining), at_ms })
 }
 
 #[cfg(test)]
@@ -204,7 +206,7 @@ mod tests {
         let greeting = ": flashnode\nretry: 500\n\n: still here\n\n";
         let text = [greeting, &restocked(1), &expired(2), &restocked(3), &expired(4)].concat();
         let whole = told(&text, 3, text.len()).unwrap();
-        let expiry = Expiry { product: ProductNo(3), hold: Seq(1), answer: (2, 9) };
+        let expiry = Expiry { product: ProductNo(3), hold: Seq(1), answer: (2, 9), at_ms: 5 };
         assert_eq!((&*whole.expiries, whole.digests.len()), (&[expiry][..], 3));
         for piece in 1..40 {
             assert_eq!(told(&text, 3, piece), Ok(told(&text, 3, text.len()).unwrap()));

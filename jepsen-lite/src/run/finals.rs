@@ -219,7 +219,7 @@ async fn replica(shared: &Shared, view: &NodeView) -> Result<ReplicaLedger, Clie
 
 /// What an order takes of each of its products.
 fn orders_of(view: OrderView) -> impl Iterator<Item = LedgerOrder> {
-    let OrderView { order_id, user_id, request_id, items, .. } = view;
+    let OrderView { order_id, user_id, request_id, items, at_ms, .. } = view;
     let (user, request) = (String::from(user_id), String::from(request_id));
     items.into_iter().map(move |line| LedgerOrder {
         order: order_id.0,
@@ -228,6 +228,7 @@ fn orders_of(view: OrderView) -> impl Iterator<Item = LedgerOrder> {
         request: request.clone(),
         quantity: line.quantity.get(),
         remaining: line.remaining,
+        at_ms: Some(at_ms),
     })
 }
 

@@ -116,7 +116,8 @@ fn held(asked: &PostHold, (sku, units): (&Sku, Quantity), told: &HoldAccepted) -
         && line.quantity == units
         && told.hold_id == told.seq
         && told.remaining == Some(line.remaining);
-    let outcome = Outcome::Hold { hold: told.hold_id.0, remaining: line.remaining };
+    let (hold, remaining) = (told.hold_id.0, line.remaining);
+    let outcome = Outcome::Hold { hold, remaining, log_ms: Some(told.expires_at.ms()) };
     is_of.then_some(Answer { seq: told.seq.0, outcome })
 }
 
@@ -127,7 +128,8 @@ fn confirmed(sku: &Sku, told: &OrderAccepted) -> Option<Answer> {
 
 fn released(sku: &Sku, told: &HoldReleased) -> Option<Answer> {
     let line = only(sku, &told.items)?;
-    let outcome = Outcome::Hold { hold: told.hold_id.0, remaining: line.remaining };
+    let (hold, remaining) = (told.hold_id.0, line.remaining);
+    let outcome = Outcome::Hold { hold, remaining, log_ms: None };
     Some(Answer { seq: told.seq.0, outcome })
 }
 

@@ -7,7 +7,7 @@
 //! A lie that nobody could notice is no bug: a history that offers no place for one, such as a
 //! retry of an accepted buy, is passed over ([`plant`] gives `None`), not counted as caught.
 
-use super::synthetic::server::{Armed, Glitch};
+use super::synthetic::server::{self, Armed, Glitch};
 use super::synthetic::{Plan, Synthetic, simulate};
 use super::{Answer, Ended, Input, LedgerOrder, Outcome, Record};
 use crate::random::Random;
@@ -43,11 +43,15 @@ pub enum Bug {
     StolenOrder,
     /// One replica ends with another ledger.
     ReplicasDiffer,
+    /// A hold runs out before the deadline that its client was told.
+    EarlyExpiry,
+    /// A hold is confirmed although its deadline has passed.
+    LateConfirm,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::StaleRead,
         Self::LostUpdate,
         Self::RetryAppliedTwice,
@@ -62,6 +66,8 @@ impl Bug {
         Self::PhantomOrder,
         Self::StolenOrder,
         Self::ReplicasDiffer,
+        Self::EarlyExpiry,
+        Self::LateConfirm,
     ];
 
     /// Its name in tables, such as `stale-read`.
@@ -81,6 +87,8 @@ impl Bug {
             Self::PhantomOrder => "phantom-order",
             Self::StolenOrder => "stolen-order",
             Self::ReplicasDiffer => "replicas-differ",
+            Self::EarlyExpiry => "early-expiry",
+            Self::LateConfirm => "late-confirm",
         }
     }
 
@@ -117,6 +125,8 @@ pub fn plant(bug: Bug, plan: Plan) -> Option<Synthetic> {
         Bug::LostAcknowledgedOrder => lost_order(&mut synthetic, &mut random),
         Bug::PhantomOrder => phantom_order(&mut synthetic, &mut random),
         Bug::StolenOrder => stolen_order(&mut synthetic, &mut random),
+        Bug::EarlyExpiry => early_expiry(&mut synthetic.records, &mut random),
+        Bug::LateConfirm => late_confirm(&mut synthetic.records, &mut random),
         _ => replicas_differ(&mut synthetic, &mut random),
     };
     planted.map(|()| synthetic)
@@ -271,6 +281,7 @@ fn phantom_order(synthetic: &mut Synthetic, random: &mut Random) -> Option<()> {
             request: "phantom".to_owned(),
             quantity: 1,
             remaining: counts.available,
+            at_ms: None,
         });
     }
     Some(())
@@ -285,6 +296,52 @@ fn stolen_order(synthetic: &mut Synthetic, random: &mut Random) -> Option<()> {
         let order = replica.orders.iter_mut().find(|order| order.order == stolen)?;
         order.user.push_str("-other");
     }
+    Some(())
+}
+
+/// Whose hold ran out was told of a later deadline.
+fn early_expiry(records: &mut [Record], random: &mut Random) -> Option<()> {
+    let ran_out = |index: usize| match records[index].input {
+        Input::Expire { hold, .. } => {
+            let at_ms = server::log_ms(records[index].answer()?.seq);
+            Some((taker(records, hold)?, at_ms + 1))
+        }
+        _ => None,
+    };
+    let is_told = |record: &Record| record.accepted().is_some();
+    let (taker, deadline_ms) = anywhere(records, random, is_told).find_map(ran_out)?;
+    tell_deadline(&mut records[taker], deadline_ms)
+}
+
+/// Whose hold became an order was told that its deadline was right then.
+fn late_confirm(records: &mut [Record], random: &mut Random) -> Option<()> {
+    let confirmed = |index: usize| match records[index].input {
+        Input::Confirm { hold, .. } => {
+            let at_ms = server::log_ms(records[index].answer()?.seq);
+            Some((taker(records, hold)?, at_ms))
+        }
+        _ => None,
+    };
+    let (taker, deadline_ms) = anywhere(records, random, is_told_order).find_map(confirmed)?;
+    tell_deadline(&mut records[taker], deadline_ms)
+}
+
+/// Who was told of this hold when it was made.
+fn taker(records: &[Record], hold: u64) -> Option<usize> {
+    let is_its = |of: &Record| {
+        matches!(of.input, Input::Hold { .. })
+            && matches!(of.accepted(), Some(answer) if answer.seq == hold)
+    };
+    records.iter().position(is_its)
+}
+
+fn tell_deadline(record: &mut Record, deadline_ms: u64) -> Option<()> {
+    let Ended::Decided { answer: Answer { outcome: Outcome::Hold { log_ms, .. }, .. }, .. } =
+        &mut record.ended
+    else {
+        return None;
+    };
+    *log_ms = Some(deadline_ms);
     Some(())
 }
 

@@ -11,6 +11,8 @@
 //! | surely not done | `:fail` without an answer |
 //! | unknown | `:info` |
 //!
+//! `:log-ms` is log time in milliseconds: of a hold its deadline, of an expiry when it was.
+//!
 //! Positions are not written: the order of the file is the order of the events. A record's
 //! `invoked` and `completed` are its events' indices among the clients' events of the file.
 
@@ -271,10 +273,7 @@ pub fn answer(event: &Event) -> Result<Option<Answer>, CodecError> {
         let reason = reason.as_text().and_then(RefusedFor::named);
         Outcome::Refused {
             reason: reason.ok_or_else(|| error(event, "this :reason is not known"))?,
-            remaining: match event.value.get("remaining") {
-                None | Some(Value::Nil) => None,
-                Some(_) => Some(count(event, "remaining")?),
-            },
+            remaining: count_if_any(event, "remaining")?,
         }
     } else if event.value.get("stocked").is_some() {
         Outcome::Counts {
@@ -286,7 +285,11 @@ pub fn answer(event: &Event) -> Result<Option<Answer>, CodecError> {
     } else {
         let remaining = count(event, "remaining")?;
         match event.value.get("hold") {
-            Some(_) => Outcome::Hold { hold: count(event, "hold")?, remaining },
+            Some(_) => Outcome::Hold {
+                hold: count(event, "hold")?,
+                remaining,
+                log_ms: count_if_any(event, "log-ms")?,
+            },
             None => Outcome::Ordered { remaining },
         }
     };
@@ -305,8 +308,9 @@ fn write_outcome(outcome: &Outcome, entries: &mut Vec<(&str, Value)>) {
             ("sold", number(*sold)),
         ]),
         Outcome::Ordered { remaining } => entries.push(("remaining", number(*remaining))),
-        Outcome::Hold { hold, remaining } => {
+        Outcome::Hold { hold, remaining, log_ms } => {
             entries.extend([("hold", number(*hold)), ("remaining", number(*remaining))]);
+            entries.extend(log_ms.map(|log_ms| ("log-ms", number(log_ms))));
         }
         Outcome::Refused { reason, remaining } => {
             entries.push(("reason", Value::Keyword(reason.name().to_owned())));
@@ -391,6 +395,13 @@ fn count(event: &Event, name: &str) -> Result<u64, CodecError> {
         .get(name)
         .and_then(whole)
         .ok_or_else(|| error(event, &format!(":{name} must be a whole number, 0 or more")))
+}
+
+fn count_if_any(event: &Event, name: &str) -> Result<Option<u64>, CodecError> {
+    match event.value.get(name) {
+        None | Some(Value::Nil) => Ok(None),
+        Some(_) => count(event, name).map(Some),
+    }
 }
 
 fn word(event: &Event, name: &str) -> Result<String, CodecError> {

@@ -16,11 +16,15 @@
 //! | `order-was-asked-for` | an order has a request, and is of what that asked, for who asked |
 //! | `replicas-equal` | all replicas hold the same |
 //! | `seq-forward` | `seq` never runs backwards for one client process |
+//! | `expiry-not-early` | no hold ran out before the deadline that its client was told |
+//! | `confirm-in-time` | no hold became an order at its deadline or later |
+//! | `log-time-forward` | the log time of orders and expiries never runs back |
 //!
 //! Of a confirm that does not say who asked, no rule asks whose its order is: `judge` notes it.
 
 use super::{
     Ended, FinalCounts, Input, LedgerHold, LedgerOrder, Ledgers, Outcome, Record, ReplicaLedger,
+    log_time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -47,6 +51,7 @@ pub fn check(records: &[Record], ledgers: &Ledgers) -> Vec<Violation> {
     let mut found = Vec::new();
     seq_forward(records, &mut found);
     one_change_a_seq(records, &mut found);
+    log_time::check(records, ledgers.replicas.first(), &mut found);
     if let Some((first, others)) = ledgers.replicas.split_first() {
         one_replica(records, first, &mut found);
         for other in others {
@@ -328,7 +333,7 @@ fn told_hold(hold: &LedgerHold) -> String {
 }
 
 fn told(order: &LedgerOrder) -> String {
-    let LedgerOrder { order, product, user, request, quantity, remaining } = order;
+    let LedgerOrder { order, product, user, request, quantity, remaining, .. } = order;
     format!(
         "order {order} ({quantity} of {product} to {user}, request {request}, \
          {remaining} remaining)"

@@ -21,6 +21,7 @@ mod density;
 pub mod exact;
 pub mod judge;
 pub mod ledger;
+mod log_time;
 pub mod model;
 mod named;
 pub mod op;

@@ -243,11 +243,11 @@ impl Product {
                 (Outcome::Ordered { remaining }, Input::Buy { .. } | Input::Confirm { .. }) => {
                     *remaining == self.available
                 }
-                (Outcome::Hold { hold, remaining }, Input::Hold { .. }) => {
+                (Outcome::Hold { hold, remaining, .. }, Input::Hold { .. }) => {
                     *hold == self.seq && *remaining == self.available
                 }
                 (
-                    Outcome::Hold { hold, remaining },
+                    Outcome::Hold { hold, remaining, .. },
                     Input::Release { hold: asked, .. } | Input::Expire { hold: asked, .. },
                 ) => hold == asked && *remaining == self.available,
                 _ => false,

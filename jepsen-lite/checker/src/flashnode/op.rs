@@ -145,7 +145,7 @@ impl fmt::Display for Answer {
                 write!(f, "{available} available, {held} held, {sold} sold of {stocked}")?;
             }
             Outcome::Ordered { remaining } => write!(f, "order, {remaining} remaining")?,
-            Outcome::Hold { hold, remaining } => write!(f, "hold {hold}, {remaining} remaining")?,
+            Outcome::Hold { hold, remaining, .. } => write!(f, "hold {hold}, {remaining} remaining")?,
             Outcome::Refused { reason, remaining: None } => f.write_str(reason.name())?,
             Outcome::Refused { reason, remaining: Some(remaining) } => {
                 write!(f, "{}, {remaining} remaining", reason.name())?;
@@ -191,6 +191,9 @@ pub enum Outcome {
         hold: u64,
         /// Units still available right after it.
         remaining: u64,
+        /// Log time, in milliseconds since the Unix epoch: of one that was made its deadline, of
+        /// one that ran out when it did; where it was told.
+        log_ms: Option<u64>,
     },
     /// Refused: nothing was changed, in the state of `seq`.
     Refused {

@@ -26,6 +26,9 @@ pub struct LedgerOrder {
     pub quantity: u32,
     /// Units available right after it.
     pub remaining: u64,
+    /// Log time of it, in milliseconds since the Unix epoch, where it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
 }
 
 /// One open hold, as a replica lists it.

@@ -71,6 +71,7 @@ pub(crate) fn ledgers(orders: &[(u64, &str, u64)]) -> Ledgers {
         request: request.into(),
         quantity: 1,
         remaining,
+        at_ms: None,
     };
     let sold = orders.len() as u64;
     let counts =

@@ -13,10 +13,11 @@
 mod clients;
 pub(super) mod server;
 
-use super::{Attempt, Ended, Input, Ledgers, Record};
+use super::{Answer, Attempt, Ended, Input, Ledgers, Outcome, Record};
 use crate::random::Random;
 use clients::{Client, Course};
 use server::{Armed, Delivery, Server, Told};
+use std::collections::HashMap;
 
 /// What may end in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +94,34 @@ pub(super) fn simulate(plan: Plan, armed: Option<Armed>) -> (Synthetic, bool) {
     }
     let Simulation { mut records, server, .. } = simulation;
     records.sort_unstable_by_key(|record| record.invoked);
+    tell_log_time(&mut records);
     (Synthetic { records, ledgers: server.ledgers(plan.nodes) }, server.struck())
+}
+
+/// Later than any change, in log time.
+const LATE_LOG_MS: u64 = 1 << 42;
+
+/// Each hold that ran out had its deadline then, and all others later than anything.
+fn tell_log_time(records: &mut [Record]) {
+    let mut ran_out: HashMap<u64, u64> = HashMap::new();
+    for record in &*records {
+        if let (Input::Expire { hold, .. }, Some(answer)) = (&record.input, record.accepted()) {
+            ran_out.insert(*hold, answer.seq);
+        }
+    }
+    for record in records {
+        let Ended::Decided { answer: Answer { seq, outcome }, .. } = &mut record.ended else {
+            continue;
+        };
+        if let Outcome::Hold { hold, log_ms, .. } = outcome {
+            let ran_out_ms = || ran_out.get(hold).map_or(LATE_LOG_MS, |at| server::log_ms(*at));
+            *log_ms = match record.input {
+                Input::Hold { .. } => Some(ran_out_ms()),
+                Input::Expire { .. } => Some(server::log_ms(*seq)),
+                _ => None,
+            };
+        }
+    }
 }
 
 /// In so many of a hundred steps, one message that was given up arrives after all.

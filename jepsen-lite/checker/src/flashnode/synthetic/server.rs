@@ -10,6 +10,9 @@ use super::super::{
 };
 use std::collections::{BTreeMap, HashMap};
 
+/// Log time before the first change.
+const LOG_BEGAN_MS: u64 = 1_700_000_000_000;
+
 /// A bug in the server, that strikes once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Glitch {
@@ -291,6 +294,7 @@ impl Server {
             request: order_request(request),
             quantity,
             remaining,
+            at_ms: Some(log_ms(self.seq)),
         })
     }
 
@@ -314,7 +318,7 @@ impl Server {
         self.seq += 1;
         let (product, user) = (product.to_owned(), user.to_owned());
         self.holds.insert(self.seq, Held { product, user, quantity, fate: Fate::Open });
-        Outcome::Hold { hold: self.seq, remaining }
+        Outcome::Hold { hold: self.seq, remaining, log_ms: None }
     }
 
     /// Confirms, releases or expires.
@@ -355,6 +359,7 @@ impl Server {
                 request: order_request(request),
                 quantity: taken.quantity,
                 remaining: lot.available,
+                at_ms: Some(log_ms(self.seq)),
             };
             return self.order(order);
         }
@@ -365,7 +370,7 @@ impl Server {
         if matches!(input, Input::Expire { .. }) {
             taken.fate = Fate::Expired;
         }
-        Outcome::Hold { hold, remaining: lot.available }
+        Outcome::Hold { hold, remaining: lot.available, log_ms: None }
     }
 }
 
@@ -390,6 +395,11 @@ impl Lot {
         };
         Some((reason, self.available))
     }
+}
+
+/// Log time of the change with this `seq`: a millisecond for each.
+pub(crate) fn log_ms(seq: u64) -> u64 {
+    LOG_BEGAN_MS.saturating_add(seq)
 }
 
 /// The request that an order is kept under.
