@@ -10,6 +10,7 @@ use crate::hash::{Element, StateSum};
 use crate::paged::PagedMap;
 use crate::requests::{Identity, OUTCOME_RETENTION_MS};
 use crate::{Outcome, Refusal, Reply, Seq};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The most requests that became a hold, a release or a cancel and are still known; the oldest is
@@ -17,14 +18,14 @@ use std::collections::VecDeque;
 pub const DONE_MAX: usize = 8_000_000;
 
 /// The change that a request became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) change: Seq,
     pub(crate) body: u32,
 }
 
-/// A change on its way back into the table.
-#[derive(Debug, Clone, Copy)]
+/// A change on its way back into the table. Its encoding is part of digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PastDone {
     pub(crate) request: u128,
     pub(crate) at_ms: u64,

@@ -196,6 +196,33 @@ impl HoldTable {
         hold
     }
 
+    /// Fills the empty table: with the open holds, those that ended as they did, each with the
+    /// fingerprint of its user, and the last change that ended one which is forgotten.
+    ///
+    /// # Errors
+    /// What is wrong with them, when they cannot be so. The table is of no use then.
+    pub(crate) fn fill(
+        &mut self,
+        open: BTreeMap<Seq, Hold>,
+        ended: Vec<(Seq, Settlement, u64)>,
+        forgotten: Seq,
+        sum: &mut StateSum,
+    ) -> Result<(), &'static str> {
+        for (id, settlement, user) in ended {
+            let settled = Settled { settlement, user };
+            sum.add(settled.element(id, self.rules));
+            if open.contains_key(&id) || self.settled.insert(id, settled).is_some() {
+                return Err("a hold ended twice, or before it was made");
+            }
+            self.endings.push_back(id);
+        }
+        for (id, hold) in open {
+            self.add(id, hold, sum);
+        }
+        self.forgotten = forgotten;
+        Ok(())
+    }
+
     /// Forgets those that ended first of the settled holds beyond so many, but no more than `max`.
     pub(crate) fn forget_beyond(&mut self, keep_max: usize, max: usize, sum: &mut StateSum) {
         for _ in 0..self.endings.len().saturating_sub(keep_max).min(max) {

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod codec;
 mod command;
+mod digest;
 mod done;
 mod event;
 mod hash;
@@ -26,12 +27,14 @@ mod quota;
 mod receipt;
 mod reply;
 mod requests;
+mod rows;
 mod rules;
 mod stored;
 mod terms;
 mod timestamp;
 
 pub use command::{Attempt, Batch, Cancel, Command, Envelope, Requester};
+pub use digest::{DIGEST_FORMAT, Digest, Digester, Undigested};
 pub use done::DONE_MAX;
 pub use event::{By, Change, Event, Order, OrderContent};
 pub use hold_ttl::HoldTtl;
@@ -39,7 +42,8 @@ pub use holds::{Hold, HoldState, OPEN_HOLDS_MAX, SETTLED_MAX, Settlement, USER_H
 pub use ids::{InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
 pub use items::{InvalidItems, Item, Items, Line};
 pub use machine::{
-    Applied, EXPIRIES_PER_APPLY_MAX, HotState, MAX_PRODUCTS, Machine, Restore, RestoreError,
+    Applied, Assembly, EXPIRIES_PER_APPLY_MAX, HotState, MAX_PRODUCTS, Machine, Restore,
+    RestoreError,
 };
 pub use order_index::MARK_EVENTS;
 pub use price::{Currency, Price};

@@ -10,6 +10,7 @@
 //! No authorisation: a requester is only the scope of a request id. No clock: the leader stamps
 //! batches. No orders: the caller keeps the events, the machine only their request ids.
 
+mod assembly;
 mod decide;
 mod effect;
 #[cfg(feature = "mutants")]
@@ -23,6 +24,7 @@ mod restore_error;
 mod slot;
 mod windows;
 
+pub use assembly::Assembly;
 pub use hot_state::HotState;
 pub use restore::Restore;
 pub use restore_error::RestoreError;

@@ -4,6 +4,7 @@
 //! 16 bytes an order, and 32 for each [`MARK_EVENTS`] events: a reader goes on from the mark
 //! before, through that many events at most. Never decides anything. Called by the machine.
 
+use crate::digest::Digest;
 use crate::hash;
 use crate::receipt::Chain;
 use crate::{Event, Seq, UserId};
@@ -46,6 +47,28 @@ impl OrderIndex {
             if self.recent.len() == RECENT_MAX {
                 self.end_run();
             }
+        }
+    }
+
+    /// Takes in the next events by their digest; the first of all, and
+    /// [`OrderIndex::end_digests`] after the last.
+    pub(crate) fn add_digest(&mut self, digest: &Digest) {
+        self.recent.extend(digest.users());
+        self.marks.extend(&digest.marks);
+        self.newest = digest.after;
+        if self.recent.len() >= RUN_MAX {
+            self.end_digests();
+        }
+    }
+
+    /// Makes a run of the orders that digests brought.
+    pub(crate) fn end_digests(&mut self) {
+        let mut run = std::mem::take(&mut self.recent);
+        // The stable sort finds the sorted parts, and merges them.
+        run.sort();
+        run.shrink_to_fit();
+        if !run.is_empty() {
+            self.runs.push(Arc::new(run));
         }
     }
 

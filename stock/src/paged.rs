@@ -21,9 +21,9 @@ const SPARE_BITS: u32 = 4;
 
 /// An entry: a fingerprint's two halves (it would need more room as one number), and its value.
 #[derive(Debug, Clone, Copy)]
-struct Entry<V> {
+pub(crate) struct Entry<V> {
     key: (u64, u64),
-    value: V,
+    pub(crate) value: V,
 }
 
 /// The entries whose fingerprints begin with the same bits.
@@ -112,9 +112,7 @@ impl<V: Copy> PagedMap<V> {
             self.places.iter().filter(move |number| last.replace(**number) != Some(**number));
         pages.flat_map(|number| {
             let entries = self.pages[*number as usize].entries.iter();
-            entries.map(|Entry { key: (first, second), value }| {
-                (u128::from(*first) << 64 | u128::from(*second), *value)
-            })
+            entries.map(|Entry { key, value }| (whole(*key), *value))
         })
     }
 
@@ -173,9 +171,61 @@ impl<V: Copy> FromIterator<(u128, V)> for PagedMap<V> {
     }
 }
 
+/// Entries in any order, on their way into a map.
+#[derive(Debug)]
+pub(crate) struct Gathering<V> {
+    pages: Vec<Vec<Entry<V>>>,
+    bits: u32,
+}
+
+impl<V: Copy> Gathering<V> {
+    /// Room for about so many.
+    pub(crate) fn of_about(entries: u64) -> Self {
+        let pages = entries.div_ceil(PAGE_ENTRIES_MAX as u64 * 3 / 4).max(1);
+        let bits = pages.next_power_of_two().ilog2();
+        Self { pages: (0..1 << bits).map(|_| Vec::new()).collect(), bits }
+    }
+
+    pub(crate) fn push(&mut self, key: u128, value: V) {
+        let key = halves(key);
+        self.pages[first_bits(key, self.bits)].push(Entry { key, value });
+    }
+
+    /// The map, of what becomes of all entries with one fingerprint.
+    ///
+    /// # Errors
+    /// That of `join`.
+    pub(crate) fn finish<W: Copy, E>(
+        self,
+        mut join: impl FnMut(u128, &[Entry<V>]) -> Result<Option<W>, E>,
+    ) -> Result<PagedMap<W>, E> {
+        let bits = self.bits;
+        let mut map =
+            PagedMap { places: (0..1 << bits).collect(), pages: Vec::new(), bits, len: 0 };
+        map.pages.reserve_exact(self.pages.len());
+        for mut gathered in self.pages {
+            gathered.sort_unstable_by_key(|entry| entry.key);
+            let mut entries = Vec::with_capacity(gathered.len() + PAGE_ENTRIES_STEP / 2);
+            for same in gathered.chunk_by(|one, next| one.key == next.key) {
+                let key = same[0].key;
+                if let Some(value) = join(whole(key), same)? {
+                    entries.push(Entry { key, value });
+                }
+            }
+            map.len += entries.len();
+            map.pages.push(Arc::new(Page { bits, entries }));
+        }
+        Ok(map)
+    }
+}
+
 /// The page, its own if it was shared.
 fn changed<V: Copy>(page: &mut Arc<Page<V>>) -> &mut Page<V> {
     Arc::make_mut(page)
+}
+
+fn whole((first, second): (u64, u64)) -> u128 {
+    (u128::from(first) << 64) | u128::from(second)
 }
 
 fn halves(key: u128) -> (u64, u64) {

@@ -119,7 +119,7 @@ impl TryFrom<String> for Receipt {
 }
 
 /// The orders up to a change: how many there are, and the receipt of the last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain {
     /// The change; 0 before the first.
     pub seq: Seq,

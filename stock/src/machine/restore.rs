@@ -124,37 +124,8 @@ impl Restore {
         }
         machine.move_log_time(hot.seq, hot.log_time_ms)?;
         machine.check_nothing_due(hot.seq)?;
-        machine.compare_products(hot.products)?;
-        let filled = machine.requests.add_past(past, hot.done_after, &mut machine.sum);
-        filled.map_err(|problem| match problem {
-            Contradiction::SecondOrder { first, second } => {
-                RestoreError::SecondOrder { seq: second, order: first }
-            }
-            Contradiction::SecondChange(seq) => RestoreError::SecondChange { seq },
-        })?;
-        for (hot, events) in [
-            (hot.done_after, machine.requests.done_after()),
-            (hot.settled_after, machine.holds.forgotten()),
-        ] {
-            if hot != events {
-                return Err(RestoreError::Forgotten { hot, events });
-            }
-        }
-        for (share, stored) in [(Share::Operators, hot.operator_stored), (Share::Users, hot.stored)]
-        {
-            for (request, outcome) in stored {
-                machine
-                    .requests
-                    .insert((request, share), outcome, &mut machine.sum)
-                    .map_err(|problem| RestoreError::StoredOutcome { request, problem })?;
-            }
-        }
-        machine.rehash_products();
-        let recomputed = machine.state_hash();
-        if recomputed != hot.state_hash {
-            return Err(RestoreError::HashDiffers { recomputed, hot: hot.state_hash });
-        }
-        Ok(machine)
+        machine.compare_products(&hot.products)?;
+        machine.complete(hot, past)
     }
 
     /// A seeded bug: the machine with an empty request table, its hash unchecked.
@@ -169,6 +140,39 @@ impl Restore {
 }
 
 impl Machine {
+    /// Adds the requests of the past and the stored outcomes, and checks the whole.
+    pub(super) fn complete(mut self, hot: HotState, past: Past) -> Result<Self, RestoreError> {
+        let filled = self.requests.add_past(past, hot.done_after, &mut self.sum);
+        filled.map_err(|problem| match problem {
+            Contradiction::SecondOrder { first, second } => {
+                RestoreError::SecondOrder { seq: second, order: first }
+            }
+            Contradiction::SecondChange(seq) => RestoreError::SecondChange { seq },
+        })?;
+        for (hot, events) in [
+            (hot.done_after, self.requests.done_after()),
+            (hot.settled_after, self.holds.forgotten()),
+        ] {
+            if hot != events {
+                return Err(RestoreError::Forgotten { hot, events });
+            }
+        }
+        for (share, stored) in [(Share::Operators, hot.operator_stored), (Share::Users, hot.stored)]
+        {
+            for (request, outcome) in stored {
+                self.requests
+                    .insert((request, share), outcome, &mut self.sum)
+                    .map_err(|problem| RestoreError::StoredOutcome { request, problem })?;
+            }
+        }
+        self.rehash_products();
+        let recomputed = self.state_hash();
+        if recomputed != hot.state_hash {
+            return Err(RestoreError::HashDiffers { recomputed, hot: hot.state_hash });
+        }
+        Ok(self)
+    }
+
     fn move_log_time(&mut self, seq: Seq, found_ms: u64) -> Result<(), RestoreError> {
         if found_ms < self.log_time_ms {
             return Err(RestoreError::TimeGoesBack { seq, last_ms: self.log_time_ms, found_ms });
@@ -311,16 +315,16 @@ impl Machine {
         Ok(())
     }
 
-    fn compare_products(&self, hot: Vec<Product>) -> Result<(), RestoreError> {
+    fn compare_products(&self, hot: &[Product]) -> Result<(), RestoreError> {
         let mut unmatched: BTreeMap<&Sku, &Product> =
             self.products().map(|product| (&product.terms.sku, product)).collect();
         for product in hot {
             let derived = unmatched.remove(&product.terms.sku);
-            if derived != Some(&product) {
+            if derived != Some(product) {
                 return Err(RestoreError::ProductDiffers {
                     sku: product.terms.sku.clone(),
                     derived: derived.cloned().map(Box::new),
-                    hot: Some(Box::new(product)),
+                    hot: Some(Box::new(product.clone())),
                 });
             }
         }

@@ -106,6 +106,9 @@ pub enum RestoreError {
         /// As the events lead to it.
         derived: Option<Box<Product>>,
     },
+    /// A digest cannot be one.
+    #[error("a digest is wrong: {0}")]
+    Digest(&'static str),
     /// A stored outcome cannot be one.
     #[error("the stored outcome of the request {request:032x} is damaged: {problem}")]
     StoredOutcome {

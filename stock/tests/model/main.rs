@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
 use stock::{
-    Applied, Attempt, Batch, Bounds, Event, HoldState, HotState, Machine, Outcome, Refusal, Reply,
-    Restore, RestoreError, Seq, Sku, UserId, codec,
+    Applied, Assembly, Attempt, Batch, Bounds, Digest, Digester, Event, HoldState, HotState,
+    Machine, Outcome, Refusal, Reply, Restore, RestoreError, Seq, Sku, UserId, codec,
 };
 
 /// What peek says before a batch is what apply says to its first command, when time stands still.
@@ -267,6 +267,40 @@ proptest! {
         check_same(&other, &machine);
         prop_assert_eq!(earlier.hot_state(), before);
         prop_assert_eq!(earlier.recompute_hash(), earlier.state_hash());
+    }
+
+    /// From digests of its events, wherever they are cut; and so ever after.
+    #[test]
+    fn an_assembled_machine_is_the_machine(
+        log in log(),
+        bounds in bounds(),
+        at in any::<prop::sample::Index>(),
+        cut in 1..40usize,
+    ) {
+        let at = at.index(log.len() + 1);
+        let (mut machine, mut events) = (Machine::with_bounds(bounds), Vec::new());
+        for (rules, batch) in &log[..at] {
+            machine.adopt(*rules);
+            events.extend(machine.apply(batch).events);
+        }
+        let mut digester = Digester::default();
+        let mut assembly = Assembly::with_bounds(saved(&machine), machine.chain().orders, bounds);
+        for events in events.chunks(cut) {
+            let digest = digester.digest(events).unwrap();
+            let bytes = codec::encode(&digest, u64::MAX).unwrap();
+            let read: Digest = codec::decode(&bytes, u64::MAX).unwrap();
+            prop_assert_eq!(&read, &digest);
+            assembly.add(read).unwrap();
+        }
+        let mut other = assembly.finish().unwrap();
+        check_same(&other, &machine);
+        for (rules, batch) in &log[at..] {
+            machine.adopt(*rules);
+            other.adopt(*rules);
+            prop_assert_eq!(machine.apply(batch), other.apply(batch));
+            prop_assert_eq!(machine.state_hash(), other.state_hash());
+        }
+        check_same(&other, &machine);
     }
 
     /// Equal hashes are worth something only if unequal states differ in them.
