@@ -5,19 +5,22 @@
 //! that is not full yet. Segments are cut at fixed `seq`s, so they are the same bytes on every
 //! node, and a lagging node fetches only those that it lacks.
 
+mod digests;
+
 use crate::applied::{Applied, Replacement, StateCopy};
 use crate::fsync;
 #[cfg(feature = "mutants")]
 use crate::mutant::{self, Mutant};
 use crate::segment::{SEGMENT_EVENTS, SegmentRef, SegmentStore};
 use crate::types::{SnapshotMeta, TypeConfig};
+use digests::DigestStore;
 use openraft::storage::RaftSnapshotBuilder;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use stock::{Event, HotState, Machine, Restore, RestoreError, Seq, codec};
+use stock::{Event, HotState, Machine, Restore, Seq, codec};
 
 /// The version of the manifest's encoding.
 const FORMAT: u16 = 1;
@@ -103,7 +106,7 @@ impl Manifest {
     }
 }
 
-fn invalid(error: RestoreError) -> io::Error {
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
@@ -115,6 +118,7 @@ pub(crate) struct SnapshotStore {
     /// Held while a manifest takes its place: openraft may build one while it installs another.
     placing: Arc<Mutex<()>>,
     pub(crate) segments: Arc<SegmentStore>,
+    digests: Arc<DigestStore>,
 }
 
 impl SnapshotStore {
@@ -132,12 +136,12 @@ impl SnapshotStore {
             current: Arc::new(Mutex::new(None)),
             placing: Arc::default(),
             segments,
+            digests: Arc::new(DigestStore::open(dir)?),
         };
         match std::fs::read(store.path()) {
             Ok(bytes) => {
                 let manifest = Manifest::from_bytes(&bytes)?;
-                let restore = Restore::towards(manifest.hot.clone());
-                applied.replace(manifest.rebuild(&store.segments, restore)?);
+                applied.replace(store.opened(&manifest)?);
                 store.set_current(Arc::new(manifest));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -157,6 +161,35 @@ impl SnapshotStore {
 
     fn set_current(&self, manifest: Arc<Manifest>) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(manifest);
+    }
+
+    /// The state of the directory's snapshot.
+    fn opened(&self, manifest: &Manifest) -> io::Result<Replacement> {
+        #[cfg(feature = "mutants")]
+        if mutant::is(Mutant::RequestTableMissingFromSnapshot) {
+            return manifest.rebuild(&self.segments, Restore::towards(manifest.hot.clone()));
+        }
+        let started = std::time::Instant::now();
+        match self.digests.assemble(manifest, &self.segments) {
+            Ok(machine) => {
+                tracing::info!(
+                    seq = manifest.hot.seq.0,
+                    digested = self.digests.made(),
+                    took_ms = started.elapsed().as_millis() as u64,
+                    "the snapshot is read"
+                );
+                Ok(manifest.replacement(machine, 0))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "the digests of the segments do not lead to the snapshot of {}: {error}. \
+                     It is rebuilt from the first event on",
+                    manifest.hot.seq
+                );
+                self.digests.clear()?;
+                manifest.rebuild(&self.segments, Restore::towards(manifest.hot.clone()))
+            }
+        }
     }
 
     /// The state of a received snapshot. A replica that has come a part of the way goes on from a
@@ -206,6 +239,9 @@ impl SnapshotStore {
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
+        if let Err(error) = self.digests.keep_up(&segments, &copy.tail.full, &self.segments) {
+            tracing::warn!("segments without a digest make the next restart longer: {error}");
+        }
         let manifest = Arc::new(Manifest {
             meta: copy.meta,
             hot: copy.hot,

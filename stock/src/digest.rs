@@ -85,6 +85,11 @@ impl Digest {
         self.before.seq
     }
 
+    /// How many orders there are up to its last event.
+    pub fn orders_up_to(&self) -> u64 {
+        self.after.orders
+    }
+
     /// The orders, by fingerprint.
     pub(crate) fn orders(&self) -> impl Iterator<Item = (u128, Accepted)> {
         self.orders.iter().map(|row| {

@@ -213,3 +213,94 @@ async fn an_install_that_breaks_off_changes_nothing() {
     assert_eq!(follower.install(&manifest).await.unwrap(), leader.seq() - before.seq.0);
     follower.assert_equals(&leader);
 }
+
+/// The directory's state and how many segments were digested on the way.
+fn reopen(dir: &Path) -> io::Result<(Applied, u64)> {
+    let segments = Arc::new(SegmentStore::open(dir)?);
+    let applied = Applied::new(Arc::clone(&segments));
+    let snapshots = SnapshotStore::open(dir, segments, &applied)?;
+    Ok((applied, snapshots.digests.made()))
+}
+
+fn digest_files(dir: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(dir.join("digests")).unwrap();
+    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// A restart reads what was made when the segments were full, and makes what is missing.
+#[test]
+fn a_restart_digests_no_event_twice() {
+    let mut node = Node::new();
+    for units in [SEGMENT / 2, 2 * SEGMENT, SEGMENT] {
+        node.sell(units);
+        node.save();
+    }
+    let dir = node.dir.path();
+    let hot = node.applied.read(Machine::hot_state);
+    let reopened = |made: u64| {
+        let (applied, digested) = reopen(dir).unwrap();
+        assert_eq!(digested, made);
+        assert_eq!(applied.read(Machine::hot_state), hot);
+        assert_eq!(applied.read(Machine::recompute_hash), hot.state_hash);
+        node.applied.read(|machine| {
+            applied.read(|other| assert_eq!(machine.chain(), other.chain()));
+        });
+    };
+    reopened(0);
+    let files = digest_files(dir);
+    assert_eq!(files.len(), 3);
+    // As a build without digests left it; then of one that is missing.
+    std::fs::remove_dir_all(dir.join("digests")).unwrap();
+    reopened(3);
+    reopened(0);
+    std::fs::remove_file(&files[1]).unwrap();
+    reopened(1);
+    reopened(0);
+    for at in [0, 9, 12, 15, 40, 9_999] {
+        let mut bytes = std::fs::read(&files[2]).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&files[2], bytes).unwrap();
+        reopened(1);
+    }
+    std::fs::write(&files[0], b"FNDIG").unwrap();
+    reopened(1);
+    assert_eq!(digest_files(dir), files);
+}
+
+/// Digests that are sound, but say something else than the segments: the hash knows.
+#[test]
+fn a_digest_of_another_history_is_not_believed() {
+    let (mut node, mut other) = (Node::new(), Node::new());
+    node.sell(SEGMENT + 7);
+    other.sell(50);
+    other.apply(&Batch { stamp_ms: 51, commands: vec![buy("stranger")] });
+    other.sell(SEGMENT);
+    let segment = node.save().segments[0].clone();
+    other.save();
+    let [file, theirs] = [&node, &other].map(|node| digest_files(node.dir.path())[0].clone());
+    // As if it were of this segment, and its checksum right: the header has both apart.
+    let mut bytes = std::fs::read(theirs).unwrap();
+    bytes[10..14].copy_from_slice(&segment.crc32.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    let (applied, _) = reopen(node.dir.path()).unwrap();
+    assert_eq!(applied.read(Machine::hot_state), node.applied.read(Machine::hot_state));
+    assert_eq!(digest_files(node.dir.path()), Vec::<PathBuf>::new(), "they are made anew");
+    assert_eq!(reopen(node.dir.path()).unwrap().1, 1);
+}
+
+/// A restart that reads digests still stops at a segment that is damaged.
+#[test]
+fn a_damaged_segment_stops_a_restart() {
+    let mut node = Node::new();
+    node.sell(2 * SEGMENT);
+    node.save();
+    let path = node.dir.path().join("segments").join("00000000000000000001.segment");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = reopen(node.dir.path()).err().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+}
