@@ -276,16 +276,12 @@ impl Digesting {
 
     /// What a change made of a product's available units.
     fn level(&mut self, sku: &Sku, (before, after): (i128, u64), seq: Seq) {
-        match (before, after) {
-            (0, 0) => {}
-            (_, 0) => {
-                self.sold_out.insert(sku.clone(), Some(seq));
-            }
-            (0, _) => {
-                self.sold_out.insert(sku.clone(), None);
-            }
-            _ => {}
-        }
+        let since = match (before == 0, after == 0) {
+            (false, true) => Some(seq),
+            (true, false) => None,
+            (true, true) | (false, false) => return,
+        };
+        self.sold_out.insert(sku.clone(), since);
     }
 
     fn end(&mut self, hold: Seq, settlement: Settlement, user: &UserId) {
