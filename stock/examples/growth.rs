@@ -41,14 +41,14 @@ fn main() {
         "fold" => fold(dir),
         other => panic!("{other}: sell, assemble or fold"),
     };
-    let took = busy() - started;
+    let took = busy().saturating_sub(started);
     let orders = machine.chain().orders;
     let each = (memory_bytes() - before) as f64 / orders as f64;
     println!("{what}: {orders} orders in {took:.2?}, {each:.1} bytes of memory an order");
     println!("state hash {:032x}", machine.state_hash());
     let started = busy();
     let copy = machine.clone();
-    println!("a copy takes {:.2?}", busy() - started);
+    println!("a copy takes {:.2?}", busy().saturating_sub(started));
     drop(copy);
 }
 
@@ -75,7 +75,7 @@ fn sell(orders: u64, products: u64, dir: &Path) -> Machine {
         let batch = Batch { stamp_ms: 1_000 + first / 100, commands: commands.collect() };
         let started = busy();
         let events = machine.apply(&batch).events;
-        spent += busy() - started;
+        spent += busy().saturating_sub(started);
         kept.keep(events);
         let sold = first + BATCH;
         for at in [10_240, 1_000_448, 10_000_384] {
@@ -188,7 +188,7 @@ fn assemble(dir: &Path) -> Machine {
     }
     let added = busy();
     let machine = assembly.finish().unwrap();
-    println!("of which the last step takes {:.2?}", busy() - added);
+    println!("of which the last step takes {:.2?}", busy().saturating_sub(added));
     machine
 }
 
