@@ -14,7 +14,7 @@ mod mutant;
 
 pub(crate) use crate::logging::LogFormat;
 
-use crate::front::{DropIn, TrustedProxies};
+use crate::front::{Demo, DropIn, TrustedProxies};
 use crate::rate::RateLimits;
 
 use args::Flags;
@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) feed: FeedLimits,
     /// What the drop-in routes are set to.
     pub(crate) drop_in: DropIn,
+    /// Whether the control room may storm the cluster.
+    pub(crate) demo: Demo,
     /// How many clicks a user, or a client address, has in a time.
     pub(crate) limits: RateLimits,
     /// From whom the client's address is believed.

@@ -6,7 +6,7 @@
 
 use crate::actor;
 use crate::config::Config;
-use crate::front::{self, FrontState, Live};
+use crate::front::{self, FrontState, Live, Pages};
 use crate::listener;
 use crate::metrics::Metrics;
 use anyhow::{Context, bail};
@@ -47,14 +47,22 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);
     let live = Live::new(&replica, config.feed, metrics.clone(), closing.clone());
+    let pages = Pages::new(&replica, &config.advertise_http, config.demo, &closing);
     let settings = front::Settings {
         deadline: config.deadline,
         drop_in: config.drop_in.clone(),
         proxies: config.proxies.clone(),
     };
     let draining_here = Arc::clone(&draining);
-    let state =
-        FrontState::new(replica.clone(), stock, metrics.clone(), draining_here, live, settings);
+    let state = FrontState::new(
+        replica.clone(),
+        stock,
+        metrics.clone(),
+        draining_here,
+        live,
+        pages,
+        settings,
+    );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
     tracing::info!(

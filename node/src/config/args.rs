@@ -110,6 +110,12 @@ pub(super) struct Flags {
           require_equals = true)]
     pub(super) drop_in_reset: Option<bool>,
 
+    /// Whether the control room at /control may storm this cluster [default: false]
+    /// [env: FLASHNODE_DEMO]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true)]
+    pub(super) demo: Option<bool>,
+
     /// How many clicks (buys and holds) a user has, such as 3/min: so many at once, and evenly so
     /// many more in each s, min or hour [default: off] [env: FLASHNODE_RATE_LIMIT_PER_USER]
     #[arg(long, value_name = "N/UNIT")]
@@ -154,6 +160,7 @@ pub(super) const VARIABLES: [(&str, &str); 23] = [
     ("FLASHNODE_EVENTS_HOURS", "--events-hours"),
     ("FLASHNODE_DROP_IN_PRODUCT", "--drop-in-product"),
     ("FLASHNODE_DROP_IN_RESET", "--drop-in-reset"),
+    ("FLASHNODE_DEMO", "--demo"),
     ("FLASHNODE_RATE_LIMIT_PER_USER", "--rate-limit-per-user"),
     ("FLASHNODE_RATE_LIMIT_PER_IP", "--rate-limit-per-ip"),
     ("FLASHNODE_TRUSTED_PROXIES", "--trusted-proxies"),
@@ -218,6 +225,7 @@ impl Flags {
             events_hours: self.events_hours.or(other.events_hours),
             drop_in_product: self.drop_in_product.or(other.drop_in_product),
             drop_in_reset: self.drop_in_reset.or(other.drop_in_reset),
+            demo: self.demo.or(other.demo),
             rate_limit_per_user: self.rate_limit_per_user.or(other.rate_limit_per_user),
             rate_limit_per_ip: self.rate_limit_per_ip.or(other.rate_limit_per_ip),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),

@@ -3,7 +3,7 @@
 use super::args::Flags;
 use super::file::{ClusterFile, NodeEntry};
 use super::{Config, ConfigError, limits};
-use crate::front::DropIn;
+use crate::front::{Demo, DropIn};
 use crate::logging::{self, LogFormat};
 use raft::FeedLimits;
 use std::collections::BTreeMap;
@@ -84,6 +84,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         given.drop_in_product.or(file.drop_in_product),
         given.drop_in_reset.or(file.drop_in_reset).unwrap_or(false),
     )?;
+    let demo = if given.demo.or(file.demo).unwrap_or(false) { Demo::On } else { Demo::Off };
     let limits =
         limits::limits(given.rate_limit_per_user, given.rate_limit_per_ip, file.rate_limit)?;
     let proxies = limits::proxies(given.trusted_proxies.as_deref(), file.trusted_proxies)?;
@@ -108,6 +109,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         keep_entries,
         feed,
         drop_in,
+        demo,
         limits,
         proxies,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),

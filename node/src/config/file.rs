@@ -23,6 +23,7 @@ pub(super) struct ClusterFile {
     pub(super) events_hours: Option<u64>,
     pub(super) drop_in_product: Option<String>,
     pub(super) drop_in_reset: Option<bool>,
+    pub(super) demo: Option<bool>,
     pub(super) rate_limit: Option<RateLimitEntry>,
     pub(super) trusted_proxies: Option<Vec<String>>,
     pub(super) log_format: Option<LogFormat>,

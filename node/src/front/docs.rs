@@ -70,6 +70,7 @@ pub(super) enum Tag {
     Orders,
     Live,
     DropIn,
+    Pages,
     Operations,
 }
 
@@ -81,6 +82,7 @@ impl Tag {
         Self::Orders,
         Self::Live,
         Self::DropIn,
+        Self::Pages,
         Self::Operations,
     ];
 
@@ -92,6 +94,7 @@ impl Tag {
             Self::Orders => "Orders",
             Self::Live => "Live",
             Self::DropIn => "Drop-in",
+            Self::Pages => "Pages",
             Self::Operations => "Operations",
         }
     }
@@ -104,6 +107,7 @@ impl Tag {
             Self::Orders => "What was sold, to whom, and what became of a request.",
             Self::Live => "Every change as it happens, and the state to start from.",
             Self::DropIn => "Routes that answer as the scripts of smaller shops expect.",
+            Self::Pages => "What people look at, and what only that needs.",
             Self::Operations => "For probes, dashboards and people who run it.",
         }
     }

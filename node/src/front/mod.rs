@@ -35,6 +35,7 @@ mod live;
 mod openapi;
 mod orders;
 mod owner;
+mod pages;
 mod problems;
 mod products;
 mod query;
@@ -48,6 +49,7 @@ mod write;
 pub(crate) use client::{PeerAddress, TrustedProxies};
 pub(crate) use drop_in::DropIn;
 pub(crate) use live::Live;
+pub(crate) use pages::{Demo, Pages};
 pub(crate) use route::Route;
 
 use crate::actor::StockHandle;
@@ -57,7 +59,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::handler::Handler;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use docs::Docs;
 use raft::Replica;
@@ -99,6 +101,7 @@ pub(crate) struct FrontState {
     /// One permit for each export that is read.
     exports: Arc<Semaphore>,
     live: Live,
+    pages: Pages,
     drop_in: DropIn,
     proxies: TrustedProxies,
     node: NodeId,
@@ -113,6 +116,7 @@ impl FrontState {
         metrics: Metrics,
         draining: Arc<AtomicBool>,
         live: Live,
+        pages: Pages,
         settings: Settings,
     ) -> Self {
         let Settings { deadline, drop_in, proxies } = settings;
@@ -131,6 +135,7 @@ impl FrontState {
             batch_bytes,
             exports,
             live,
+            pages,
             drop_in,
             proxies,
             node,
@@ -193,16 +198,20 @@ where
     fn call(self, request: Request, state: Arc<FrontState>) -> Self::Future {
         Box::pin(async move {
             let started = Instant::now();
+            let origin = state.pages.origins.welcome(request.headers());
             let answer = match state.fenced(self.route) {
                 Some(problem) => Err(problem),
                 None => (self.endpoint)(Arc::clone(&state), request).await,
             };
-            let response = answer.unwrap_or_else(IntoResponse::into_response);
+            let mut response = answer.unwrap_or_else(IntoResponse::into_response);
             debug_assert!(
                 self.docs.is_none_or(|docs| docs.know(&response)),
                 "{}: the OpenAPI document does not know this answer: {response:?}",
                 self.route,
             );
+            if let Some(origin) = origin {
+                pages::let_read(&mut response, origin);
+            }
             state.finish(self.route, started, response)
         })
     }
@@ -224,7 +233,12 @@ async fn not_found(_: Arc<FrontState>, request: Request) -> Result<Response, Pro
     Err(Problem::new(Kind::NotFound, format!("This node serves nothing at `{path}`.")))
 }
 
-async fn method_not_allowed(_: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+async fn method_not_allowed(state: Arc<FrontState>, request: Request) -> Result<Response, Problem> {
+    if request.method() == Method::OPTIONS
+        && let Some(response) = pages::preflight(&state.pages.origins, request.headers())
+    {
+        return Ok(response);
+    }
     let method = request.method();
     let detail = format!("This route does not take {method}; the Allow header says what it takes.");
     Err(Problem::new(Kind::MethodNotAllowed, detail))

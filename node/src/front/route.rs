@@ -5,6 +5,7 @@
 
 use super::docs::Docs;
 use super::live::{events, ws};
+use super::pages::{self, room, storm};
 use super::{Finished, FrontState, method_not_allowed};
 use super::{batch, buys, cancel, cluster, explain, export, health, holds, orders};
 use super::{drop_in, openapi, problems, products, scrape, swagger};
@@ -87,12 +88,17 @@ routes! {
     Reset "/reset" { post drop_in::{reset, RESET} }
     ApiBuy "/api/buy" { post drop_in::{api_buy, API_BUY} }
     FlashSale "/api/flash-sale/buy" { post drop_in::{flash_sale, FLASH_SALE} }
+    Control "/v1/control" { get room::{show, SHOW} }
+    Storm "/v1/demo/storm" { post storm::{post, POST}, delete storm::{stop, STOP} }
     Cluster "/v1/cluster" { get cluster::{show, SHOW} }
     Livez "/livez" { get health::{livez, LIVEZ} }
     Readyz "/readyz" { get health::{readyz, READYZ} }
     Metrics "/metrics" { get scrape::{show, SHOW} }
     Problem "/problems/{name}" { get problems::{show, SHOW} }
     OpenApi "/openapi.json" { get openapi::{show, SHOW} }
+    Shop "/" { get pages::{shop, SHOP} }
+    ControlRoom "/control" { get pages::{control, CONTROL} }
+    Asset "/assets/{file}" { get pages::{asset, ASSET} }
     Docs "/docs" { get swagger::{enter, ENTER} }
     DocsPage "/docs/" { get swagger::{page, PAGE} }
     DocsFile "/docs/{file}" { get swagger::{file, FILE} }
@@ -112,6 +118,9 @@ impl Route {
                 | Self::Docs
                 | Self::DocsPage
                 | Self::DocsFile
+                | Self::Shop
+                | Self::ControlRoom
+                | Self::Asset
                 | Self::Unmatched
         )
     }

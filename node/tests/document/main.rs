@@ -28,7 +28,7 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
-        let args = ["--drop-in-product", "sneaker", "--drop-in-reset"];
+        let args = ["--drop-in-product", "sneaker", "--drop-in-reset", "--demo"];
         let scene = Scene::open(1_000_000, &args).await;
         let caller = Caller::new(&scene.cluster);
         let document = Document::new(caller.get(0, "/openapi.json").await.body);

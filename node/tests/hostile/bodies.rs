@@ -158,6 +158,15 @@ pub(super) const BODIES: &[Body] = &[
         ],
         ..POST
     },
+    Body {
+        path: "/v1/demo/storm",
+        fields: &[
+            PRODUCT,
+            required("buyers", "5", Holds::Units),
+            given("at_a_time", "4", Holds::Units),
+        ],
+        ..POST
+    },
 ];
 
 /// One buy of a batch: a line of its body.

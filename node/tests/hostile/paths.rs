@@ -72,7 +72,10 @@ async fn odd_ids_and_queries() {
         ("GET", "/v1/cluster?x=1".into(), 400, "invalid-query"),
         ("GET", "/problems/none".into(), 404, "not-found"),
         ("GET", "/problems/%F0%9F%91%9F".into(), 404, "not-found"),
-        ("GET", "/".into(), 404, "not-found"),
+        ("GET", "/v1".into(), 404, "not-found"),
+        ("POST", "/".into(), 405, "method-not-allowed"),
+        ("GET", "/assets/%2e%2e%2fCargo.toml".into(), 404, "not-found"),
+        ("GET", "/assets/%ff".into(), 422, "invalid-value"),
     ];
     let nodes = scene.cluster.addresses();
     for (row, (method, path, status, kind)) in table.iter().enumerate() {

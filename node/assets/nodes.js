@@ -1,0 +1,133 @@
+// The nodes, as this page reaches them: which one is asked, and which one is next.
+//
+// To the browser each node is another origin. A page may speak to exactly those that its policy
+// names, and they answer it by CORS. Who asks for something gets an answer or an error that says
+// whether anything may have been done.
+
+const READ_MS = 3000;
+const LOOK_MS = 5000;
+const SULK_MS = 4000;
+
+// Nobody answered: nothing is known.
+export class Silence extends Error {}
+
+export class Nodes extends EventTarget {
+  constructor() {
+    super();
+    this.bases = [location.origin];
+    this.at = 0;
+    this.sulking = new Map();
+    this.served = { node: null, leader: null };
+    this.ahead_ms = 0;
+    this.demo = false;
+    this.advertised = true;
+  }
+
+  // The node that is asked now.
+  get current() {
+    return this.bases[this.at];
+  }
+
+  // The instant that the nodes have now.
+  now() {
+    return Date.now() + this.ahead_ms;
+  }
+
+  // Leaves a node that did not answer, if it is still the one that is asked.
+  leave(base) {
+    this.sulking.set(base, Date.now() + SULK_MS);
+    if (base !== this.current || this.bases.length < 2) return;
+    for (let step = 1; step < this.bases.length; step += 1) {
+      const next = (this.at + step) % this.bases.length;
+      const sulks = (this.sulking.get(this.bases[next]) ?? 0) > Date.now();
+      if (!sulks || step === this.bases.length - 1) {
+        this.at = next;
+        break;
+      }
+    }
+    this.dispatchEvent(new Event("moved"));
+  }
+
+  // One attempt at one node. Throws a Silence when no answer came.
+  async ask(base, path, { method = "GET", headers = {}, body, timeout_ms = READ_MS } = {}) {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), timeout_ms);
+    try {
+      const json = body === undefined ? {} : { "content-type": "application/json" };
+      const response = await fetch(base + path, {
+        method,
+        headers: { ...json, ...headers },
+        body: body === undefined ? undefined : JSON.stringify(body),
+        signal: patience.signal,
+        cache: "no-store",
+        credentials: "omit",
+      });
+      const text = await response.text();
+      const type = response.headers.get("content-type") ?? "";
+      const answer = {
+        status: response.status,
+        body: type.includes("json") && text ? JSON.parse(text) : text,
+        replayed: response.headers.get("idempotent-replayed") === "true",
+        retry_after_s: Number(response.headers.get("retry-after")) || 0,
+      };
+      this.note(response.headers);
+      return answer;
+    } catch (cause) {
+      throw new Silence(`no answer from ${base}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  note(headers) {
+    const number = (name) => Number(headers.get(name)) || null;
+    const [node, leader] = [number("flashnode-node"), number("flashnode-leader")];
+    if (!node || (node === this.served.node && leader === this.served.leader)) return;
+    this.served = { node, leader };
+    this.dispatchEvent(new Event("served"));
+  }
+
+  // Reads from node to node until one answers; null where there is no such thing.
+  async read(path) {
+    for (let tries = 0; tries < Math.max(2, this.bases.length); tries += 1) {
+      const base = this.current;
+      try {
+        const answer = await this.ask(base, path);
+        if (answer.status === 404) return null;
+        if (answer.status < 400) return answer.body;
+      } catch (error) {
+        if (!(error instanceof Silence)) throw error;
+      }
+      this.leave(base);
+    }
+    throw new Silence("no node answers");
+  }
+
+  // Learns where the nodes are and what time it is there, now and from time to time.
+  async follow(seen) {
+    for (;;) {
+      const asked = Date.now();
+      try {
+        const room = await this.read("/v1/control?consistency=stale");
+        this.ahead_ms = room.now_ms - (asked + Date.now()) / 2;
+        this.demo = room.demo;
+        this.learn(room.nodes);
+        seen?.(room);
+      } catch {
+        // Whoever shows whether the page is live says so.
+      }
+      await new Promise((wake) => setTimeout(wake, LOOK_MS));
+    }
+  }
+
+  learn(nodes) {
+    const here = location.host;
+    this.advertised = nodes.some((node) => node.http === here);
+    // A page under another name than the nodes know is let in by none but its own.
+    if (location.protocol !== "http:" || !this.advertised) return;
+    for (const { http } of nodes) {
+      const base = `http://${http}`;
+      if (!this.bases.includes(base)) this.bases.push(base);
+    }
+  }
+}

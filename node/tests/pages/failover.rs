@@ -1,0 +1,68 @@
+//! The page goes on when its node dies: the same buyer, the same place, one order.
+
+use super::scene::{PATIENCE, until};
+use super::{BUY, LEFT, OUTCOME, Play};
+use stock::NodeId;
+
+/// The click reached the leader, or did not: nobody knows. The leader stands still when it is
+/// clicked, and dies before it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_under_a_click() {
+    let Some(mut play) = Play::open(10, &[]).await else { return };
+    let leader = play.scene.leader().await;
+    play.enter(leader).await;
+    play.browser.click(BUY).await;
+    play.browser.says(OUTCOME, "It's yours").await;
+    let first = play.orders().await;
+    assert_eq!(first.len(), 1);
+
+    play.scene.cluster.pause(leader).expect("the leader stands still");
+    play.browser.click(BUY).await;
+    play.browser.says(OUTCOME, "Asking").await;
+    play.scene.cluster.kill(leader).expect("the leader dies");
+    let told = play.browser.says(OUTCOME, "It's yours").await;
+    let orders = play.orders().await;
+    assert_eq!(orders.len(), 2, "the second click is one order: {orders:?}");
+    assert!(told.contains(&format!("Order {}", orders[1].order_id)), "{told}");
+
+    // Nothing of the page was lost, it is live again, and it sells.
+    play.browser.says("#live", "Live").await;
+    play.browser.says(LEFT, "8").await;
+    let served = play.browser.says("#served", "Served by node").await;
+    assert!(!served.contains(&format!("Served by node {leader}")), "{served}");
+    play.browser.click(BUY).await;
+    play.browser.says(LEFT, "7").await;
+    assert_eq!(play.orders().await.len(), 3);
+    play.scene.cluster.start_node(leader).expect("the leader is back");
+    play.scene.cluster.wait_ready(PATIENCE).await.expect("all are ready");
+    play.scene.assert_equal_states().await;
+}
+
+/// Without a quorum a click waits. A reload forgets nothing: it is settled once, under its key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_click_outlives_a_reload() {
+    let Some(mut play) = Play::open(10, &[]).await else { return };
+    let node = NodeId(1);
+    play.enter(node).await;
+    for other in [NodeId(2), NodeId(3)] {
+        play.scene.cluster.pause(other).expect("a node stands still");
+    }
+    play.browser.click(BUY).await;
+    play.browser.says(OUTCOME, "Asking").await;
+    let key = "return Object.keys(JSON.parse(sessionStorage['flashnode.pending'] ?? '{}')).join()";
+    let before = until("a request that is kept", || async {
+        let key = play.browser.run(key).await;
+        (!key.is_empty()).then_some(key)
+    })
+    .await;
+    play.browser.driver.refresh().await.expect("a reload");
+    assert_eq!(play.browser.run(key).await, before, "the reload keeps the key");
+    for other in [NodeId(2), NodeId(3)] {
+        play.scene.cluster.resume(other).expect("a node goes on");
+    }
+    play.browser.says(OUTCOME, "It's yours").await;
+    let orders = play.orders().await;
+    assert_eq!(orders.len(), 1, "{orders:?}");
+    assert_eq!(orders[0].request_id.as_str(), before);
+    assert_eq!((play.left().await, play.browser.run(key).await), (9, String::new()));
+}
