@@ -122,6 +122,7 @@ async fn play(args: &Args, nodes_count: u64, stage: &Stage) -> Result<Outcome, F
     let parts = Parts { fall, failover, caught_up, level, reader, audit };
     let mut outcome = Outcome::new(&plan, nodes_count, &tally, parts);
     if args.keep {
+        put_more_on_sale(&client).await?;
         outcome.addresses = Some(cluster.addresses());
         outcome.dir = Some(cluster.keep());
     }
@@ -130,7 +131,10 @@ async fn play(args: &Args, nodes_count: u64, stage: &Stage) -> Result<Outcome, F
 
 async fn form(args: &Args, nodes_count: u64, stage: &Stage) -> Result<ProcessCluster, Failure> {
     let started = Instant::now();
-    let options = Options { nodes: nodes_count, binary: args.binary.clone(), ..Options::default() };
+    // The control room may storm a cluster that is left for people to look at.
+    let extra_args = args.keep.then(|| "--demo".to_owned()).into_iter().collect();
+    let binary = args.binary.clone();
+    let options = Options { nodes: nodes_count, binary, extra_args, ..Options::default() };
     let mut cluster = ProcessCluster::start(options)?;
     let pids: Vec<String> =
         cluster.nodes().iter().filter_map(NodeProcess::pid).map(|pid| pid.to_string()).collect();
@@ -160,6 +164,17 @@ async fn open_sale(
         args.concurrency
     ));
     Ok((plan, product))
+}
+
+/// Something that the shop still has, for whoever opens it after the storm.
+async fn put_more_on_sale(client: &Client) -> Result<(), Failure> {
+    let sku = Sku::new("poster").map_err(|error| Failure::Failed(error.to_string()))?;
+    let terms = r#"{"name": "Festival Poster", "stock": 500, "price": 2500, "currency": "EUR",
+        "per_user_limit": 4, "hold_ttl_ms": 120000}"#;
+    let terms: PutProduct =
+        serde_json::from_str(terms).map_err(|error| Failure::Failed(error.to_string()))?;
+    client.create_product(&sku, &terms).await?;
+    Ok(())
 }
 
 /// Reads product and ledger from one node only. A ledger that cannot be read is a violation.

@@ -23,7 +23,7 @@ pub(super) fn of(outcome: &Outcome, paint: Paint) -> String {
         lines.push(format!("  {}", paint.red(&format!("verdict: VIOLATED: {violation}"))));
     }
     if let (Some(addresses), Some(dir)) = (&outcome.addresses, &outcome.dir) {
-        lines.extend(kept(&addresses.join(","), dir));
+        lines.extend(kept(addresses, dir));
     }
     lines.join("\n") + "\n"
 }
@@ -100,10 +100,14 @@ fn in_ms(took_ms: Option<f64>) -> String {
     took_ms.map_or_else(|| "never:".to_owned(), |ms| format!("{ms:.0}"))
 }
 
-fn kept(nodes: &str, dir: &Path) -> [String; 6] {
+fn kept(nodes: &[String], dir: &Path) -> [String; 8] {
     let dir = dir.display();
+    let first = nodes.first().map_or("", String::as_str);
+    let nodes = nodes.join(",");
     [
         String::new(),
+        format!("  open  http://{first}/         the shop, at any of the nodes"),
+        format!("        http://{first}/control  the control room, with a storm button"),
         format!("  the cluster runs on, in {dir}"),
         format!("    export FLASHCTL_NODES={nodes}"),
         "    flashctl status".to_owned(),
