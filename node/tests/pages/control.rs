@@ -21,7 +21,7 @@ async fn a_storm_and_an_election_are_seen() {
     let told = browser.says("#storm .state", "Over: 300 of 300").await;
     browser.says("#storm .counts", "200 accepted, 100 refused, 0 failed").await;
     assert_eq!(play.left().await, 0, "{told}");
-    browser.says("#tiles", "200\nUnits sold").await;
+    browser.says("#tiles", "Units sold\n200").await;
     browser.says("#orders table", "storm-").await;
     let drawn = browser.run("return document.querySelector('#stock canvas').ariaLabel").await;
     assert!(drawn.contains("Sneaker 0"), "{drawn}");
@@ -54,7 +54,7 @@ async fn holds_and_orders_are_seen_and_no_storm_is_offered_elsewhere() {
     play.visit(NodeId(3), "/control").await;
     play.browser.says("#holds", "1 × Sneaker").await;
     play.browser.says("#holds", "1 open").await;
-    play.browser.says("#tiles", "1\nUnits on hold").await;
+    play.browser.says("#tiles", "Units on hold\n1").await;
     play.browser.says("#storm", "--demo").await;
     assert_eq!(
         play.browser.run("return document.querySelector('#storm form').hidden").await,

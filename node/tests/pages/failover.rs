@@ -38,6 +38,26 @@ async fn the_leader_dies_under_a_click() {
     play.scene.assert_equal_states().await;
 }
 
+/// The click is an order, and only its answer is lost on the way: asked again, it is that order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_lost() {
+    let Some(play) = Play::open(10, &[]).await else { return };
+    play.enter(NodeId(1)).await;
+    let lose = "const real = window.fetch;
+        let lost = 0;
+        window.fetch = async (...asked) => {
+            const answer = await real(...asked);
+            if (String(asked[0]).endsWith('/v1/buys') && lost++ === 0) throw new TypeError('lost');
+            return answer;
+        };";
+    play.browser.run(lose).await;
+    play.browser.click(BUY).await;
+    play.browser.says(OUTCOME, "it was counted once").await;
+    let orders = play.orders().await;
+    assert_eq!(orders.len(), 1, "{orders:?}");
+    assert_eq!(play.left().await, 9);
+}
+
 /// Without a quorum a click waits. A reload forgets nothing: it is settled once, under its key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_click_outlives_a_reload() {
