@@ -6,17 +6,21 @@
 //!
 //! Every label is bounded: routes and codes are fixed, products stop at [`PRODUCTS_MAX`].
 
+mod host;
 mod scrape;
 
-pub(crate) use scrape::{Found, ProductGauges, Scrape};
+pub(crate) use scrape::{Broken, Found, ProductGauges, Scrape};
 
+use crate::actor::MAILBOX_MAX;
 use crate::front::Route;
 use axum::http::StatusCode;
+use host::Host;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 use raft::Limit;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -116,12 +120,24 @@ impl Listener {
     const ALL: [(Self, &str); 2] = [(Self::Events, "events"), (Self::Levels, "levels")];
 }
 
+/// What the stock actor has taken from its mailbox and not yet sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Commands for the next batches.
+    pub(crate) propose: usize,
+    /// Asks that would be refused, for the next look.
+    pub(crate) check: usize,
+    /// Clicks for the leader to count.
+    pub(crate) pass: usize,
+}
+
 /// The node's metrics. A clone counts into the same numbers.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Families>);
 
 struct Families {
     registry: Registry,
+    host: Host,
     requests: IntCounterVec,
     /// One for each of [`Route::ALL`], in its order.
     routes: Vec<RouteFamilies>,
@@ -132,6 +148,8 @@ struct Families {
     rate_limited: [IntCounter; 2],
     batch_commands: Histogram,
     proposals_in_flight: IntGauge,
+    /// The mailbox, and then as in [`Waiting`].
+    waiting: [IntGauge; 4],
     leader_changes: IntCounter,
     connections: IntGauge,
     connections_refused: IntCounter,
@@ -147,11 +165,11 @@ struct RouteFamilies {
 }
 
 impl Metrics {
-    /// Makes every family.
+    /// Makes every family, of a node that starts now and keeps its data in `data`.
     ///
     /// # Errors
     /// When two families share a name, which is a mistake in this file.
-    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(data: &Path) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let requests = counters(
             &registry,
@@ -191,32 +209,33 @@ impl Metrics {
                 .buckets(BATCH_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(batch_commands.clone()))?;
-        let proposals_in_flight = IntGauge::new(
+        let proposals_in_flight = gauge(
+            &registry,
             "flashnode_proposals_in_flight",
             "Batches proposed here and not yet answered",
         )?;
-        registry.register(Box::new(proposals_in_flight.clone()))?;
+        let waiting = waiting(&registry)?;
         let leader_changes = IntCounter::new(
             "flashnode_raft_leader_changes_total",
             "Times that this node learned of another leader",
         )?;
         registry.register(Box::new(leader_changes.clone()))?;
-        let connections =
-            IntGauge::new("flashnode_http_connections", "Open connections of the public listener")?;
-        registry.register(Box::new(connections.clone()))?;
+        let connections = gauge(
+            &registry,
+            "flashnode_http_connections",
+            "Open connections of the public listener",
+        )?;
         let connections_refused = IntCounter::new(
             "flashnode_http_connections_refused_total",
             "Connections that were refused because too many were open",
         )?;
         registry.register(Box::new(connections_refused.clone()))?;
-        let listeners = IntGaugeVec::new(
-            Opts::new(
-                "flashnode_listeners",
-                "Clients that listen to live stock, by what they hear",
-            ),
-            &["feed"],
+        let listeners = gauges(
+            &registry,
+            "flashnode_listeners",
+            "Clients that listen to live stock, by what they hear",
+            "feed",
         )?;
-        registry.register(Box::new(listeners.clone()))?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -224,10 +243,12 @@ impl Metrics {
             sale_success: sale.with_label_values(&["success"]),
             sale_fail: sale.with_label_values(&["fail"]),
             registry,
+            host: Host::new(data),
             requests,
             rate_limited: ["user", "address"].map(|limit| limited.with_label_values(&[limit])),
             batch_commands,
             proposals_in_flight,
+            waiting,
             leader_changes,
             connections,
             connections_refused,
@@ -277,6 +298,13 @@ impl Metrics {
         self.0.proposals_in_flight.add(proposals);
     }
 
+    /// Notes what waits in the stock actor.
+    pub(crate) fn observe_waiting(&self, Waiting { propose, check, pass }: Waiting) {
+        for (gauge, asks) in self.0.waiting[1..].iter().zip([propose, check, pass]) {
+            gauge.set(whole(asks));
+        }
+    }
+
     /// Counts that this node learned of another leader.
     pub(crate) fn leader_changed(&self) {
         self.0.leader_changes.inc();
@@ -302,10 +330,12 @@ impl Metrics {
     /// # Errors
     /// When a family cannot be written as text, which none of these does.
     pub(crate) fn render(&self, scrape: &Scrape) -> Result<String, prometheus::Error> {
+        self.0.waiting[0].set(whole(scrape.mailbox));
         let mut text = String::with_capacity(16 * 1024);
         TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut text)?;
         scrape
             .write(&mut text)
+            .and_then(|()| self.0.host.write(&mut text))
             .map_err(|error| prometheus::Error::Msg(format!("the scraped numbers: {error}")))?;
         Ok(text)
     }
@@ -320,6 +350,37 @@ fn counters(
     let family = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let family = IntGauge::new(name, help)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let family = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+/// The queues of the stock actor, and how many asks its mailbox takes.
+fn waiting(registry: &Registry) -> Result<[IntGauge; 4], prometheus::Error> {
+    let help = "Asks that wait in the stock actor, by queue";
+    let family = gauges(registry, "flashnode_actor_waiting", help, "queue")?;
+    let help = "Asks that the stock actor's mailbox takes; more get a 503";
+    gauge(registry, "flashnode_actor_mailbox_capacity", help)?.set(whole(MAILBOX_MAX));
+    Ok(["mailbox", "propose", "check", "pass"].map(|queue| family.with_label_values(&[queue])))
+}
+
+/// A count as a gauge takes it.
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {

@@ -42,7 +42,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let (forwarded, frames) = actor::frames();
     let replica = Replica::open(replica_config(&config), forwarded).await?;
     abort_on_panic();
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::new(&config.data)?;
     let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone());
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);

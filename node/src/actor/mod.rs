@@ -16,7 +16,7 @@ mod deliver;
 mod reply_to;
 mod sort;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Waiting};
 use crate::rate::{Counter, RateLimits};
 use batch::{Group, Queue};
 use raft::{Allowance, Forwarded, Limited, Replica};
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Asks that may wait in the mailbox; more are answered 503 at once.
-const MAILBOX_MAX: usize = 16_384;
+pub(crate) const MAILBOX_MAX: usize = 16_384;
 /// Asks that the actor holds outside the mailbox before it stops draining it.
 const QUEUE_MAX: usize = 8_192;
 /// Commands of one caller that may be in the mailbox at once.
@@ -163,6 +163,11 @@ impl StockHandle {
         answers
     }
 
+    /// Asks that are in the mailbox now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.mailbox.max_capacity() - self.mailbox.capacity()
+    }
+
     /// Puts an ask into the mailbox, or answers it when there is no room.
     fn post(&self, sent: Sent, deadline: Instant, reply_to: ReplyTo) {
         use mpsc::error::TrySendError::{Closed, Full};
@@ -235,8 +240,10 @@ impl Actor {
         let mut inbox = Vec::new();
         loop {
             self.start_work();
-            let waiting = self.to_propose.len() + self.to_check.len() + self.to_pass.len();
-            let room = QUEUE_MAX.saturating_sub(waiting);
+            let (propose, check) = (self.to_propose.len(), self.to_check.len());
+            let pass = self.to_pass.len();
+            self.metrics.observe_waiting(Waiting { propose, check, pass });
+            let room = QUEUE_MAX.saturating_sub(propose + check + pass);
             tokio::select! {
                 received = self.asks.recv_many(&mut inbox, room), if room > 0 => {
                     if received == 0 {

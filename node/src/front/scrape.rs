@@ -2,7 +2,7 @@
 
 use super::FrontState;
 use super::docs::{Answer, Docs, TEXT, Tag, plain};
-use crate::metrics::{CONTENT_TYPE, Found, PRODUCTS_MAX, ProductGauges, Scrape};
+use crate::metrics::{Broken, CONTENT_TYPE, Found, PRODUCTS_MAX, ProductGauges, Scrape};
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::Request;
@@ -30,13 +30,11 @@ pub(super) const SHOW: Docs = Docs {
 pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response, Problem> {
     let status = state.replica.status();
     let store = state.replica.store_metrics();
-    let products = state.replica.read(|machine| {
-        let gauges = |product: &stock::Product| ProductGauges {
-            sku: product.terms.sku.clone(),
-            available: product.available,
-            sold: product.sold,
-        };
-        machine.products().take(PRODUCTS_MAX).map(gauges).collect()
+    let (products, broken, holds_open, orders) = state.replica.read(|machine| {
+        let mut broken = Broken::default();
+        machine.products().for_each(|product| broken.look_at(product));
+        let products = machine.products().take(PRODUCTS_MAX).map(ProductGauges::from).collect();
+        (products, broken, machine.open_holds().len(), machine.chain().orders)
     });
     let text = state
         .metrics
@@ -48,7 +46,15 @@ pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response,
             applied: status.applied,
             clock_off_ms: status.clock_off_ms,
             found: Found { fenced: status.fenced, split: status.split },
+            role: status.role,
+            knows_leader: status.leader.is_some(),
+            last_log: status.last_log,
+            purged: status.purged.unwrap_or(0),
+            mailbox: state.stock.waiting(),
             seq: status.seq,
+            orders,
+            holds_open,
+            broken,
             store,
             products,
         })

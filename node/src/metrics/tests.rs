@@ -1,7 +1,8 @@
 //! That everything counted is scraped, under its documented name.
 
 use super::*;
-use raft::{FLUSH_US_BOUNDS, StoreMetrics};
+use raft::{FLUSH_US_BOUNDS, Role, StoreMetrics};
+use std::path::Path;
 use stock::{Seq, Sku};
 
 fn scrape() -> Scrape {
@@ -23,9 +24,23 @@ fn scrape() -> Scrape {
         applied: 19,
         clock_off_ms: Some(-1250),
         found: Found { fenced: true, split: false },
+        role: Role::Leader,
+        knows_leader: true,
+        last_log: 22,
+        purged: 5,
+        mailbox: 6,
         seq: Seq(17),
+        orders: 9,
+        holds_open: 1,
+        broken: Broken { balance: 1, oversold: 0 },
         store,
-        products: vec![ProductGauges { sku: Sku::new("shoe").unwrap(), available: 2, sold: 8 }],
+        products: vec![ProductGauges {
+            sku: Sku::new("shoe").unwrap(),
+            stocked: 11,
+            available: 2,
+            held: 1,
+            sold: 8,
+        }],
     }
 }
 
@@ -41,7 +56,7 @@ fn positions_are_the_discriminants() {
 
 #[test]
 fn everything_counted_is_scraped() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new(Path::new(".")).unwrap();
     metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_micros(700));
     metrics.observe_request(Route::Buys, StatusCode::CREATED, Duration::from_secs(9));
     metrics.clone().observe_request(Route::Livez, StatusCode::IM_A_TEAPOT, Duration::ZERO);
@@ -55,6 +70,7 @@ fn everything_counted_is_scraped() {
     metrics.in_flight_add(2);
     metrics.in_flight_add(-1);
     metrics.leader_changed();
+    metrics.observe_waiting(Waiting { propose: 3, check: 2, pass: 1 });
     let text = metrics.render(&scrape()).unwrap();
     for line in [
         "flashnode_http_requests_total{code=\"201\",route=\"/v1/buys\"} 2",
@@ -88,6 +104,21 @@ fn everything_counted_is_scraped() {
         "flashnode_log_entries_total 21",
         "flashnode_stock_available{product=\"shoe\"} 2",
         "flashnode_stock_sold{product=\"shoe\"} 8",
+        "flashnode_stock_held{product=\"shoe\"} 1",
+        "flashnode_stock_stocked{product=\"shoe\"} 11",
+        "flashnode_raft_role{role=\"leader\"} 1",
+        "flashnode_raft_role{role=\"fenced\"} 0",
+        "flashnode_raft_knows_leader 1",
+        "flashnode_raft_last_log_index 22",
+        "flashnode_raft_purged_index 5",
+        "flashnode_orders_total 9",
+        "flashnode_holds_open 1",
+        "flashnode_invariant_violations{invariant=\"balance\"} 1",
+        "flashnode_invariant_violations{invariant=\"oversold\"} 0",
+        "flashnode_actor_waiting{queue=\"mailbox\"} 6",
+        "flashnode_actor_waiting{queue=\"propose\"} 3",
+        "flashnode_actor_waiting{queue=\"check\"} 2",
+        "flashnode_actor_waiting{queue=\"pass\"} 1",
     ] {
         assert!(text.lines().any(|have| have == line), "{line}\nis not in\n{text}");
     }
@@ -97,7 +128,7 @@ fn everything_counted_is_scraped() {
 
 #[test]
 fn each_family_is_described_once() {
-    let text = Metrics::new().unwrap().render(&scrape()).unwrap();
+    let text = Metrics::new(Path::new(".")).unwrap().render(&scrape()).unwrap();
     let mut types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
     let count = types.len();
     types.sort_unstable();
