@@ -58,6 +58,8 @@ enum Command {
     Export(cmd::export::Args),
     /// Show every node: role, term, commit, applied, lag
     Status(cmd::status::Args),
+    /// Tell whether nodes are ready to serve, for probes
+    Ready(cmd::ready::Args),
     /// Let many buyers loose on a product, then audit what they were told
     Storm(cmd::storm::Args),
     /// Start a cluster of real processes, storm it, kill its leader, and audit it
@@ -93,6 +95,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Watch(args) => cmd::watch::run(args, &cli.global).await,
         Command::Export(args) => cmd::export::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
+        Command::Ready(args) => cmd::ready::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,
         Command::Completions(args) => Ok(cmd::completions::run(args, Cli::command())),

@@ -77,6 +77,7 @@ async fn scripts_print_what_they_say() {
         include_str!("scripts/exports"),
         include_str!("scripts/sales"),
         include_str!("scripts/imports"),
+        include_str!("scripts/probes"),
         include_str!("scripts/storms"),
     ] {
         let nodes = scene.nodes();

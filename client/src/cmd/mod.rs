@@ -8,6 +8,7 @@ pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod order;
 pub(crate) mod product;
+pub(crate) mod ready;
 pub(crate) mod status;
 pub(crate) mod storm;
 pub(crate) mod terms;

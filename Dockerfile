@@ -1,0 +1,40 @@
+# flashnode and flashctl in a small image that runs as nobody in particular.
+#
+#   docker build -t flashnode .
+
+# What the dependencies follow from: the manifests, and sources that say nothing. This stage's result
+# changes with them alone, so that the next stage builds dependencies once.
+FROM rust:1.95-slim-bookworm AS manifests
+WORKDIR /src
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name lib.rs ! -name main.rs -delete \
+ && find . -type f -name '*.rs' ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
+ && find . -path '*/src/lib.rs' -exec sh -c ': > "$1"' _ {} \; \
+ && find . -path '*/src/main.rs' -exec sh -c 'echo "fn main() {}" > "$1"' _ {} \; \
+ && find . -type d -empty -delete
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+COPY --from=manifests /src .
+RUN cargo build --release --locked -p node -p client
+COPY . .
+# What was built of the empty sources is newer than the true ones.
+RUN find . -name '*.rs' -exec touch {} + \
+ && cargo build --release --locked -p node -p client \
+ && mkdir /out && cp target/release/flashnode target/release/flashctl /out/
+
+FROM debian:bookworm-slim
+RUN groupadd --system --gid 10001 flashnode \
+ && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data flashnode \
+ && mkdir /data && chown flashnode:flashnode /data
+COPY --from=build /out/flashnode /out/flashctl /usr/local/bin/
+USER flashnode
+WORKDIR /data
+VOLUME /data
+# Buyers, and the other nodes.
+EXPOSE 8100 7100
+ENV FLASHNODE_HTTP=0.0.0.0:8100 FLASHNODE_DATA=/data FLASHCTL_NODES=127.0.0.1:8100
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 CMD ["flashctl", "ready"]
+# SIGTERM hands leadership over and answers what is asked: no buy fails.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["flashnode"]
