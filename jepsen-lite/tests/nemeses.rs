@@ -123,7 +123,10 @@ impl Scene {
 
     /// All nodes are back, level, equal, and have what was sold.
     async fn close(mut self) {
-        self.cluster.recover(cluster::Patience::RUN).await.expect("the cluster recovers");
+        self.cluster
+            .recover(jepsen_lite::cluster::Patience::RUN)
+            .await
+            .expect("the cluster recovers");
         let before = self.sold;
         self.sell(5).await;
         let product = self.client.product(&sku()).await.expect("a read");

@@ -190,10 +190,7 @@ fn held(then: Input, ended: Ended, at_ms: u64) -> (Vec<Record>, Vec<LedgerOrder>
     let hold = Input::Hold { product: "p".into(), user: "u".into(), quantity: 1 };
     let told = Outcome::Hold { hold: 4, remaining: 0, log_ms: Some(100) };
     let makes_order = then.makes_order();
-    let records = vec![
-        record(8, "held", hold, decided(4, told)),
-        record(10, "ended", then, ended),
-    ];
+    let records = vec![record(8, "held", hold, decided(4, told)), record(10, "ended", then, ended)];
     let order = LedgerOrder { at_ms: Some(at_ms), ..order(9, "ended", 0) };
     (records, if makes_order { vec![order] } else { Vec::new() })
 }
@@ -202,9 +199,7 @@ fn held(then: Input, ended: Ended, at_ms: u64) -> (Vec<Record>, Vec<LedgerOrder>
 fn a_hold_lasts_until_its_deadline_and_not_longer() {
     let confirm = || Input::Confirm { product: "p".into(), user: Some("u".into()), hold: 4 };
     let expire = || Input::Expire { product: "p".into(), hold: 4 };
-    let ran_out = |at_ms| {
-        decided(9, Outcome::Hold { hold: 4, remaining: 1, log_ms: Some(at_ms) })
-    };
+    let ran_out = |at_ms| decided(9, Outcome::Hold { hold: 4, remaining: 1, log_ms: Some(at_ms) });
     let ordered = || decided(9, Outcome::Ordered { remaining: 0 });
     for (then, ended, at_ms, broken) in [
         (expire(), ran_out(99), 99, Some("expiry-not-early")),
@@ -235,7 +230,10 @@ fn log_time_that_runs_back_is_told() {
         for (order, at_ms) in ledgers.replicas[0].orders.iter_mut().zip(times) {
             order.at_ms = Some(at_ms);
         }
-        let found = ledger::check(&records, &Ledgers { replicas: vec![ledgers.replicas.remove(0)], ..ledgers });
+        let found = ledger::check(
+            &records,
+            &Ledgers { replicas: vec![ledgers.replicas.remove(0)], ..ledgers },
+        );
         found.into_iter().map(|violation| violation.rule).collect::<Vec<_>>()
     };
     assert_eq!(at([7, 7]), [""; 0]);

@@ -172,5 +172,10 @@ fn an_unknown_one_takes_effect_or_would_change_nothing() {
     // A hold whose taker had no answer is first named by its expiry.
     let held = Sale.step(&state, &Op::unknown(hold("a", 1)));
     let expire = Input::Expire { product: "p".into(), hold: 2 };
-    yes(held.as_ref().unwrap_or(&state), expire, 3, Outcome::Hold { hold: 2, remaining: 1, log_ms: None });
+    yes(
+        held.as_ref().unwrap_or(&state),
+        expire,
+        3,
+        Outcome::Hold { hold: 2, remaining: 1, log_ms: None },
+    );
 }

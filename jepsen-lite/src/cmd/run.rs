@@ -203,7 +203,7 @@ struct Seen {
 
 impl Screen {
     fn new(time: Duration) -> Self {
-        let bar = ProgressBar::new(time.as_secs_f64().ceil() as u64);
+        let bar = ProgressBar::new(time.as_secs() + u64::from(time.subsec_nanos() > 0));
         if std::io::stderr().is_terminal() {
             bar.set_style(
                 ProgressStyle::with_template("{spinner} {bar:24} {pos}/{len} s  {prefix}  {msg}")

@@ -14,9 +14,7 @@ use super::model::{Op, Product, Sale};
 use super::named::{Holds, Named};
 use super::settle::{Settled, Settler, founded, retried_in_doubt};
 use super::witness::Witness;
-use super::{
-    Answer, Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation,
-};
+use super::{Answer, Began, Input, Ledgers, Outcome, Record, Recorded, RefusedFor, Violation};
 use crate::Model;
 use crate::explain::{self, Explanation, Told};
 use crate::search::{self, Budget, Finding, Operation, RanOut, Statistics, Stuck, Verdict};

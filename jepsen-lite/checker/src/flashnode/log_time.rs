@@ -36,7 +36,8 @@ pub(super) fn check(
         moments.push(Moment { seq, at_ms });
         if let Some(deadline) = deadlines.get(&hold).filter(|deadline| at_ms < deadline.at_ms) {
             let early_ms = deadline.at_ms - at_ms;
-            let words = format!("hold {hold} ran out {early_ms} ms before its deadline, in log time");
+            let words =
+                format!("hold {hold} ran out {early_ms} ms before its deadline, in log time");
             found.push(Violation::new("expiry-not-early", words, vec![deadline.record, index]));
         }
     }
@@ -64,8 +65,9 @@ fn confirms(
         let Input::Confirm { hold, .. } = records[index].input else { return };
         if let Some(deadline) = deadlines.get(&hold).filter(|deadline| at_ms >= deadline.at_ms) {
             let late_ms = at_ms - deadline.at_ms;
-            let words =
-                format!("hold {hold} became order {seq} {late_ms} ms after its deadline, in log time");
+            let words = format!(
+                "hold {hold} became order {seq} {late_ms} ms after its deadline, in log time"
+            );
             found.push(Violation::new("confirm-in-time", words, vec![deadline.record, index]));
         }
     };

@@ -360,7 +360,9 @@ impl Product {
                     next.buyers.hold_unnamed(wanted);
                 }
             }
-            Input::Confirm { hold, .. } | Input::Release { hold, .. } | Input::Expire { hold, .. }
+            Input::Confirm { hold, .. }
+            | Input::Release { hold, .. }
+            | Input::Expire { hold, .. }
                 if self.holds.get(hold).is_none() =>
             {
                 next.end_unnamed(*hold, op)?;

@@ -145,7 +145,9 @@ impl fmt::Display for Answer {
                 write!(f, "{available} available, {held} held, {sold} sold of {stocked}")?;
             }
             Outcome::Ordered { remaining } => write!(f, "order, {remaining} remaining")?,
-            Outcome::Hold { hold, remaining, .. } => write!(f, "hold {hold}, {remaining} remaining")?,
+            Outcome::Hold { hold, remaining, .. } => {
+                write!(f, "hold {hold}, {remaining} remaining")?;
+            }
             Outcome::Refused { reason, remaining: None } => f.write_str(reason.name())?,
             Outcome::Refused { reason, remaining: Some(remaining) } => {
                 write!(f, "{}, {remaining} remaining", reason.name())?;

@@ -3,9 +3,10 @@
 //! Owns: where the log and its mark are in a node's directory, what of the log a start reads, and
 //! the mark's bytes. Called by `damage`.
 //!
-//! sled writes its file in segments, in any order, and uses them again; nearly all of an older file
-//! is dead. A start reads what was written last. So that is where damage goes: elsewhere it would
-//! mostly hit nothing that anybody misses.
+//! The log is two files: the journal, a ring of frames, and sled's, which has what the journal had
+//! before. sled writes its file in segments, in any order, and uses them again. So nearly all of
+//! either is dead, and a start reads what was written last. That is where damage goes: elsewhere it
+//! would mostly hit nothing that anybody misses.
 
 use crate::nemesis::MARK_FILE;
 use rand::Rng;
@@ -15,6 +16,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// The journal in a node's directory.
+const JOURNAL_FILE: &str = "journal";
+/// A frame of it begins so, at a multiple of eight bytes; its number follows.
+const FRAME_MAGIC: &[u8] = b"FNJ1";
+const FRAME_NUMBER_AT: usize = 8;
+const FRAME_ALIGN_BYTES: usize = 8;
+/// How many of the frames that were written last are damaged: every other one.
+const DAMAGED_FRAMES: usize = 4;
 /// sled's data file in a node's directory.
 const DATA_FILE: &str = "db-dir/db";
 /// Bytes of one of sled's segments, as the nodes set it.
@@ -39,14 +48,69 @@ const MARK_INDEX_AT: usize = 24;
 /// Changes the log; says what was done, or nothing when it holds nothing.
 pub(super) type Damage = fn(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>>;
 
-/// Flips many sectors of what was written last.
+/// Flips many sectors of what was written last to one of the files.
 pub(super) fn flip(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
+    let journal = dir.join(JOURNAL_FILE);
+    if journal.exists() && random.random_bool(0.5) {
+        return flip_frames(&journal);
+    }
     flip_in(&dir.join(DATA_FILE), random)
 }
 
-/// Cuts the end off, and with it some of what was written last.
+/// Cuts the end off one of the files, and with it some of what was written last.
 pub(super) fn cut(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
+    let journal = dir.join(JOURNAL_FILE);
+    if journal.exists() && random.random_bool(0.5) {
+        return cut_frames(&journal, random);
+    }
     cut_in(&dir.join(DATA_FILE), random)
+}
+
+/// Flips the begin of every other frame of the newest ones, the newest among them.
+fn flip_frames(path: &Path) -> io::Result<Option<String>> {
+    let mut bytes = std::fs::read(path)?;
+    let frames = newest_frames(&bytes, 2 * DAMAGED_FRAMES);
+    for (_, at) in frames.iter().step_by(2) {
+        bytes[*at..at + FRAME_MAGIC.len()].iter_mut().for_each(|byte| *byte ^= 0xa5);
+    }
+    let what = frames.first().map(|(number, _)| {
+        format!("{} frames of the journal flipped, up to {number}", frames.len().div_ceil(2))
+    });
+    overwrite(path, &bytes)?;
+    Ok(what)
+}
+
+/// Cuts the journal off before the end of its newest frame.
+fn cut_frames(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
+    let bytes = std::fs::read(path)?;
+    let Some((number, at)) = newest_frames(&bytes, 1).pop() else {
+        return Ok(None);
+    };
+    let left = random.random_range(0..at + FRAME_NUMBER_AT);
+    overwrite(path, &bytes[..left])?;
+    Ok(Some(format!("the journal cut to {left} bytes, before its frame {number}")))
+}
+
+/// The numbers and places of the newest frames, the newest first.
+fn newest_frames(bytes: &[u8], count: usize) -> Vec<(u64, usize)> {
+    let mut frames: Vec<(u64, usize)> = (0..bytes.len())
+        .step_by(FRAME_ALIGN_BYTES)
+        .filter(|at| bytes[*at..].starts_with(FRAME_MAGIC))
+        .filter_map(|at| {
+            let number = bytes.get(at + FRAME_NUMBER_AT..)?.first_chunk()?;
+            Some((u64::from_le_bytes(*number), at))
+        })
+        .collect();
+    frames.sort_unstable_by(|one, other| other.cmp(one));
+    frames.truncate(count);
+    frames
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.set_len(bytes.len() as u64)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()
 }
 
 /// The last entry that the node's directory holds for certain: all up to it was synced. None when
@@ -171,6 +235,26 @@ mod tests {
             cut_in(damaged.path(), &mut random).unwrap().unwrap();
             assert!(damaged.path().metadata().unwrap().len() < SEGMENT_BYTES, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn the_newest_frames_are_damaged() {
+        let mut bytes = vec![0; 4096];
+        for (at, number) in [(0, 9_u64), (64, 10), (1024, 7), (2048, 8)] {
+            bytes[at..at + 4].copy_from_slice(FRAME_MAGIC);
+            bytes[at + 8..at + 16].copy_from_slice(&number.to_le_bytes());
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let mut random = StdRng::seed_from_u64(1);
+        flip_frames(file.path()).unwrap().unwrap();
+        let after = std::fs::read(file.path()).unwrap();
+        let left: Vec<u64> = newest_frames(&after, 9).iter().map(|frame| frame.0).collect();
+        assert_eq!(left, [9, 7], "the newest and every other one before it are gone");
+        cut_frames(file.path(), &mut random).unwrap().unwrap();
+        assert!(file.path().metadata().unwrap().len() < 16, "frame 9 begins at 0");
+        std::fs::write(file.path(), [0; 512]).unwrap();
+        assert_eq!(flip_frames(file.path()).unwrap(), None);
     }
 
     #[test]
