@@ -141,7 +141,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 23] = [
+pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),

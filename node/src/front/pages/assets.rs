@@ -39,7 +39,7 @@ pub(super) fn find(name: &str) -> Option<&'static Asset> {
 impl Asset {
     /// Whether it is served at a path of its own, with a policy.
     pub(super) fn is_page(&self) -> bool {
-        self.name.ends_with(".html")
+        std::path::Path::new(self.name).extension().is_some_and(|kind| kind == "html")
     }
 
     /// The file, or that the client has it already. A browser asks each time (`no-cache`), so that
