@@ -10,6 +10,7 @@
 //! by the documented way: the directory is wiped.
 
 mod file;
+mod journal;
 
 use super::kill::kill;
 use super::stage::{Injection, Stage, named};

@@ -3,11 +3,13 @@
 //! Owns: where the log and its mark are in a node's directory, what of the log a start reads, and
 //! the mark's bytes. Called by `damage`.
 //!
-//! The log is two files: the journal, a ring of frames, and sled's, which has what the journal had
-//! before. sled writes its file in segments, in any order, and uses them again. So nearly all of
-//! either is dead, and a start reads what was written last. That is where damage goes: elsewhere it
-//! would mostly hit nothing that anybody misses.
+//! sled writes its file in segments, in any order, and uses them again; nearly all of an older file
+//! is dead. A start reads what was written last. So that is where damage goes: elsewhere it would
+//! mostly hit nothing that anybody misses. What is newer than sled's last checkpoint is in the
+//! journal (`journal`), and what sled has lost since is filed from there again; so damage is to
+//! both.
 
+use super::journal;
 use crate::nemesis::MARK_FILE;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -16,14 +18,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The journal in a node's directory.
-const JOURNAL_FILE: &str = "journal";
-/// A frame of it begins so, at a multiple of eight bytes; its number follows.
-const FRAME_MAGIC: &[u8] = b"FNJ1";
-const FRAME_NUMBER_AT: usize = 8;
-const FRAME_ALIGN_BYTES: usize = 8;
-/// How many of the frames that were written last are damaged: every other one.
-const DAMAGED_FRAMES: usize = 4;
 /// sled's data file in a node's directory.
 const DATA_FILE: &str = "db-dir/db";
 /// Bytes of one of sled's segments, as the nodes set it.
@@ -36,9 +30,9 @@ const PLACE_MAX: u64 = 1 << 48;
 /// How many of the segments that were written last are damaged.
 const DAMAGED_SEGMENTS: usize = 2;
 /// Bytes that are flipped, one right after the other: a sector.
-const FLIPPED_BYTES: usize = 512;
+pub(super) const FLIPPED_BYTES: usize = 512;
 /// From one flipped sector to the next: no record that follows is spared by being short.
-const FLIPPED_EVERY: u64 = 16 * 1024;
+pub(super) const FLIPPED_EVERY: u64 = 16 * 1024;
 /// What the mark begins with; then flags, of which the first says that an index is there.
 const MARK_MAGIC: &[u8] = b"FNM1";
 const MARK_HAS_INDEX: u8 = 1;
@@ -48,69 +42,19 @@ const MARK_INDEX_AT: usize = 24;
 /// Changes the log; says what was done, or nothing when it holds nothing.
 pub(super) type Damage = fn(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>>;
 
-/// Flips many sectors of what was written last to one of the files.
+/// Flips many sectors of what was written last.
 pub(super) fn flip(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
-    let journal = dir.join(JOURNAL_FILE);
-    if journal.exists() && random.random_bool(0.5) {
-        return flip_frames(&journal);
-    }
-    flip_in(&dir.join(DATA_FILE), random)
+    let in_sled = flip_in(&dir.join(DATA_FILE), random)?;
+    let in_journal = journal::flip(dir, random)?;
+    Ok(in_sled.into_iter().chain(in_journal).reduce(|one, other| format!("{one}; {other}")))
 }
 
-/// Cuts the end off one of the files, and with it some of what was written last.
+/// Cuts the end off, and with it some of what was written last.
 pub(super) fn cut(dir: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
-    let journal = dir.join(JOURNAL_FILE);
-    if journal.exists() && random.random_bool(0.5) {
-        return cut_frames(&journal, random);
+    match journal::cut(dir, random)? {
+        Some(done) => Ok(Some(done)),
+        None => cut_in(&dir.join(DATA_FILE), random),
     }
-    cut_in(&dir.join(DATA_FILE), random)
-}
-
-/// Flips the begin of every other frame of the newest ones, the newest among them.
-fn flip_frames(path: &Path) -> io::Result<Option<String>> {
-    let mut bytes = std::fs::read(path)?;
-    let frames = newest_frames(&bytes, 2 * DAMAGED_FRAMES);
-    for (_, at) in frames.iter().step_by(2) {
-        bytes[*at..at + FRAME_MAGIC.len()].iter_mut().for_each(|byte| *byte ^= 0xa5);
-    }
-    let what = frames.first().map(|(number, _)| {
-        format!("{} frames of the journal flipped, up to {number}", frames.len().div_ceil(2))
-    });
-    overwrite(path, &bytes)?;
-    Ok(what)
-}
-
-/// Cuts the journal off before the end of its newest frame.
-fn cut_frames(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
-    let bytes = std::fs::read(path)?;
-    let Some((number, at)) = newest_frames(&bytes, 1).pop() else {
-        return Ok(None);
-    };
-    let left = random.random_range(0..at + FRAME_NUMBER_AT);
-    overwrite(path, &bytes[..left])?;
-    Ok(Some(format!("the journal cut to {left} bytes, before its frame {number}")))
-}
-
-/// The numbers and places of the newest frames, the newest first.
-fn newest_frames(bytes: &[u8], count: usize) -> Vec<(u64, usize)> {
-    let mut frames: Vec<(u64, usize)> = (0..bytes.len())
-        .step_by(FRAME_ALIGN_BYTES)
-        .filter(|at| bytes[*at..].starts_with(FRAME_MAGIC))
-        .filter_map(|at| {
-            let number = bytes.get(at + FRAME_NUMBER_AT..)?.first_chunk()?;
-            Some((u64::from_le_bytes(*number), at))
-        })
-        .collect();
-    frames.sort_unstable_by(|one, other| other.cmp(one));
-    frames.truncate(count);
-    frames
-}
-
-fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    file.set_len(bytes.len() as u64)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_all()
 }
 
 /// The last entry that the node's directory holds for certain: all up to it was synced. None when
@@ -130,13 +74,7 @@ fn flip_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     for segment in &written_last {
         let mut at = segment + phase;
         while at < segment + SEGMENT_BYTES {
-            let mut bytes = [0; FLIPPED_BYTES];
-            let count = file.read_at(&mut bytes, at)?;
-            if bytes[..count].iter().any(|byte| *byte != 0) {
-                bytes[..count].iter_mut().for_each(|byte| *byte ^= 0xa5);
-                file.write_all_at(&bytes[..count], at)?;
-                flipped += 1;
-            }
+            flipped += u32::from(flip_sector(&file, at)?);
             at += FLIPPED_EVERY;
         }
     }
@@ -147,6 +85,18 @@ fn flip_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
         format!("{flipped} sectors flipped in the segments at {} of {end}", places.join(" and "))
     };
     Ok((flipped > 0).then(what))
+}
+
+/// Flips what is there, if it is anything but zeros.
+pub(super) fn flip_sector(file: &File, at: u64) -> io::Result<bool> {
+    let mut bytes = [0; FLIPPED_BYTES];
+    let count = file.read_at(&mut bytes, at)?;
+    let holds_something = bytes[..count].iter().any(|byte| *byte != 0);
+    if holds_something {
+        bytes[..count].iter_mut().for_each(|byte| *byte ^= 0xa5);
+        file.write_all_at(&bytes[..count], at)?;
+    }
+    Ok(holds_something)
 }
 
 fn cut_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
@@ -235,26 +185,6 @@ mod tests {
             cut_in(damaged.path(), &mut random).unwrap().unwrap();
             assert!(damaged.path().metadata().unwrap().len() < SEGMENT_BYTES, "seed {seed}");
         }
-    }
-
-    #[test]
-    fn the_newest_frames_are_damaged() {
-        let mut bytes = vec![0; 4096];
-        for (at, number) in [(0, 9_u64), (64, 10), (1024, 7), (2048, 8)] {
-            bytes[at..at + 4].copy_from_slice(FRAME_MAGIC);
-            bytes[at + 8..at + 16].copy_from_slice(&number.to_le_bytes());
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &bytes).unwrap();
-        let mut random = StdRng::seed_from_u64(1);
-        flip_frames(file.path()).unwrap().unwrap();
-        let after = std::fs::read(file.path()).unwrap();
-        let left: Vec<u64> = newest_frames(&after, 9).iter().map(|frame| frame.0).collect();
-        assert_eq!(left, [9, 7], "the newest and every other one before it are gone");
-        cut_frames(file.path(), &mut random).unwrap().unwrap();
-        assert!(file.path().metadata().unwrap().len() < 16, "frame 9 begins at 0");
-        std::fs::write(file.path(), [0; 512]).unwrap();
-        assert_eq!(flip_frames(file.path()).unwrap(), None);
     }
 
     #[test]
