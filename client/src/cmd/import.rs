@@ -7,7 +7,7 @@
 use super::{Exit, Failure, Global};
 use crate::out;
 use client::{Client, ClientError};
-use serde_json::json;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use stock::api::PutProduct;
@@ -39,6 +39,21 @@ struct Row {
     terms: PutProduct,
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Imported<'a> {
+    products: usize,
+    on_sale: usize,
+    refused: Vec<RefusedRow<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedRow<'a> {
+    line: usize,
+    id: &'a Sku,
+    why: &'a str,
+}
+
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let text = std::fs::read_to_string(&args.file)
         .map_err(|error| Failure::Usage(format!("{}: {error}", args.file.display())))?;
@@ -49,11 +64,11 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let refused = if args.dry_run { Vec::new() } else { send(&global.client()?, &rows).await? };
     let on_sale = if args.dry_run { 0 } else { rows.len() - refused.len() };
     if global.json {
-        let refused: Vec<_> = refused
+        let refused = refused
             .iter()
-            .map(|(row, why)| json!({"line": row.line, "id": row.id, "why": why}))
+            .map(|(row, why)| RefusedRow { line: row.line, id: &row.id, why })
             .collect();
-        out::json(&json!({"products": rows.len(), "on_sale": on_sale, "refused": refused}));
+        out::json(&Imported { products: rows.len(), on_sale, refused });
     } else {
         for (row, why) in &refused {
             let told = Told { line: row.line, what: format!("{}: {why}", row.id) };

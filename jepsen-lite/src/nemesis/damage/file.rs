@@ -73,7 +73,7 @@ fn flip_in(path: &Path, random: &mut StdRng) -> io::Result<Option<String>> {
     let written_last = written_last(&file)?;
     for segment in &written_last {
         let mut at = segment + phase;
-        while at < segment + SEGMENT_BYTES {
+        while at + FLIPPED_BYTES as u64 <= segment + SEGMENT_BYTES {
             flipped += u32::from(flip_sector(&file, at)?);
             at += FLIPPED_EVERY;
         }
