@@ -8,12 +8,17 @@ mod scene;
 
 use client::cluster::{Launch, ProcessCluster};
 use client::{BuyAnswer, Client};
+use futures_util::StreamExt;
+use reqwest::Response;
 use scene::{ONE_AT_A_TIME, PATIENCE, buy, options, sku, until};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use stock::NodeId;
 use stock::api::PutProduct;
+use tokio::net::TcpStream;
 use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// Three nodes, each with a bit that flips when it is asked to.
 struct Stage {
@@ -140,14 +145,44 @@ impl Stage {
     }
 }
 
+/// Who listens to one node and would not go to another.
+struct Listener {
+    events: Response,
+    levels: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Listener {
+    /// Listens, and has been told something.
+    async fn open(http: &str) -> Self {
+        let events = reqwest::get(format!("http://{http}/v1/events?after=0")).await;
+        let (levels, _) = connect_async(format!("ws://{http}/ws")).await.expect("an upgrade");
+        let mut listener = Self { events: events.expect("an answer"), levels };
+        assert_eq!(listener.events.status(), 200);
+        listener.events.chunk().await.expect("it is told").expect("the stream goes on");
+        listener.levels.next().await.expect("it is told").expect("the stream goes on");
+        listener
+    }
+
+    /// Both streams come to an end.
+    async fn ends(mut self) {
+        let events = async { while let Ok(Some(_)) = self.events.chunk().await {} };
+        timeout(PATIENCE, events).await.expect("the events end");
+        let levels = async { while let Some(Ok(_)) = self.levels.next().await {} };
+        timeout(PATIENCE, levels).await.expect("the levels end");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_with_a_flipped_bit_is_fenced_and_the_others_sell_on() {
     let mut stage = Stage::open().await;
     let leader = stage.leader().await;
     let [follower, third] = Stage::others(leader);
+    let listener = Listener::open(&stage.cluster.node(follower).http).await;
     stage.flip(follower);
     stage.buys_until_said(leader, follower, "this node is fenced").await;
     stage.assert_fenced(follower).await;
+    // Nor does it go on telling of a state that is wrong.
+    listener.ends().await;
     stage.assert_sells_at(&[leader, third]).await;
     stage.readmit(follower).await;
     stage.assert_sells_at(&[follower]).await;
