@@ -5,7 +5,6 @@
 
 mod damage;
 mod durability;
-mod journal;
 mod model;
 mod purge;
 mod reads;
@@ -102,5 +101,5 @@ fn copy_dir(from: &Path, to: &Path) {
 fn tamper(dir: &TempDir, change: impl FnOnce(&Disk)) {
     let (disk, _) = Disk::open(dir.path(), NODE).unwrap();
     change(&disk);
-    disk.sled.sync().unwrap();
+    disk.sync().unwrap();
 }
