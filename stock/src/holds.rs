@@ -5,7 +5,7 @@
 //! Never decides anything and never moves a unit. Called by the machine.
 
 use crate::hash::{self, Element, StateSum};
-use crate::{Items, Rules, Seq, UserId};
+use crate::{HoldTally, Items, Rules, Seq, UserId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -85,7 +85,8 @@ impl Settled {
 }
 
 /// All holds. Invariants, asserted at each change: a hold is open or settled, never both; the
-/// deadlines and the users' lists name exactly the open ones, the endings exactly the settled.
+/// deadlines and the users' lists name exactly the open ones, the endings exactly the settled; of
+/// all that were made, what has not ended is open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HoldTable {
     rules: Rules,
@@ -98,6 +99,7 @@ pub(crate) struct HoldTable {
     endings: VecDeque<Seq>,
     /// The last change that ended a hold which is forgotten; 0 when none is.
     forgotten: Seq,
+    tally: HoldTally,
 }
 
 impl HoldTable {
@@ -137,6 +139,11 @@ impl HoldTable {
         self.forgotten
     }
 
+    /// All that there ever were.
+    pub(crate) fn tally(&self) -> HoldTally {
+        self.tally
+    }
+
     /// The open holds, by id.
     pub(crate) fn open(&self) -> impl ExactSizeIterator<Item = (Seq, &Hold)> {
         self.open.iter().map(|(id, hold)| (*id, hold))
@@ -167,6 +174,7 @@ impl HoldTable {
             earlier.is_none() && !self.settled.contains_key(&id),
             "hold {id} was there already"
         );
+        self.tally.made += 1;
     }
 
     /// Ends an open hold and gives back what it was.
@@ -193,11 +201,15 @@ impl HoldTable {
         let earlier = self.settled.insert(id, settled);
         assert!(earlier.is_none(), "hold {id} ends as {settlement:?} after {earlier:?}");
         self.endings.push_back(id);
+        self.tally.end(settlement);
+        let (tally, open) = (self.tally, self.open.len());
+        assert!(tally.leaves(open), "{open} holds are open, of {tally:?}");
         hold
     }
 
     /// Fills the empty table: with the open holds, those that ended as they did, each with the
-    /// fingerprint of its user, and the last change that ended one which is forgotten.
+    /// fingerprint of its user, the last change that ended one which is forgotten, and how many
+    /// there were.
     ///
     /// # Errors
     /// What is wrong with them, when they cannot be so. The table is of no use then.
@@ -205,9 +217,12 @@ impl HoldTable {
         &mut self,
         open: BTreeMap<Seq, Hold>,
         ended: Vec<(Seq, Settlement, u64)>,
-        forgotten: Seq,
+        (forgotten, tally): (Seq, HoldTally),
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
+        if !tally.leaves(open.len()) {
+            return Err("its holds are not as many as were made and have not ended");
+        }
         for (id, settlement, user) in ended {
             let settled = Settled { settlement, user };
             sum.add(settled.element(id, self.rules));
@@ -219,7 +234,7 @@ impl HoldTable {
         for (id, hold) in open {
             self.add(id, hold, sum);
         }
-        self.forgotten = forgotten;
+        (self.forgotten, self.tally) = (forgotten, tally);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::paged::{Entry, Gathering};
 use crate::past::Past;
 use crate::receipt::Chain;
 use crate::requests::Accepted;
-use crate::{Bounds, Hold, Seq, Settlement, Sku};
+use crate::{Bounds, Hold, HoldTally, Seq, Settlement, Sku};
 use std::collections::BTreeMap;
 
 /// A machine in the making: make it from the hot state, and add the digests of all events from 1.
@@ -30,6 +30,7 @@ pub struct Assembly {
     open: BTreeMap<Seq, Hold>,
     ended: Vec<(Seq, Settlement, u64)>,
     ended_forgotten: Seq,
+    holds: HoldTally,
     limits: BTreeMap<Sku, Limited>,
     sold_out: BTreeMap<Sku, Option<Seq>>,
 }
@@ -57,6 +58,7 @@ impl Assembly {
             open: BTreeMap::new(),
             ended: Vec::new(),
             ended_forgotten: Seq(0),
+            holds: HoldTally::default(),
             limits: BTreeMap::new(),
             sold_out: BTreeMap::new(),
         }
@@ -95,8 +97,11 @@ impl Assembly {
                 self.done.push(past);
             }
         }
+        self.holds.made += digest.opened.len() as u64;
         // A hold that ended in a later digest than it was made in is open until then.
         for (hold, settlement, user) in digest.ended {
+            self.holds.made += u64::from(hold > digest.before.seq);
+            self.holds.end(settlement);
             self.open.remove(&hold);
             if settlement.seq() <= self.hot.settled_after {
                 self.ended_forgotten = settlement.seq();
@@ -156,7 +161,7 @@ impl Assembly {
         machine.quotas.set(bought);
         machine
             .holds
-            .fill(self.open, self.ended, self.ended_forgotten, sum)
+            .fill(self.open, self.ended, (self.ended_forgotten, self.holds), sum)
             .map_err(RestoreError::Digest)?;
         let past = Past { orders: Vec::new(), done: self.done, forgotten: self.done_forgotten };
         machine.complete(hot, past)

@@ -2,7 +2,9 @@
 
 use super::Machine;
 use crate::hash::{Element, StateSum};
-use crate::{Chain, Hold, HoldState, Product, Reply, RequestId, Rules, Seq, Sku, UserId};
+use crate::{
+    Chain, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules, Seq, Sku, UserId,
+};
 use std::ops::Bound;
 
 impl Machine {
@@ -90,6 +92,11 @@ impl Machine {
     /// All open holds, by id; at most [`crate::OPEN_HOLDS_MAX`].
     pub fn open_holds(&self) -> impl ExactSizeIterator<Item = (Seq, &Hold)> {
         self.holds.open()
+    }
+
+    /// How many holds there ever were, and how they ended.
+    pub fn hold_tally(&self) -> HoldTally {
+        self.holds.tally()
     }
 
     /// The orders that were taken back, by id.

@@ -15,8 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
 use stock::{
-    Applied, Assembly, Attempt, Batch, Bounds, Digest, Digester, Event, HoldState, HotState,
-    Machine, Outcome, Refusal, Reply, Restore, RestoreError, Seq, Sku, UserId, codec,
+    Applied, Assembly, Attempt, Batch, Bounds, Change, Digest, Digester, Event, HoldState,
+    HoldTally, HotState, Machine, Outcome, Refusal, Reply, Restore, RestoreError, Rules, Seq, Sku,
+    UserId, codec,
 };
 
 /// What peek says before a batch is what apply says to its first command, when time stands still.
@@ -62,6 +63,7 @@ fn check_invariants(machine: &Machine, model: &Model) {
         }
     }
     check_orders(machine, model);
+    assert_eq!(machine.hold_tally(), tally(&model.events));
     let mut open: Vec<(u64, Seq)> =
         machine.open_holds().map(|(id, hold)| (hold.expires_at_ms, id)).collect();
     open.sort_unstable_by_key(|(_, id)| *id);
@@ -80,6 +82,21 @@ fn check_invariants(machine: &Machine, model: &Model) {
         };
         assert_eq!(settlement, model.settlement(id), "hold {id}");
     }
+}
+
+/// What the events say of all holds.
+fn tally(events: &[Event]) -> HoldTally {
+    let mut tally = HoldTally::default();
+    for event in events {
+        match &event.change {
+            Change::Held { .. } | Change::HeldFor { .. } => tally.made += 1,
+            Change::Confirmed { .. } => tally.confirmed += 1,
+            Change::Released { .. } | Change::ReleasedFor { .. } => tally.released += 1,
+            Change::Expired { .. } => tally.expired += 1,
+            _ => {}
+        }
+    }
+    tally
 }
 
 /// What readers ask of the orders, which no hash covers.
@@ -130,12 +147,39 @@ fn check_same(restored: &Machine, machine: &Machine) {
     assert_eq!(restored.recompute_hash(), machine.state_hash());
     assert_eq!(restored.hot_state(), machine.hot_state());
     assert_eq!(restored.chain(), machine.chain());
+    assert_eq!(restored.hold_tally(), machine.hold_tally());
     for user in USERS.map(|user| user.parse::<UserId>().unwrap()) {
         assert!(restored.orders_of(&user, Seq(0)).eq(machine.orders_of(&user, Seq(0))));
     }
     for seq in 1..=machine.seq().0 {
         assert_eq!(restored.chain_before(Seq(seq)), machine.chain_before(Seq(seq)));
     }
+}
+
+/// A machine that a log has led to, and its events.
+fn played(bounds: Bounds, log: &[(Rules, Batch)]) -> (Machine, Vec<Event>) {
+    let (mut machine, mut events) = (Machine::with_bounds(bounds), Vec::new());
+    for (rules, batch) in log {
+        machine.adopt(*rules);
+        events.extend(machine.apply(batch).events);
+    }
+    (machine, events)
+}
+
+/// That equal machines stay so, whatever follows. Returns the events that follow.
+fn check_same_ever_after(machines: [&mut Machine; 2], log: &[(Rules, Batch)]) -> Vec<Event> {
+    let [machine, other] = machines;
+    let mut events = Vec::new();
+    for (rules, batch) in log {
+        machine.adopt(*rules);
+        other.adopt(*rules);
+        let applied = machine.apply(batch);
+        assert_eq!(applied, other.apply(batch));
+        assert_eq!(machine.state_hash(), other.state_hash());
+        events.extend(applied.events);
+    }
+    check_same(other, machine);
+    events
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -204,20 +248,9 @@ proptest! {
         at in any::<prop::sample::Index>(),
     ) {
         let at = at.index(log.len());
-        let (mut machine, mut events) = (Machine::with_bounds(bounds), Vec::new());
-        for (rules, batch) in &log[..at] {
-            machine.adopt(*rules);
-            events.extend(machine.apply(batch).events);
-        }
+        let (mut machine, mut events) = played(bounds, &log[..at]);
         let mut other = restored(&machine, bounds, &events);
-        for (rules, batch) in &log[at..] {
-            machine.adopt(*rules);
-            other.adopt(*rules);
-            let applied = machine.apply(batch);
-            prop_assert_eq!(&applied, &other.apply(batch));
-            prop_assert_eq!(machine.state_hash(), other.state_hash());
-            events.extend(applied.events);
-        }
+        events.extend(check_same_ever_after([&mut machine, &mut other], &log[at..]));
         restored(&other, bounds, &events);
     }
 
@@ -258,13 +291,7 @@ proptest! {
             Err(error) => panic!("{error}"),
         };
         check_same(&other, &machine);
-        for (rules, batch) in &log[cuts[1]..] {
-            machine.adopt(*rules);
-            other.adopt(*rules);
-            prop_assert_eq!(machine.apply(batch), other.apply(batch));
-            prop_assert_eq!(machine.state_hash(), other.state_hash());
-        }
-        check_same(&other, &machine);
+        check_same_ever_after([&mut machine, &mut other], &log[cuts[1]..]);
         prop_assert_eq!(earlier.hot_state(), before);
         prop_assert_eq!(earlier.recompute_hash(), earlier.state_hash());
     }
@@ -278,11 +305,7 @@ proptest! {
         cut in 1..40usize,
     ) {
         let at = at.index(log.len() + 1);
-        let (mut machine, mut events) = (Machine::with_bounds(bounds), Vec::new());
-        for (rules, batch) in &log[..at] {
-            machine.adopt(*rules);
-            events.extend(machine.apply(batch).events);
-        }
+        let (mut machine, events) = played(bounds, &log[..at]);
         let mut digester = Digester::default();
         let mut assembly = Assembly::with_bounds(saved(&machine), machine.chain().orders, bounds);
         for events in events.chunks(cut) {
@@ -294,13 +317,7 @@ proptest! {
         }
         let mut other = assembly.finish().unwrap();
         check_same(&other, &machine);
-        for (rules, batch) in &log[at..] {
-            machine.adopt(*rules);
-            other.adopt(*rules);
-            prop_assert_eq!(machine.apply(batch), other.apply(batch));
-            prop_assert_eq!(machine.state_hash(), other.state_hash());
-        }
-        check_same(&other, &machine);
+        check_same_ever_after([&mut machine, &mut other], &log[at..]);
     }
 
     /// Equal hashes are worth something only if unequal states differ in them.
