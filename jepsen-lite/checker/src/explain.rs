@@ -286,11 +286,13 @@ impl Explanation {
         }
         if self.window_is_minimal && self.window.len() == 1 {
             lines.push("It alone contradicts what came before, whatever overlaps it.".to_owned());
-        } else {
+        } else if self.window.len() > 1 || self.window_is_minimal {
             lines.push(if self.window_is_minimal {
                 "These cannot all have happened as answered, whatever the others did:".to_owned()
             } else {
-                "It overlaps these, and they were not told apart within the budget:".to_owned()
+                "These overlap. None could be left out: what is in doubt from before may explain \
+                 each of them, or there was no time to tell."
+                    .to_owned()
             });
             lines.extend(self.window.iter().map(|told| format!("  {}", told.words())));
         }

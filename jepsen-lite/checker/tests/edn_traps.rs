@@ -238,3 +238,25 @@ fn events_that_do_not_pair_are_told() {
     let error = read(&text).calls().expect_err("process 7 began nothing");
     assert_eq!(error.line, 2, "{error}");
 }
+
+/// As Knossos completes an invocation by what its completion says.
+#[test]
+fn a_completion_knows_best_what_was_written() {
+    let history = |written: &str, read: &str| {
+        format!(
+            "{{:process 0, :type :invoke, :f :write, :value 2}}\n\
+             {{:process 0, :type :ok, :f :write, :value {written}}}\n\
+             {{:process 1, :type :invoke, :f :read, :value nil}}\n\
+             {{:process 1, :type :ok, :f :read, :value {read}}}\n"
+        )
+    };
+    for (written, read, expected) in [
+        ("2", "2", Verdict::Ok),
+        ("3", "3", Verdict::Ok),
+        ("3", "2", Verdict::Illegal),
+        ("nil", "2", Verdict::Ok),
+        ("nil", "3", Verdict::Illegal),
+    ] {
+        assert_eq!(verdict(&history(written, read)), expected, "{written} {read}");
+    }
+}

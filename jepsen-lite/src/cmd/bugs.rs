@@ -29,8 +29,9 @@ pub(crate) struct Args {
     /// Histories for each bug
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     seeds: u64,
-    /// Operations of each history
-    #[arg(long, default_value_t = Plan::small(0).operations, value_name = "N")]
+    /// Operations of each history, at least 50: a shorter one has no room for some of the bugs
+    #[arg(long, default_value_t = Plan::small(0).operations, value_name = "N",
+          value_parser = at_least_some)]
     operations: usize,
     /// Print one JSON document instead of a table
     #[arg(long)]
@@ -65,6 +66,17 @@ struct Table {
     doubted: Vec<Row>,
     /// Must not be illegal, any.
     correct: Vec<Row>,
+}
+
+/// Histories of fewer operations than this offer some bugs no place.
+const OPERATIONS_MIN: usize = 50;
+
+fn at_least_some(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(operations) if operations >= OPERATIONS_MIN => Ok(operations),
+        Ok(_) => Err(format!("at least {OPERATIONS_MIN}")),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Exit> {

@@ -33,7 +33,8 @@ pub(crate) struct Args {
     /// What clients ask: buy, hold, mixed, read-heavy or hot-product
     #[arg(long, value_name = "NAME", default_value_t = workload::Kind::Mixed)]
     workload: workload::Kind,
-    /// Faults, comma separated, or `all` or `none`
+    /// Faults, comma separated, or `all` or `none`: kill, pause, partition, slow, lossy, clock,
+    /// disk-full, corrupt, truncate, purge, wipe, rolling, unsynced
     #[arg(long, value_name = "LIST", default_value = "all")]
     nemesis: String,
     /// Clients that ask at the same time

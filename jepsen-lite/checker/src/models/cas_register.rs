@@ -120,11 +120,12 @@ impl Model for CasRegister {
                 Reading::Known(op(Kind::Read(history.events[at].value.clone())))
             }
             ("read", _) => Reading::Nothing,
-            ("write", _) => call.done(op(Kind::Write(event.value.clone()))),
+            ("write", _) => call.done(op(Kind::Write(done_with(history, call).clone()))),
             ("cas", ending) => {
-                let (old, new) = pair(&event.value)
+                let value = done_with(history, call);
+                let (old, new) = pair(value)
                     .map(|(old, new)| (old.clone(), new.clone()))
-                    .ok_or_else(|| format!("cas takes [old new], and this is {}", event.value))?;
+                    .ok_or_else(|| format!("cas takes [old new], and this is {value}"))?;
                 match ending {
                     Ending::Fail(at) if self.is_mismatch(event, &history.events[at]) => {
                         Reading::Known(op(Kind::Mismatch(old, new)))
@@ -136,6 +137,16 @@ impl Model for CasRegister {
                 return Err(format!("cas-register has read, write and cas, and this is {other}"));
             }
         })
+    }
+}
+
+/// What was done: as its completion says, which may know better than who asked for it (so Knossos
+/// has it), else as it was asked for.
+fn done_with<'a>(history: &'a History, call: &Call) -> &'a Value {
+    let asked = &history.events[call.invoked].value;
+    match call.ending {
+        Ending::Ok(at) if history.events[at].value != Value::Nil => &history.events[at].value,
+        _ => asked,
     }
 }
 

@@ -217,7 +217,9 @@ function drawAxis() {
   pen.fillRect(0, 0, width, top);
   const least = (to - from) / Math.max(2, (width - left) / 110);
   const power = 10 ** Math.floor(Math.log10(least));
-  const step = [1, 2, 5, 10].map((by) => by * power).find((wide) => wide >= least);
+  const wide = [1, 2, 5, 10].map((by) => by * power).find((wide) => wide >= least);
+  // Positions are whole numbers: no label stands twice.
+  const step = data.unit === "ns" ? wide : Math.max(wide, 1);
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
     if (at < 0 || x(at) < left) continue;
     pen.fillStyle = colour.line;
