@@ -21,11 +21,12 @@ use hyper_util::service::TowerToHyperService;
 use refusal::Refusals;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{Slot, Stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
@@ -36,10 +37,28 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most bytes that are read ahead, or wait to be written, on one connection.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Connections that the system takes before this node does.
+pub(crate) const BACKLOG: u32 = 1024;
 /// Before the next try when the system has no room for a further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Files that are no public connections: the log, segments, peers.
 const FILES_RESERVED: u64 = 512;
+
+/// Takes a port for this node, without taking connections on it: they are refused until
+/// [`TcpSocket::listen`]. A node that reads its snapshot would let them wait for nothing.
+///
+/// # Errors
+/// When somebody listens there, or this address is none of this machine's.
+pub(crate) fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
+    let port = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A node that was restarted gets its port although connections of its last run linger.
+    port.set_reuseaddr(true)?;
+    port.bind(address)?;
+    Ok(port)
+}
 
 /// Serves the routes until `closing` turns true and every connection has ended.
 ///

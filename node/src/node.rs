@@ -2,7 +2,8 @@
 //!
 //! At SIGTERM (or Ctrl-C): not ready any more → leadership goes to another node → requests are
 //! still answered, each with `Connection: close`, for at least [`DRAIN_MIN`] and until the node is
-//! idle → the listener closes → Raft stops → exit 0. So a rolling restart fails no buy.
+//! idle → the listener closes → Raft stops → exit 0. So a rolling restart fails no buy. What waits
+//! for a leader that does not come is answered after [`WAIT_MAX`].
 
 use crate::actor;
 use crate::config::Config;
@@ -14,13 +15,15 @@ use raft::{Replica, ReplicaConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// How long requests are still taken after SIGTERM: load balancers and clients need to notice.
 const DRAIN_MIN: Duration = Duration::from_secs(1);
+/// How long a request may wait for a leader: the answer must still reach whoever asked.
+const WAIT_MAX: Duration = Duration::from_secs(6);
 /// How long the last requests and the leader's transfer may take.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
 /// How long the transfer of leadership may take.
@@ -31,19 +34,21 @@ const STEP_DOWN_MAX: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot start, or when its storage or Raft fails.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
-    // The public port is taken first: whoever starts a node twice by mistake hears of it before
-    // anything of the directory is touched.
-    let listener = TcpListener::bind(config.http).await.with_context(|| {
+    let taken = || {
         format!(
             "cannot listen on {}: is this node running already? Else choose --http",
             config.http
         )
-    })?;
+    };
+    // The public port is taken first: whoever starts a node twice by mistake hears of it before
+    // anything of the directory is touched.
+    let port = listener::take_port(config.http).with_context(taken)?;
     let (forwarded, frames) = actor::frames();
     let replica = Replica::open(replica_config(&config), forwarded).await?;
     abort_on_panic();
     let metrics = Metrics::new(&config.data)?;
-    let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone());
+    let (end, ending) = watch::channel(false);
+    let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone(), ending);
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);
     let live = Live::new(&replica, config.feed, metrics.clone(), closing.clone());
@@ -65,13 +70,14 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
+    let connections_max = listener::make_room(config.max_connections);
+    let listener = port.listen(listener::BACKLOG).with_context(taken)?;
     tracing::info!(
         "node {} answers on http://{} and keeps its data in {}",
         config.id,
         config.advertise_http,
         config.data.display()
     );
-    let connections_max = listener::make_room(config.max_connections);
     let mut server =
         tokio::spawn(listener::serve(listener, app, connections_max, metrics, closing));
     tokio::select! {
@@ -84,12 +90,21 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     replica.step_down(started + STEP_DOWN_MAX).await;
     tokio::time::sleep_until(started + DRAIN_MIN).await;
     close.send_replace(true);
-    if tokio::time::timeout_at(started + DRAIN_MAX, server).await.is_err() {
-        tracing::warn!("some connections were still open after {DRAIN_MAX:?}; closing them");
-    }
+    drain(server, started, &end).await;
     replica.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits for the last answers, and for those that nobody can give any more, to be told so.
+async fn drain(mut server: JoinHandle<()>, started: Instant, end: &watch::Sender<bool>) {
+    if tokio::time::timeout_at(started + WAIT_MAX, &mut server).await.is_ok() {
+        return;
+    }
+    end.send_replace(true);
+    if tokio::time::timeout_at(started + DRAIN_MAX, server).await.is_err() {
+        tracing::warn!("some connections were still open after {DRAIN_MAX:?}; closing them");
+    }
 }
 
 /// A broken invariant stops the process, whichever task finds it: a node that limps on may diverge.

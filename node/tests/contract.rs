@@ -4,7 +4,7 @@
 
 mod scene;
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use scene::Scene;
 use scene::http::{Ask, Caller};
 use serde_json::{Value, json};
@@ -92,7 +92,15 @@ async fn refusals_and_their_words() {
     assert_eq!(caller.buy(1, &wants("cy", 1), &later).await.status, 410);
     let ask = Ask { body: Some(r#"{"quantity":-5}"#), headers: &json_type };
     let back = caller.call(2, Method::POST, "/v1/products/sneaker/restock", ask).await;
-    assert_eq!(back.status, 409, "only what is available can be taken back");
+    let told = (back.status, back.kind());
+    assert_eq!(
+        told,
+        (409, "/problems/restock-out-of-range"),
+        "only what is available: {}",
+        back.body
+    );
+    let available = caller.get(0, "/v1/products/sneaker").await.body["available"].clone();
+    assert_eq!(back.body["remaining"], available, "it says how many are: {}", back.body);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,15 +137,24 @@ async fn wrong_requests_change_nothing() {
         ([("idempotency-key", "")], 400),
         ([("idempotency-key", long.as_str())], 400),
         ([("flashnode-attempt", "none")], 400),
+        ([("flashnode-attempt", "0")], 400),
+        ([("flashnode-attempt", "2")], 400),
+        ([("idempotency-key", "two words")], 400),
+        ([("idempotency-key", "\"half")], 400),
     ] {
         let answer = caller.buy(2, &good, &headers).await;
-        assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
+        let told = (answer.status, answer.kind());
+        assert_eq!(told, (status, "/problems/invalid-header"), "{headers:?}: {}", answer.body);
     }
     let text = good.to_string();
     let ask = Ask { body: Some(&text), headers: &[("content-type", "text/plain")] };
-    assert_eq!(caller.call(0, Method::POST, "/v1/buys", ask).await.status, 415);
+    let not_json = caller.call(0, Method::POST, "/v1/buys", ask).await;
+    let told = (not_json.status, not_json.kind());
+    assert_eq!(told, (415, "/problems/unsupported-media-type"), "{}", not_json.body);
     let wrong_method = caller.call(0, Method::DELETE, "/v1/buys", Ask::default()).await;
-    assert_eq!(wrong_method.status, StatusCode::METHOD_NOT_ALLOWED.as_u16());
+    let told = (wrong_method.status, wrong_method.kind());
+    assert_eq!(told, (405, "/problems/method-not-allowed"), "{}", wrong_method.body);
+    assert_eq!(wrong_method.header("allow"), "POST");
     assert_eq!(caller.get(0, "/v1/nothing").await.status, 404);
     assert_eq!(caller.get(0, "/v1/orders/999").await.status, 404);
     assert_eq!(caller.get(0, "/v1/products/none").await.status, 404);

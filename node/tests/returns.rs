@@ -5,7 +5,6 @@
 mod scene;
 
 use scene::{PATIENCE, Scene};
-use std::path::Path;
 use std::process::Command;
 use stock::NodeId;
 
@@ -16,7 +15,7 @@ async fn an_older_copy_of_a_directory_is_refused_and_comes_back_wiped() {
     let dir = scene.cluster.node(follower).dir.clone();
     scene.cluster.kill(follower).expect("it runs");
     let old = dir.with_extension("old");
-    copy_dir(&dir, &old);
+    scene::copy_dir(&dir, &old);
     scene.cluster.start_node(follower).expect("it starts again");
     scene.cluster.wait_ready(PATIENCE).await.expect("it is back");
     let storm = scene.storm(500, 8);
@@ -63,16 +62,4 @@ async fn a_directory_keeps_to_its_nodes() {
         scene.cluster.start_node(*id).expect("it starts");
     }
     scene.cluster.wait_ready(PATIENCE).await.expect("nothing was spoilt");
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a listing").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }

@@ -5,10 +5,14 @@
 mod scene;
 
 use client::cluster::ProcessCluster;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use scene::{PATIENCE, Scene, binary, options};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use stock::NodeId;
+use tokio::net::TcpStream;
 
 /// Runs a node that is expected to refuse; it ends by itself.
 fn refused(args: &[&str]) -> String {
@@ -106,7 +110,7 @@ async fn a_store_behind_its_mark_stops_and_comes_back_wiped() {
     // A copy of the whole directory, as a backup or a rolled-back disk would have it.
     scene.cluster.kill(follower).expect("it runs");
     let old = dir.with_extension("old");
-    copy_dir(&dir, &old);
+    scene::copy_dir(&dir, &old);
     scene.cluster.start_node(follower).expect("it starts again");
     scene.cluster.wait_ready(PATIENCE).await.expect("it is back");
     let storm = scene.storm(500, 8);
@@ -130,6 +134,42 @@ async fn a_store_behind_its_mark_stops_and_comes_back_wiped() {
     scene.assert_equal_states().await;
 }
 
+/// A node listens once it can answer: a client that a restoring node kept waiting would try no
+/// other one meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_reads_its_snapshot_takes_no_connections_yet() {
+    /// What a pipe holds, so that the whole snapshot can be given at once.
+    const PIPE_BYTES: usize = 64 * 1024;
+    let mut scene = Scene::open(1_000, &["--snapshot-entries", "20", "--keep-entries", "5"]).await;
+    let storm = scene.storm(100, 1);
+    scene.audit(storm).await;
+    let follower = scene.follower().await;
+    let (path, http) = {
+        let node = scene.cluster.node(follower);
+        (node.dir.join("snapshot"), node.http.clone())
+    };
+    scene::until("a snapshot", || async { path.is_file().then_some(()) }).await;
+    scene.cluster.kill(follower).expect("it runs");
+    // The node reads its snapshot from a pipe, and so for as long as this test likes.
+    let snapshot = std::fs::read(&path).expect("a snapshot");
+    assert!(snapshot.len() < PIPE_BYTES, "{} bytes", snapshot.len());
+    std::fs::remove_file(&path).expect("it goes");
+    let owner = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, owner, 0).expect("a pipe");
+    scene.cluster.start_node(follower).expect("it starts");
+    let pipe = scene::until("the node to read its snapshot", || async {
+        // An error as long as nobody reads.
+        rustix::fs::open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok()
+    })
+    .await;
+    let told = TcpStream::connect(&http).await.map_err(|error| error.kind());
+    assert_eq!(told.err(), Some(ErrorKind::ConnectionRefused), "it does not answer yet");
+    File::from(pipe).write_all(&snapshot).expect("it takes it");
+    scene.cluster.wait_ready(PATIENCE).await.expect("it goes on");
+    TcpStream::connect(&http).await.expect("now it listens");
+    scene.assert_equal_states().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_crash_of_sled_leaves_behind_is_no_obstacle() {
     let mut scene = Scene::open(10_000, &[]).await;
@@ -143,16 +183,4 @@ async fn what_a_crash_of_sled_leaves_behind_is_no_obstacle() {
     scene.cluster.start_node(follower).expect("it starts");
     scene.cluster.wait_ready(PATIENCE).await.expect("it is not bothered");
     scene.assert_equal_states().await;
-}
-
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a listing").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use crate::barrier::{Barrier, ReadError};
 use crate::counting::Counting;
 use crate::formation::{self, IdentityError};
 use crate::mutant::{self, Mutant};
-use crate::peer::{Links, Network, router};
+use crate::peer::{self, Links, Network};
 use crate::propose::encode_batch;
 use crate::rollback::{self, RolledBack};
 use crate::roster::{self, RosterError};
@@ -412,18 +412,7 @@ async fn listen(
     let address = config.peers.get(&config.id).cloned().unwrap_or_default();
     let bind = |source: io::Error| OpenError::Bind { address: address.clone(), source };
     let listener = TcpListener::bind(&address).await.map_err(bind)?;
-    let app = router(Arc::clone(shared));
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Without it a small answer may wait for the acknowledgement of the one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("a peer connection without TCP_NODELAY: {error}");
-        }
-    });
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, app).await {
-            tracing::error!("the peer listener stopped: {error}");
-        }
-    });
+    tasks.spawn(peer::listen(listener, Arc::clone(shared)));
     Ok(())
 }
 

@@ -26,6 +26,24 @@ const FRAME_DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Queue {
     asks: VecDeque<Ask>,
     frames: VecDeque<ForwardedFrame>,
+    /// What each got since both wait.
+    got: Got,
+}
+
+/// Bytes that asks and frames got of the batches while both waited.
+#[derive(Default)]
+struct Got {
+    asks: usize,
+    frames: usize,
+}
+
+impl Got {
+    /// Only the difference decides, so the sums stay small.
+    fn add(&mut self, asks: usize, frames: usize) {
+        let (asks, frames) = (self.asks + asks, self.frames + frames);
+        let both = asks.min(frames);
+        *self = Self { asks: asks - both, frames: frames - both };
+    }
 }
 
 impl Queue {
@@ -60,13 +78,47 @@ impl Queue {
     fn drop_expired(&mut self, now: Instant) {
         while self.asks.front().is_some_and(|ask| ask.deadline <= now) {
             if let Some(late) = self.asks.pop_front() {
-                late.answer(super::Answer::NotProposed(super::NotProposed::NoLeader));
+                late.decline(super::NotProposed::NoLeader);
             }
         }
     }
 
     pub(crate) fn push_frame(&mut self, frame: ForwardedFrame) {
         self.frames.push_back(frame);
+    }
+
+    /// Moves asks into a batch, until they would not fit or the share is used up.
+    fn move_asks(&mut self, size: &mut Size, share: Share, group: &mut Group) {
+        while let Some(ask) = self.asks.front() {
+            let envelope = std::slice::from_ref(&ask.envelope);
+            if size.commands > 0 && (share.is_used_up(size) || !size.fits(envelope)) {
+                break;
+            }
+            size.add(envelope);
+            if let Some(ask) = self.asks.pop_front() {
+                let Ask { envelope, deadline, reply_to, tries, .. } = ask;
+                group.own.push(Slot { deadline, reply_to, tries });
+                group.batch.commands.push(envelope);
+            }
+        }
+    }
+
+    /// Takes whole frames for a batch, until one would not fit or the share is used up.
+    fn take_frames(&mut self, size: &mut Size, share: Share) -> Vec<ForwardedFrame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.frames.front() {
+            if size.commands > 0 && (share.is_used_up(size) || !size.fits(&frame.commands)) {
+                break;
+            }
+            size.add(&frame.commands);
+            frames.extend(self.frames.pop_front());
+        }
+        frames
+    }
+
+    /// Empties it.
+    pub(crate) fn take_all(&mut self) -> (VecDeque<Ask>, VecDeque<ForwardedFrame>) {
+        (std::mem::take(&mut self.asks), std::mem::take(&mut self.frames))
     }
 }
 
@@ -93,33 +145,28 @@ pub(crate) struct Group {
 impl Group {
     /// Cuts the next batch off the queue; none when nothing waits.
     ///
-    /// Frames go whole. Where both wait, frames fill at most half of the batch: neither the node's
-    /// own buyers nor those of its followers may starve the others.
+    /// Where both wait, who got less comes first and takes half of the batch: neither the node's own
+    /// buyers nor those of its followers may starve the others. Frames go whole, and one can fill a
+    /// batch alone, or find no room in half of one; so what each got is added up.
     pub(crate) fn take(queue: &mut Queue) -> Option<Self> {
-        let now = Instant::now();
-        queue.drop_expired(now);
+        queue.drop_expired(Instant::now());
         let mut size = Size::default();
-        let mut frames = Vec::new();
-        let share = if queue.asks.is_empty() { COMMANDS_MAX } else { COMMANDS_MAX / 2 };
-        while let Some(frame) = queue.frames.front() {
-            if !frames.is_empty() && (size.commands >= share || !size.fits(&frame.commands)) {
-                break;
-            }
-            size.add(&frame.commands);
-            frames.extend(queue.frames.pop_front());
-        }
         let mut group = Self { batch: Batch::default(), own: Vec::new(), frames: Vec::new() };
-        while let Some(ask) = queue.asks.front() {
-            let envelope = std::slice::from_ref(&ask.envelope);
-            if size.commands > 0 && !size.fits(envelope) {
-                break;
-            }
-            size.add(envelope);
-            if let Some(ask) = queue.asks.pop_front() {
-                let Ask { envelope, deadline, reply_to, tries, .. } = ask;
-                group.own.push(Slot { deadline, reply_to, tries });
-                group.batch.commands.push(envelope);
-            }
+        let both = !queue.asks.is_empty() && !queue.frames.is_empty();
+        if !both {
+            queue.got = Got::default();
+        }
+        let asks_first = queue.got.asks < queue.got.frames;
+        if asks_first {
+            queue.move_asks(&mut size, Share::Half, &mut group);
+        }
+        let share = if both && !asks_first { Share::Half } else { Share::Whole };
+        let before = size.bytes;
+        let frames = queue.take_frames(&mut size, share);
+        let of_frames = size.bytes - before;
+        queue.move_asks(&mut size, Share::Whole, &mut group);
+        if both {
+            queue.got.add(size.bytes - of_frames, of_frames);
         }
         for frame in frames {
             let slot = FrameSlot { commands: frame.commands.len(), reply: frame.reply };
@@ -175,6 +222,22 @@ struct Size {
     bytes: usize,
 }
 
+/// How much of a batch somebody may fill.
+#[derive(Clone, Copy)]
+enum Share {
+    Half,
+    Whole,
+}
+
+impl Share {
+    fn is_used_up(self, size: &Size) -> bool {
+        match self {
+            Self::Half => size.commands >= COMMANDS_MAX / 2 || size.bytes >= BYTES_MAX / 2,
+            Self::Whole => false,
+        }
+    }
+}
+
 impl Size {
     fn fits(&self, envelopes: &[Envelope]) -> bool {
         self.commands + envelopes.len() <= COMMANDS_MAX
@@ -212,3 +275,6 @@ fn bytes(envelope: &Envelope) -> usize {
     };
     COMMAND_BYTES + requester + envelope.request_id.as_str().len() + command
 }
+
+#[cfg(test)]
+mod tests;

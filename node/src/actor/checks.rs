@@ -6,17 +6,21 @@
 //! everything acknowledged before. Still refused, or answered before under the same request id:
 //! that is the answer. Else the ask goes back to be proposed.
 
-use super::{Answer, Ask, NotProposed};
+use super::{Answer, Ask, Ending, NotProposed};
 use raft::Replica;
 use tokio::time::Instant;
 
-/// Decides what it can by reading; returns the asks that must be proposed.
-pub(super) async fn check(replica: Replica, asks: Vec<Ask>) -> Vec<Ask> {
+/// Decides what it can by reading; returns the asks that must be proposed, at the end all.
+pub(super) async fn check(replica: Replica, asks: Vec<Ask>, mut ending: Ending) -> Vec<Ask> {
     let now = Instant::now();
     let deadline = asks.iter().map(|ask| ask.deadline).max().unwrap_or(now);
-    if replica.read_barrier(deadline).await.is_err() {
+    let confirmed = tokio::select! {
+        confirmed = replica.read_barrier(deadline) => confirmed,
+        () = ending.has_come() => return asks,
+    };
+    if confirmed.is_err() {
         for ask in asks {
-            ask.answer(Answer::NotProposed(NotProposed::NoLeader));
+            ask.decline(NotProposed::NoLeader);
         }
         return Vec::new();
     }

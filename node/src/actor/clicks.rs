@@ -10,7 +10,7 @@
 
 use super::deliver::wait_to_retry;
 use super::reply_to::Gathering;
-use super::{ANSWER_GRACE, Answer, Ask, NotProposed, Told, Tries};
+use super::{ANSWER_GRACE, Answer, Ask, Ending, NotProposed, Told, Tries};
 use crate::rate::Clicker;
 use raft::{Click, ClickAnswer, ClickFrame, ClickOutcome, ClicksAnswer, Replica};
 use std::future::Future;
@@ -74,21 +74,30 @@ fn on_the_wire(told: Told) -> ClickAnswer {
 }
 
 /// Brings clicks to the leader's count, until each is answered; gives back those that are for
-/// this node to sort: it leads by now, or whoever leads does not count.
-pub(super) async fn pass(replica: Replica, mut asks: Vec<Ask>) -> Vec<Ask> {
+/// this node to sort: it leads by now, or whoever leads does not count; at the end, all.
+///
+/// Those of a frame that is under way at the end are dropped, which leaves them unknown.
+pub(super) async fn pass(replica: Replica, mut asks: Vec<Ask>, mut ending: Ending) -> Vec<Ask> {
     loop {
         let leader = replica.leader();
         if leader == Some(replica.id()) || !replica.counts(leader) {
             return asks;
         }
         if let Some(leader) = leader {
-            asks = try_once(&replica, leader, asks).await;
+            asks = tokio::select! {
+                biased;
+                unanswered = try_once(&replica, leader, asks) => unanswered,
+                () = ending.is_over() => return Vec::new(),
+            };
         }
         asks = give_up_expired(asks);
         let Some(deadline) = asks.iter().map(|ask| ask.deadline).max() else {
             return Vec::new();
         };
-        wait_to_retry(&replica, leader, deadline).await;
+        tokio::select! {
+            () = wait_to_retry(&replica, leader, deadline) => {}
+            () = ending.has_come() => return asks,
+        }
     }
 }
 
@@ -137,7 +146,7 @@ fn give_up_expired(asks: Vec<Ask>) -> Vec<Ask> {
     let (expired, open): (Vec<Ask>, Vec<Ask>) =
         asks.into_iter().partition(|ask| ask.deadline <= now);
     for late in expired {
-        late.answer(Answer::NotProposed(NotProposed::NoLeader));
+        late.decline(NotProposed::NoLeader);
     }
     open
 }

@@ -3,9 +3,10 @@
 //! Own commands are retried until their deadline. Once an outcome was unknown, every further try
 //! is marked as a later attempt, so the machine stores what it decides and a late copy of the
 //! first try cannot decide otherwise. What followers sent gets one try: their own node retries.
+//! When the node ends, a try that is under way is unknown.
 
 use super::batch::{FrameSlot, Group, Slot};
-use super::{Answer, NotProposed};
+use super::{Answer, Ending, NotProposed};
 use raft::{ForwardAnswer, Proposed, Replica};
 use std::time::Duration;
 use stock::{Attempt, NodeId, Reply};
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs until every command of the group is answered.
-pub(super) async fn deliver(replica: Replica, mut group: Group) {
+pub(super) async fn deliver(replica: Replica, mut group: Group, mut ending: Ending) {
     #[cfg(feature = "mutants")]
     let _counted = crate::mutant::InFlight::count(&group.batch);
     let mut uncertain = false;
@@ -25,7 +26,11 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
             settle_followers(&mut group, false);
             return give_up(group.own, uncertain, NotProposed::DiskFull);
         }
-        let proposed = attempt(&replica, &mut group, leader).await;
+        let proposed = tokio::select! {
+            biased;
+            proposed = attempt(&replica, &mut group, leader) => proposed,
+            () = ending.is_over() => Proposed::Unknown,
+        };
         match proposed {
             Proposed::Decided(replies) => return answer(group, replies),
             Proposed::NotProposed => {}
@@ -43,7 +48,12 @@ pub(super) async fn deliver(replica: Replica, mut group: Group) {
         if group.own.is_empty() {
             return;
         }
-        wait_to_retry(&replica, leader, group.deadline()).await;
+        tokio::select! {
+            () = wait_to_retry(&replica, leader, group.deadline()) => {}
+            () = ending.has_come() => {
+                return give_up(group.own, uncertain, NotProposed::ShuttingDown);
+            }
+        }
     }
 }
 

@@ -8,23 +8,27 @@
 //!
 //! Batching is adaptive and has no timer. While few proposals are in flight, whatever waits is
 //! proposed at once; else it accumulates, and the next batch is larger.
+//!
+//! At the node's end everything that still waits is answered by what is true of it: see [`ending`].
 
 mod batch;
 mod checks;
 mod clicks;
 mod deliver;
+mod ending;
 mod reply_to;
 mod sort;
 
 use crate::metrics::{Metrics, Waiting};
 use crate::rate::{Counter, RateLimits};
 use batch::{Group, Queue};
+use ending::Ending;
 use raft::{Allowance, Forwarded, Limited, Replica};
 use reply_to::{Gathering, ReplyTo};
 use std::net::IpAddr;
 use std::time::Duration;
 use stock::{Envelope, Reply};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -119,6 +123,11 @@ impl Ask {
     pub(crate) fn answer(self, answer: Answer) {
         self.reply_to.send(answer);
     }
+
+    /// Answers that it was surely not proposed.
+    fn decline(self, why: NotProposed) {
+        self.answer(Answer::NotProposed(why));
+    }
 }
 
 /// Clonable handle to the actor. The actor stops when all handles are dropped.
@@ -176,8 +185,8 @@ impl StockHandle {
         let ask = Ask { envelope, address, counted, deadline, reply_to, tries };
         match self.mailbox.try_send(ask) {
             Ok(()) => {}
-            Err(Full(ask)) => ask.answer(Answer::NotProposed(NotProposed::MailboxFull)),
-            Err(Closed(ask)) => ask.answer(Answer::NotProposed(NotProposed::ShuttingDown)),
+            Err(Full(ask)) => ask.decline(NotProposed::MailboxFull),
+            Err(Closed(ask)) => ask.decline(NotProposed::ShuttingDown),
         }
     }
 }
@@ -187,12 +196,13 @@ pub(crate) fn frames() -> (mpsc::Sender<Forwarded>, mpsc::Receiver<Forwarded>) {
     mpsc::channel(FRAMES_MAX)
 }
 
-/// Starts the actor.
+/// Starts the actor, which stops when `ending` turns true, too.
 pub(crate) fn start(
     replica: Replica,
     frames: mpsc::Receiver<Forwarded>,
     limits: RateLimits,
     metrics: Metrics,
+    ending: watch::Receiver<bool>,
 ) -> StockHandle {
     let (mailbox, asks) = mpsc::channel(MAILBOX_MAX);
     let actor = Actor {
@@ -200,6 +210,7 @@ pub(crate) fn start(
         asks,
         frames,
         metrics,
+        ending: Ending::new(ending),
         counter: Counter::new(limits, Instant::now()),
         to_propose: Queue::default(),
         to_check: Vec::new(),
@@ -218,6 +229,7 @@ struct Actor {
     asks: mpsc::Receiver<Ask>,
     frames: mpsc::Receiver<Forwarded>,
     metrics: Metrics,
+    ending: Ending,
     /// Of clicks that come while this node leads; none when no limit is on.
     counter: Option<Counter>,
     /// Commands for the next batches.
@@ -265,10 +277,10 @@ impl Actor {
                     Err(error) => log_panic(Some(error)),
                 },
                 Some(gathered) = self.gatherings.join_next() => log_panic(gathered.err()),
+                () = self.ending.has_come() => break,
             }
         }
-        // No handle is left, so nobody waits for the rest; what is in flight may still finish.
-        while self.proposals.join_next().await.is_some() {}
+        self.end(inbox).await;
     }
 
     /// Takes what a follower sent.
@@ -291,18 +303,21 @@ impl Actor {
             };
             self.metrics.observe_batch(group.len());
             self.metrics.in_flight_add(1);
-            self.proposals.spawn(deliver::deliver(self.replica.clone(), group));
+            let (replica, ending) = (self.replica.clone(), self.ending.clone());
+            self.proposals.spawn(deliver::deliver(replica, group, ending));
         }
         if !self.to_check.is_empty() && self.checks.len() < CHECKS_IN_FLIGHT_MAX {
             let asks = std::mem::take(&mut self.to_check);
-            self.checks.spawn(checks::check(self.replica.clone(), asks));
+            let (replica, ending) = (self.replica.clone(), self.ending.clone());
+            self.checks.spawn(checks::check(replica, asks, ending));
         }
         while self.passes.len() < PASSES_IN_FLIGHT_MAX {
             let asks = self.to_pass.take_asks();
             if asks.is_empty() {
                 break;
             }
-            self.passes.spawn(clicks::pass(self.replica.clone(), asks));
+            let (replica, ending) = (self.replica.clone(), self.ending.clone());
+            self.passes.spawn(clicks::pass(replica, asks, ending));
         }
     }
 }

@@ -30,11 +30,12 @@ pub(super) const SHOW: Docs = Docs {
 pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response, Problem> {
     let status = state.replica.status();
     let store = state.replica.store_metrics();
-    let (products, broken, holds_open, orders) = state.replica.read(|machine| {
+    let (products, broken, holds_open, holds, orders) = state.replica.read(|machine| {
         let mut broken = Broken::default();
         machine.products().for_each(|product| broken.look_at(product));
         let products = machine.products().take(PRODUCTS_MAX).map(ProductGauges::from).collect();
-        (products, broken, machine.open_holds().len(), machine.chain().orders)
+        let (open, all) = (machine.open_holds().len(), machine.hold_tally());
+        (products, broken, open, all, machine.chain().orders)
     });
     let text = state
         .metrics
@@ -54,6 +55,7 @@ pub(super) async fn show(state: Arc<FrontState>, _: Request) -> Result<Response,
             seq: status.seq,
             orders,
             holds_open,
+            holds,
             broken,
             store,
             products,

@@ -3,7 +3,7 @@
 use raft::{FLUSH_US_BOUNDS, Role, StoreMetrics};
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
-use stock::{Product, Seq, Sku};
+use stock::{HoldTally, Product, Seq, Sku};
 
 /// Every part that a node can play.
 pub(super) const ROLES: [Role; 7] = [
@@ -50,6 +50,8 @@ pub(crate) struct Scrape {
     pub(crate) orders: u64,
     /// Holds that are open.
     pub(crate) holds_open: usize,
+    /// All holds that there ever were.
+    pub(crate) holds: HoldTally,
     /// Products whose counts break an invariant.
     pub(crate) broken: Broken,
     /// What the log store counts.
@@ -150,6 +152,7 @@ impl Scrape {
         }
         self.write_role(text)?;
         self.write_broken(text)?;
+        self.write_holds(text)?;
         let counters = [
             ("flashnode_orders_total", "Orders that the state holds, cancelled too", self.orders),
             (
@@ -176,6 +179,20 @@ impl Scrape {
         head(text, name, "gauge", "1 for the part that it plays, 0 for the others")?;
         for role in ROLES {
             writeln!(text, "{name}{{role=\"{role}\"}} {}", u8::from(role == self.role))?;
+        }
+        Ok(())
+    }
+
+    fn write_holds(&self, text: &mut String) -> fmt::Result {
+        let HoldTally { made, confirmed, released, expired } = self.holds;
+        let name = "flashnode_holds_made_total";
+        head(text, name, "counter", "Holds that were ever made, ended ones too")?;
+        writeln!(text, "{name} {made}")?;
+        let name = "flashnode_holds_ended_total";
+        head(text, name, "counter", "Holds that ended, by how they did")?;
+        for (how, holds) in [("confirmed", confirmed), ("released", released), ("expired", expired)]
+        {
+            writeln!(text, "{name}{{how=\"{how}\"}} {holds}")?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::*;
 use raft::{FLUSH_US_BOUNDS, Role, StoreMetrics};
 use std::path::Path;
-use stock::{Seq, Sku};
+use stock::{HoldTally, Seq, Sku};
 
 fn scrape() -> Scrape {
     let mut store = StoreMetrics {
@@ -32,6 +32,7 @@ fn scrape() -> Scrape {
         seq: Seq(17),
         orders: 9,
         holds_open: 1,
+        holds: HoldTally { made: 15, confirmed: 7, released: 5, expired: 2 },
         broken: Broken { balance: 1, oversold: 0 },
         store,
         products: vec![ProductGauges {
@@ -113,6 +114,10 @@ fn everything_counted_is_scraped() {
         "flashnode_raft_purged_index 5",
         "flashnode_orders_total 9",
         "flashnode_holds_open 1",
+        "flashnode_holds_made_total 15",
+        "flashnode_holds_ended_total{how=\"confirmed\"} 7",
+        "flashnode_holds_ended_total{how=\"released\"} 5",
+        "flashnode_holds_ended_total{how=\"expired\"} 2",
         "flashnode_invariant_violations{invariant=\"balance\"} 1",
         "flashnode_invariant_violations{invariant=\"oversold\"} 0",
         "flashnode_actor_waiting{queue=\"mailbox\"} 6",

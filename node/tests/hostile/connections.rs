@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a client may take nothing of its answer.
 const WRITE_STALL: Duration = Duration::from_secs(10);
-const SLACK: Duration = Duration::from_secs(10);
+pub(super) const SLACK: Duration = Duration::from_secs(10);
 const DEADLINE_MS: &str = "2000";
 
-async fn timed<T>(what: impl Future<Output = T>) -> (T, Duration) {
+pub(super) async fn timed<T>(what: impl Future<Output = T>) -> (T, Duration) {
     let started = Instant::now();
     (what.await, started.elapsed())
 }

@@ -6,8 +6,10 @@
 mod bodies;
 mod connections;
 mod fields;
+mod headers;
 mod heads;
 mod paths;
+mod peers;
 #[path = "../scene/mod.rs"]
 mod scene;
 

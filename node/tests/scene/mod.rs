@@ -14,7 +14,7 @@ use client::cluster::{Options, ProcessCluster};
 use client::storm::{self, Plan, Progress, Tally};
 use client::{BuyAnswer, Client, Timeouts};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stock::api::{PostBuy, ProductView, PutProduct};
@@ -145,6 +145,19 @@ impl Scene {
             self.log(node).contains(words).then_some(())
         })
         .await;
+    }
+}
+
+/// A copy of a node's directory.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a listing").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
     }
 }
 

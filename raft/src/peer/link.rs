@@ -1,5 +1,11 @@
-//! The way to each peer: addresses, kept-alive connections, one call.
+//! The way to each peer: addresses, connections, one call.
+//!
+//! What is asked for every batch goes over a line (see `frames`), all else over HTTP, and so does
+//! everything to a peer of a build that has no lines.
 
+use super::frames::Route;
+use super::line::LineError;
+use super::lines::{CONNECT_TIMEOUT, Lines, Way};
 use super::wire::{Envelope, FORMAT, FRAME_BYTES_MAX, PeerRefusal};
 use crate::types::{ClusterId, Incarnation};
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stock::{NodeId, codec};
 
-/// A TCP connect that takes longer is given up: the peer is dead or cut off.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
-/// Idle connections kept to each peer.
+/// Idle HTTP connections kept to each peer.
 const IDLE_CONNECTIONS_MAX: usize = 16;
+/// How long an HTTP connection is kept for the next call: less than peers keep it.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Who this node is, to its peers.
 #[derive(Debug)]
@@ -26,6 +32,7 @@ pub(crate) struct Me {
 pub(crate) struct Links {
     me: Arc<Me>,
     addresses: Arc<BTreeMap<NodeId, String>>,
+    lines: Arc<Lines>,
     http: reqwest::Client,
 }
 
@@ -44,10 +51,10 @@ pub(crate) struct Call {
 pub(crate) enum PeerError {
     /// The request surely did not reach the peer.
     #[error("node {to} cannot be reached: {source}")]
-    Unreachable { to: NodeId, source: reqwest::Error },
+    Unreachable { to: NodeId, source: Failure },
     /// The request may have reached the peer.
     #[error("node {to} did not answer: {source}")]
-    Broken { to: NodeId, source: reqwest::Error },
+    Broken { to: NodeId, source: Failure },
     /// The peer is of a build that has no such route.
     #[error("node {to} is of a build that does not know this request")]
     NoRoute { to: NodeId },
@@ -63,6 +70,27 @@ pub(crate) enum PeerError {
     /// `--peers` does not name this node.
     #[error("node {to} is not among the configured peers")]
     Unknown { to: NodeId },
+}
+
+/// What happened on the way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Connect(std::io::Error),
+    #[error(transparent)]
+    Line(LineError),
+    #[error(transparent)]
+    Http(reqwest::Error),
+}
+
+impl Failure {
+    pub(crate) fn is_timeout(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.kind() == std::io::ErrorKind::TimedOut,
+            Self::Line(error) => matches!(error, LineError::TimedOut(_)),
+            Self::Http(error) => error.is_timeout(),
+        }
+    }
 }
 
 impl PeerError {
@@ -92,11 +120,13 @@ impl Links {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_TIME_MAX)
             .tcp_nodelay(true)
             .no_proxy()
             .build()?;
         let me = Arc::new(Me { id, incarnation, cluster: Mutex::new(cluster) });
-        Ok(Self { me, addresses: Arc::new(addresses), http })
+        let lines = Arc::new(Lines::new(addresses.keys().copied()));
+        Ok(Self { me, addresses: Arc::new(addresses), lines, http })
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -165,13 +195,35 @@ impl Links {
     async fn send(&self, call: Call, body: Vec<u8>) -> Result<bytes::Bytes, PeerError> {
         let to = call.to;
         let address = self.address(to).ok_or(PeerError::Unknown { to })?;
+        let Some(route) = Route::of(call.path) else {
+            return self.send_http(address, call, body).await;
+        };
+        let unreachable = |source| PeerError::Unreachable { to, source: Failure::Connect(source) };
+        match self.lines.to(to, address).await.map_err(unreachable)? {
+            Way::HttpOnly => self.send_http(address, call, body).await,
+            Way::Line(line) => {
+                line.call(route, &body, call.timeout).await.map_err(|source| match source {
+                    LineError::NoRoute => PeerError::NoRoute { to },
+                    source => PeerError::Broken { to, source: Failure::Line(source) },
+                })
+            }
+        }
+    }
+
+    async fn send_http(
+        &self,
+        address: &str,
+        call: Call,
+        body: Vec<u8>,
+    ) -> Result<bytes::Bytes, PeerError> {
+        let to = call.to;
         let failed = |source: reqwest::Error| {
             if source.is_connect() {
-                PeerError::Unreachable { to, source }
+                PeerError::Unreachable { to, source: Failure::Http(source) }
             } else if source.status() == Some(reqwest::StatusCode::NOT_FOUND) {
                 PeerError::NoRoute { to }
             } else {
-                PeerError::Broken { to, source }
+                PeerError::Broken { to, source: Failure::Http(source) }
             }
         };
         let mut answer = self

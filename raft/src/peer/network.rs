@@ -1,8 +1,8 @@
 //! openraft's network: its RPCs as calls to one peer's directory.
 //!
 //! Timeouts follow openraft's limits where it enforces them. An append with entries gets a longer
-//! one of its own: a follower that waits for its disk is slow, not dead, and the heartbeats on
-//! their own connection tell the two apart.
+//! one of its own: a follower that waits for its disk is slow, not dead, and its answers to the
+//! heartbeats, which do not wait for that of the append, tell the two apart.
 
 use super::link::{Call, Links, PeerError};
 use crate::snapshot::{Manifest, Snapshot};

@@ -1,6 +1,9 @@
-//! The peer listener: takes frames from other nodes, checks whom they are for, and acts on them.
+//! Takes what other nodes ask, over HTTP or a line, checks whom it is for, and acts on it.
 
+use super::body::{BodyMax, bounded};
 use super::clicks::{Click, ClickFrame, ClicksAnswer};
+use super::desk::Outcome;
+use super::frames::{Route, Status};
 use super::link::{Call, wall_clock_ms};
 use super::network::SNAPSHOT_TIMEOUT;
 use super::wire::{
@@ -14,7 +17,7 @@ use crate::types::{TypeConfig, Vote};
 use crate::{barrier, check, rollback};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use openraft::raft::{AppendEntriesRequest, SnapshotResponse, TransferLeaderRequest, VoteRequest};
@@ -25,6 +28,8 @@ use std::time::Duration;
 use stock::{NodeId, Seq, codec};
 use tokio::sync::oneshot;
 
+/// How long a frame may take to arrive over HTTP: longer than its sender waits for an answer.
+const FRAME_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long the fetch of one segment may take.
 const SEGMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the leader may take to confirm that it leads.
@@ -33,8 +38,24 @@ const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 type Desk = State<Arc<Shared>>;
 type Taken<A> = Result<A, PeerRefusal>;
 
-/// The routes of the peer listener.
-pub(crate) fn router(shared: Arc<Shared>) -> Router {
+/// Acts on what came over a line.
+pub(super) async fn act(shared: Arc<Shared>, route: u8, body: Bytes) -> Outcome {
+    let desk = State(shared);
+    let answer = match Route::from_byte(route) {
+        Some(Route::Append) => append(desk, body).await,
+        Some(Route::Forward) => forward(desk, body).await,
+        Some(Route::Clicks) => clicks(desk, body).await,
+        Some(Route::ReadIndex) => read_index(desk, body).await,
+        None => return Outcome { status: Status::NoRoute, body: Vec::new() },
+    };
+    match answer {
+        Ok(body) => Outcome { status: Status::Answered, body },
+        Err((_, why)) => Outcome { status: Status::Failed, body: why.into_bytes() },
+    }
+}
+
+/// The routes of the peer listener, over HTTP.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
     let frames = Router::new()
         .route("/raft/append", post(append))
         .route("/raft/vote", post(vote))
@@ -51,13 +72,12 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/peer/clicks", post(clicks))
         .route("/peer/counts-clicks", post(counts_clicks))
         .route("/peer/read-index", post(read_index))
-        .route("/peer/segment", post(segment))
-        .layer(DefaultBodyLimit::max(usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX)));
+        .route("/peer/segment", post(segment));
+    let frames = bounded(frames, BodyMax { bytes: FRAME_BYTES_MAX, time: FRAME_TIME_MAX });
+    let snapshot = Router::new().route("/raft/snapshot", post(snapshot));
     let snapshot_bytes_max = MANIFEST_BYTES_MAX + FRAME_BYTES_MAX;
-    let snapshot = Router::new()
-        .route("/raft/snapshot", post(snapshot))
-        .layer(DefaultBodyLimit::max(usize::try_from(snapshot_bytes_max).unwrap_or(usize::MAX)));
-    frames.merge(snapshot).with_state(shared)
+    let snapshot_max = BodyMax { bytes: snapshot_bytes_max, time: SNAPSHOT_TIMEOUT };
+    frames.merge(bounded(snapshot, snapshot_max)).with_state(shared)
 }
 
 /// Opens a frame, checks its envelope, lets `act` work on the request, and encodes the answer.

@@ -1,5 +1,7 @@
 //! Snapshots saved, installed and opened, on real files.
 
+mod golden;
+
 use super::*;
 use crate::types::LogId;
 use openraft::impls::leader_id_adv::LeaderId;

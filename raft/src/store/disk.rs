@@ -3,16 +3,21 @@
 //! ```text
 //! <dir>/lock            held with flock while a process has the directory open
 //! <dir>/durable.mark    see `mark`
+//! <dir>/journal         see `journal`
 //! <dir>/db-dir/         sled's directory: conf, db (the data file), blobs/ (stays empty), snap.*
 //! ```
 //!
-//! Three trees: `log` (see `record`), `meta` (vote, committed, purged) and `identity`. sled
+//! Three trees: `log` (see `record`), `meta` (vote, committed, purged, filed) and `identity`. sled
 //! recovers a prefix of what was written, in the order of the writes over all trees, and a batch
-//! wholly or not at all; the order in which `writer` writes is what makes any prefix sound.
+//! wholly or not at all. Whatever prefix it is, `filed` says from which frame of the journal on
+//! everything has to be filed again, and then it is what was journalled.
 
 use super::error::{StoreError, io_error};
+use super::journal::{self, FrameNo, Journal};
 use super::mark::{Durable, Mark};
+use super::operation::Operation;
 use super::record::{Damage, Partial, key, parse_key};
+use super::sled_log::SledLog;
 use super::{Identity, guard, meta};
 use crate::fsync;
 use crate::types::{Entry, LogId, Vote};
@@ -27,34 +32,31 @@ pub(super) const KEY_VOTE: &str = "vote";
 pub(super) const KEY_COMMITTED: &str = "committed";
 pub(super) const KEY_PURGED: &str = "purged";
 pub(super) const KEY_IDENTITY: &str = "identity";
+/// Up to which frame of the journal sled has everything.
+pub(super) const KEY_FILED: &str = "filed";
 
 const LOCK_FILE: &str = "lock";
 const SLED_DIR: &str = "db-dir";
 /// sled's data file inside its directory.
 const SLED_FILE: &str = "db";
-/// What other modules keep in the data directory; without a log store they prove a lost log.
-const COMPANIONS: [&str; 2] = ["segments", "snapshot"];
+/// What else is kept in the data directory; without sled it proves a lost log.
+const COMPANIONS: [&str; 3] = ["segments", "snapshot", journal::FILE_NAME];
 
 /// sled's page cache. Recent entries are cached above sled, so this serves catch-up and purges.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// A page of a fourth of this or more would become a blob; ours stay below 70 KiB (see `record`).
-const SLED_SEGMENT_BYTES: usize = 512 * 1024;
+pub(super) const SLED_SEGMENT_BYTES: usize = 512 * 1024;
 /// How long a directory may stay locked by a predecessor that is just exiting.
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
-/// The open store, owned by the IO thread.
+/// The open store, before its threads share it out.
 pub(super) struct Disk {
-    pub(super) db: sled::Db,
-    pub(super) log: sled::Tree,
-    pub(super) meta: sled::Tree,
-    pub(super) identity: sled::Tree,
-    /// Our own handle to sled's data file: sled's `flush` starts the writeback and waits for it,
-    /// but never asks the device to make it durable, nor the file's new length.
-    pub(super) data_file: File,
+    pub(super) sled: SledLog,
+    pub(super) journal: Journal,
     pub(super) mark: Mark,
     /// Dropped, and so released, after sled.
-    _lock: File,
+    pub(super) lock: File,
 }
 
 /// What a store holds when it is opened.
@@ -94,28 +96,21 @@ impl Disk {
         let data_file =
             File::open(&data_path).map_err(|e| StoreError::io("open", &data_path, e))?;
         let mark = Mark::open(dir).map_err(|e| StoreError::io("open the mark in", dir, e))?;
-        let disk = Self { db, log, meta, identity, data_file, mark, _lock: lock };
+        let mut sled = SledLog::new(db, [log, meta, identity], data_file);
+        let journal = guard::catch(dir, || catch_up(&mut sled, dir))?;
+        let mut disk = Self { sled, journal, mark, lock };
         let found = guard::catch(dir, || disk.recover(dir, node))?;
         disk.make_creation_durable(dir, &sled_dir)?;
         Ok((disk, found))
     }
 
-    /// Makes all that was written to sled durable: first sled's buffers, then the device.
-    ///
-    /// # Errors
-    /// When either fails; nobody knows then what is durable, so the caller must stop.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.db.flush().map_err(io_error)?;
-        fsync::content(&self.data_file)
-    }
-
     /// Reads what the store holds, creates the identity of an empty one, and judges both.
-    fn recover(&self, dir: &Path, node: NodeId) -> Result<Found, StoreError> {
+    fn recover(&mut self, dir: &Path, node: NodeId) -> Result<Found, StoreError> {
         let record = |tree: &sled::Tree, key: &str| {
             tree.get(key).map_err(|e| StoreError::corrupt(dir, e.to_string()))
         };
         let corrupt = |e: meta::MetaError| StoreError::corrupt(dir, e.to_string());
-        let identity = match record(&self.identity, KEY_IDENTITY)? {
+        let identity = match record(&self.sled.identity, KEY_IDENTITY)? {
             Some(bytes) => Some(known_identity(dir, &bytes)?),
             None => None,
         };
@@ -124,11 +119,11 @@ impl Disk {
         {
             return Err(StoreError::OtherNode { dir: dir.to_owned(), found, wanted: node });
         }
-        let log_id = |key: &'static str| match record(&self.meta, key)? {
+        let log_id = |key: &'static str| match record(&self.sled.meta, key)? {
             Some(bytes) => meta::decode_log_id(key, &bytes).map(Some).map_err(corrupt),
             None => Ok(None),
         };
-        let vote = match record(&self.meta, KEY_VOTE)? {
+        let vote = match record(&self.sled.meta, KEY_VOTE)? {
             Some(bytes) => Some(meta::decode_vote(&bytes).map_err(corrupt)?),
             None => None,
         };
@@ -144,7 +139,7 @@ impl Disk {
                 marked: self.mark.says().to_string(),
             });
         }
-        // Committed is written after the entries that it covers, so no prefix of the writes can
+        // Committed is journalled after the entries that it covers, so no prefix of the journal can
         // hold it without them.
         if committed.map(|id| id.index) > last.map(|id| id.index) {
             return Err(StoreError::corrupt(dir, "committed entries are missing from the log"));
@@ -157,13 +152,14 @@ impl Disk {
         Ok(Found { identity, vote, committed, purged, first, last })
     }
 
-    fn create_identity(&self, dir: &Path, node: NodeId) -> Result<Identity, StoreError> {
+    fn create_identity(&mut self, dir: &Path, node: NodeId) -> Result<Identity, StoreError> {
         let incarnation = crate::types::Incarnation(rand::random());
         let identity = Identity { node, incarnation, cluster: None };
-        self.identity
+        self.sled
+            .identity
             .insert(KEY_IDENTITY, meta::encode_identity(&identity))
             .map_err(io_error)
-            .and_then(|_| self.sync())
+            .and_then(|_| self.sled.sync())
             .map_err(|e| StoreError::io("create the store in", dir, e))?;
         Ok(identity)
     }
@@ -171,8 +167,8 @@ impl Disk {
     /// The first index and the last log id, with the last entry verified.
     fn bounds(&self, purged: Option<LogId>) -> io::Result<(u64, Option<LogId>)> {
         let first_kept = purged.map_or(0, |id| id.index + 1);
-        let mut kept = self.log.range(key(first_kept, 0)..).keys();
-        let (Some(low), high) = (kept.next(), self.log.last().map_err(io_error)?) else {
+        let mut kept = self.sled.log.range(key(first_kept, 0)..).keys();
+        let (Some(low), high) = (kept.next(), self.sled.log.last().map_err(io_error)?) else {
             return Ok((first_kept, purged));
         };
         let index_of = |key: &[u8]| {
@@ -189,7 +185,7 @@ impl Disk {
             let what = format!("the entries from {first_kept} up to {first} are missing");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        let entries = read(&self.log, last, last + 1, usize::MAX)?;
+        let entries = read(&self.sled.log, last, last + 1, usize::MAX)?;
         Ok((first, entries.last().map(|entry| entry.log_id)))
     }
 
@@ -200,7 +196,7 @@ impl Disk {
                 .and_then(|file| fsync::all(&file))
                 .map_err(|e| StoreError::io("sync", path, e))
         };
-        fsync::all(&self.data_file).map_err(|e| StoreError::io("sync", sled_dir, e))?;
+        fsync::all(&self.sled.data_file).map_err(|e| StoreError::io("sync", sled_dir, e))?;
         sync(&sled_dir.join("conf"))?;
         sync(sled_dir)?;
         sync(dir)?;
@@ -209,6 +205,39 @@ impl Disk {
             _ => sync(Path::new(".")),
         }
     }
+}
+
+/// Opens the journal, or creates it, and files in sled what sled does not have of it.
+fn catch_up(sled: &mut SledLog, dir: &Path) -> Result<Journal, StoreError> {
+    let corrupt = |what: String| StoreError::corrupt(dir, what);
+    let said = sled.meta.get(KEY_FILED).map_err(|e| corrupt(e.to_string()))?;
+    let filed = match &said {
+        Some(bytes) => meta::decode_number(KEY_FILED, bytes).map_err(|e| corrupt(e.to_string()))?,
+        None => 0,
+    };
+    // Nothing is journalled before sled has said so once. A start that was interrupted before
+    // that, or an older build, leaves no journal, or a part of one.
+    if said.is_none() && !journal::is_created(dir) {
+        Journal::create(dir)
+            .and_then(|()| fsync::names(dir))
+            .map_err(|e| StoreError::io("create the journal in", dir, e))?;
+    }
+    let (journal, frames) = Journal::open(dir, FrameNo(filed))?;
+    if said.is_some() && frames.is_empty() {
+        return Ok(journal);
+    }
+    let not_filed = |e| StoreError::io("bring sled up to date in", dir, e);
+    for frame in &frames {
+        let operations = Operation::decode_all(&frame.body).map_err(|e| corrupt(e.to_string()))?;
+        for operation in &operations {
+            sled.file(operation).map_err(not_filed)?;
+            if sled.has_gathered() {
+                sled.give().and_then(|_| sled.sync()).map_err(not_filed)?;
+            }
+        }
+    }
+    sled.checkpoint(journal.last()).map_err(not_filed)?;
+    Ok(journal)
 }
 
 /// Reads the entries `start..end`, all of which the caller knows to be in the log, until the

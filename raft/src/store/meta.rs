@@ -63,6 +63,14 @@ pub(super) fn decode_identity(bytes: &[u8]) -> Result<Identity, MetaError> {
     })
 }
 
+pub(super) fn encode_number(number: u64) -> Vec<u8> {
+    seal(&[&number.to_le_bytes()])
+}
+
+pub(super) fn decode_number(what: &'static str, bytes: &[u8]) -> Result<u64, MetaError> {
+    open::<8>(what, bytes).map(u64::from_le_bytes)
+}
+
 fn seal(fields: &[&[u8]]) -> Vec<u8> {
     let mut bytes = vec![FORMAT];
     for field in fields {

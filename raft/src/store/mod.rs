@@ -1,28 +1,36 @@
 //! The log store: log entries, vote and committed log id on disk, durable before it is said.
 //!
-//! Owns the data directory (its lock, its identity, sled inside it) and one IO thread. Never
-//! decides anything: openraft calls it, and the node opens it, watches for its failure and closes
-//! it. A clone is a handle to the same store, and reads for whoever replicates or applies.
+//! Owns the data directory (its lock, its identity, the journal and sled inside it) and two
+//! threads: one makes what is written durable in the journal, one files it in sled. Never decides
+//! anything: openraft calls it, and the node opens it, watches for its failure and closes it. A
+//! clone is a handle to the same store, and reads for whoever replicates or applies.
 //!
 //! - [`record`], an entry on disk, in checksummed chunks
 //! - [`disk`], opening, and judging what is found
 //! - [`mark`], noticing that synced data was lost
 //! - [`state`], what readers see, and the entries in memory
+//! - [`operation`], what is written, as bytes
+//! - [`journal`], where it becomes durable
 //! - [`writer`], the IO thread and group commit
+//! - [`sled_log`] and [`checkpointer`], how it comes into sled
 //! - [`removal`], purge steps and truncation
 //! - [`reader`], reads
 //!
 //! What is not here: segments and snapshots (`segment`, `snapshot`), and any repair. A store that
 //! has lost or damaged something refuses to open and says how to come back as a wiped node.
 
+mod checkpointer;
 mod disk;
 mod error;
 mod guard;
+mod journal;
 mod mark;
 mod meta;
+mod operation;
 mod reader;
 mod record;
 mod removal;
+mod sled_log;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -101,12 +109,12 @@ impl LogStore {
     fn start(disk: Disk, found: &Found) -> io::Result<Self> {
         let (queue, receiver) = mpsc::channel(QUEUE_OPS_MAX);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(found, disk.log.clone())),
+            state: Mutex::new(State::new(found, disk.sled.log.clone())),
             stats: Stats::default(),
             unsynced: Semaphore::new(UNSYNCED_BYTES_MAX),
             life: watch::Sender::new(Life::Open),
         });
-        let writer = Writer::new(disk, found, Arc::clone(&shared), receiver);
+        let writer = Writer::new(disk, found, Arc::clone(&shared), receiver)?;
         let watched = Arc::clone(&shared);
         std::thread::Builder::new().name("log-io".to_owned()).spawn(move || {
             // Only in tests; a node has aborted by now. What the writer leaves
@@ -226,6 +234,14 @@ impl Shared {
             is_open
         });
         self.unsynced.close();
+    }
+
+    /// The store's failure, if it has failed.
+    fn soundness(&self) -> io::Result<()> {
+        match &*self.life.borrow() {
+            Life::Failed(failure) => Err(failure.clone().into()),
+            Life::Open | Life::Closed => Ok(()),
+        }
     }
 
     /// Why the IO thread does not answer.

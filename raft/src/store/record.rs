@@ -60,6 +60,7 @@ pub(super) fn payload_bytes(entry: &Entry) -> usize {
 }
 
 /// An entry that is ready to be written. The body is shared with the entry, not copied.
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     /// Chunk 0: the header and the start of the body.
     head: Vec<u8>,
@@ -103,6 +104,20 @@ impl Record {
         head.extend(crc.to_le_bytes());
         head.extend_from_slice(&body[..rest_at]);
         Ok(Self { head, body, rest_at })
+    }
+
+    /// The index and the record of an entry that was written as its chunks, one after another; none
+    /// when it is not whole. Whether the entry is sound is asked by whoever reads it back.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<(u64, Self)> {
+        let header = bytes.first_chunk::<HEADER_BYTES>()?;
+        let body_bytes = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+        let body = Bytes::copy_from_slice(&bytes[HEADER_BYTES..]);
+        if header[0] != VERSION || body.len() != body_bytes as usize {
+            return None;
+        }
+        let rest_at = body.len().min(CHUNK_BYTES_MAX - HEADER_BYTES);
+        let head = bytes[..HEADER_BYTES + rest_at].to_vec();
+        Some((u64_at(header, 8), Self { head, body, rest_at }))
     }
 
     /// The chunks with their numbers, in order.

@@ -2,7 +2,7 @@
 //!
 //! A change is visible here as soon as it is accepted, before it is durable: openraft replicates
 //! and applies entries that the IO thread is still writing. So the tail keeps every entry that is
-//! not yet durable, and beyond that as many as fit into [`TAIL_BYTES_MAX`]; the appender, the
+//! not yet in sled, and beyond that as many as fit into [`TAIL_BYTES_MAX`]; the appender, the
 //! replication streams and apply all read from it, and sled only serves who lags.
 //!
 //! Invariants, asserted at each change: indexes are contiguous from `first` to `last`; the tail is
@@ -15,7 +15,7 @@ use crate::types::{Entry, LogId, Vote};
 use std::collections::VecDeque;
 use std::io;
 
-/// How many bytes of payload the tail may keep once they are durable.
+/// How many bytes of payload the tail may keep once sled has them.
 pub(super) const TAIL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What an entry in the tail costs besides its payload, roughly.
 const ENTRY_BYTES: usize = 128;
@@ -141,10 +141,10 @@ impl State {
         self.check();
     }
 
-    /// Lets go of the oldest entries that are durable, until the tail is small enough.
-    pub(super) fn evict(&mut self, durable: AppendNo, bytes_max: usize) {
+    /// Lets go of the oldest entries that sled has, until the tail is small enough.
+    pub(super) fn evict(&mut self, filed: AppendNo, bytes_max: usize) {
         while self.tail_bytes > bytes_max
-            && self.tail.front().is_some_and(|cached| cached.append <= durable)
+            && self.tail.front().is_some_and(|cached| cached.append <= filed)
         {
             self.pop_front();
         }

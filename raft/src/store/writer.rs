@@ -1,41 +1,46 @@
-//! The IO thread: the only one that writes to sled.
+//! The IO thread: the one that makes things durable, and the only one that writes the journal.
 //!
-//! It takes all that waits in the queue, writes it to sled in order, makes it durable with one
-//! flush and one sync (group commit), writes the mark, and only then reports. sled recovers a
-//! prefix of the writes, so their order is what keeps every crash sound:
+//! It takes all that waits in the queue, journals it as one frame with one sync (group commit),
+//! writes the mark, and only then reports. The checkpointer gets the same operations and files
+//! them in sled later; nobody waits for that. The order of the queue is the order of the frames
+//! and so of what sled is told, which is what keeps every crash sound. Two things besides:
 //!
-//! - appends of one group are one sled batch; a vote, a truncation or a purge in between closes
-//!   the batch first;
-//! - `purged` is written before anything is removed, and before entries that follow a purge;
-//! - `committed` is written after the entries that it covers;
-//! - the mark is lowered and synced before a truncation.
-//!
-//! Purged entries are removed in small steps (see `removal`): a few after each group, in
-//! proportion to what the group appended so that the log cannot outgrow the purge, and more while
-//! nothing waits. An append never waits for more than the steps of one group.
+//! - `committed` rides along with what is synced anyway, once the entries that it covers are
+//!   journalled;
+//! - the mark is lowered and synced before a truncation, or a purge beyond the log.
 //!
 //! After the first error nothing is written any more: everyone gets the error, and the process
 //! is expected to exit.
 
+use super::Shared;
+use super::checkpointer::{Checkpointer, Journalled, Task};
 use super::disk::{self, Disk};
-use super::error::{StoreFailure, io_error};
-use super::mark::Durable;
-use super::record::{self, Record, key};
-use super::removal::{Purge, purge_steps, remove_after};
-use super::state::{AppendNo, TAIL_BYTES_MAX};
-use super::{Shared, meta};
+use super::error::StoreFailure;
+use super::journal::{BODY_BYTES_MAX, Half, Journal};
+use super::mark::{Durable, Mark};
+use super::operation::Operation;
+use super::record::Record;
+use super::removal::Purge;
+use super::state::AppendNo;
 use crate::mutant::{self, Mutant};
 use crate::types::{ClusterId, Entry, LogId, TypeConfig, Vote};
 use openraft::storage::IOFlushed;
+use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc as tasks;
+use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most operations that wait for the IO thread.
 pub(super) const QUEUE_OPS_MAX: usize = 256;
 /// A group is closed when its entries reach this many bytes.
-const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+const GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+/// The checkpointer gets frames when so many bytes of them have gathered.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
 
 /// One operation, and who waits for it to be durable.
 pub(super) struct Op {
@@ -82,41 +87,81 @@ impl Done {
 
 /// The state of the IO thread.
 pub(super) struct Writer {
-    disk: Disk,
+    journal: Journal,
+    mark: Mark,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Op>,
-    /// What is written to sled, durable or not.
+    checkpoints: Checkpoints,
+    /// What is journalled.
     written: Durable,
     committed: Option<LogId>,
-    /// The last append whose entries are written.
+    /// The last append whose entries are journalled.
     appended: AppendNo,
-    purge: Option<Purge>,
+    /// The bytes of a frame's body; kept for their room.
+    body: Vec<u8>,
+    /// Dropped, and so released, when sled is closed.
+    _lock: File,
 }
 
-/// The part of a group that is not yet given to sled.
-#[derive(Default)]
-struct Pending {
-    batch: sled::Batch,
-    keys: usize,
+/// The checkpointer, as the IO thread sees it.
+struct Checkpoints {
+    tasks: tasks::Sender<Task>,
+    freed: tasks::Receiver<Half>,
+    thread: JoinHandle<()>,
+    /// Frames that it has not been given yet.
+    gathered: Vec<Journalled>,
+    gathered_bytes: usize,
+    /// Whether the half that is not being filled may hold what sled does not have.
+    is_other_half_taken: bool,
 }
 
 impl Writer {
+    /// Starts the checkpointer. The writer itself runs where [`Writer::run`] is called.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
     pub(super) fn new(
         disk: Disk,
         found: &disk::Found,
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Op>,
-    ) -> Self {
-        Self {
-            disk,
+    ) -> io::Result<Self> {
+        let Disk { sled, journal, mark, lock } = disk;
+        let (tasks, to_file) = tasks::channel();
+        let (to_free, freed) = tasks::channel();
+        // A purge that a crash interrupted goes on; usually the first step finds nothing.
+        let purge = found.purged.map(|upto| Purge::up_to(upto.index));
+        let filed = journal.last();
+        let checkpointer =
+            Checkpointer::new(sled, filed, purge, Arc::clone(&shared), to_file, to_free);
+        let watched = Arc::clone(&shared);
+        let thread =
+            std::thread::Builder::new().name("log-checkpoint".to_owned()).spawn(move || {
+                // Only in tests; a node has aborted by now.
+                if catch_unwind(AssertUnwindSafe(|| checkpointer.run())).is_err() {
+                    watched.fail(&io::Error::other("the checkpointer panicked"));
+                }
+            })?;
+        let is_other_half_taken = false;
+        Ok(Self {
+            journal,
+            mark,
             shared,
             queue,
+            checkpoints: Checkpoints {
+                tasks,
+                freed,
+                thread,
+                gathered: Vec::new(),
+                gathered_bytes: 0,
+                is_other_half_taken,
+            },
             written: Durable { last: found.last, vote: found.vote },
             committed: found.committed,
             appended: AppendNo::default(),
-            // A purge that a crash interrupted goes on; usually the first step finds nothing.
-            purge: found.purged.map(|upto| Purge::up_to(upto.index)),
-        }
+            body: Vec::new(),
+            _lock: lock,
+        })
     }
 
     /// Runs until the store is closed, dropped, or broken.
@@ -130,21 +175,24 @@ impl Writer {
             }
         };
         // Whoever waits for the close may open the directory again at once.
-        let Self { disk, shared, .. } = self;
-        shared.state().log = None;
-        drop(disk);
+        let Self { checkpoints, shared, _lock: lock, .. } = self;
+        let Checkpoints { tasks, thread, .. } = checkpoints;
+        drop(tasks);
+        // A panic of it is a failure that is known already.
+        drop(thread.join());
+        drop(lock);
         shared.closed();
-        closing.report(Ok(()));
+        closing.report(shared.soundness());
     }
 
     /// Serves the queue; returns who waits for the close.
     fn serve(&mut self) -> io::Result<Done> {
-        while let Some(op) = self.next()? {
+        while let Some(op) = self.queue.blocking_recv() {
             let mut group = self.drain(op);
             let closing = group.pop_if(|op| matches!(op.write, Write::Close));
             let (writes, waiting): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|op| (op.write, op.done)).unzip();
-            let result = self.commit(&writes, closing.is_some());
+            let result = self.commit(&writes);
             if let Err(error) = result {
                 let failure = self.shared.fail(&error);
                 for done in waiting.into_iter().chain(closing.map(|op| op.done)) {
@@ -156,30 +204,19 @@ impl Writer {
                 done.report(Ok(()));
             }
             if let Some(op) = closing {
+                self.finish()?;
                 return Ok(op.done);
             }
-            self.purge_beside(&writes)?;
         }
         // Every handle is gone.
-        self.commit(&[], true)?;
+        self.finish()?;
         Ok(Done::Silent)
     }
 
-    /// The next operation; `None` when every handle is gone. Purges while there is none.
-    fn next(&mut self) -> io::Result<Option<Op>> {
-        while self.purge.is_some() {
-            match self.queue.try_recv() {
-                Ok(op) => return Ok(Some(op)),
-                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
-                Err(mpsc::error::TryRecvError::Empty) => {
-                    self.purge_step()?;
-                    // Or sled would collect page writes faster than the disk takes them, and the
-                    // next append's flush would wait for them all.
-                    self.disk.db.flush().map_err(io_error)?;
-                }
-            }
-        }
-        Ok(self.queue.blocking_recv())
+    /// Journals what is committed, and leaves the rest to the checkpointer.
+    fn finish(&mut self) -> io::Result<()> {
+        self.commit(&[])?;
+        self.hand_on()
     }
 
     /// All that waits, up to the limits; a close ends the group.
@@ -197,59 +234,65 @@ impl Writer {
         group
     }
 
-    /// Writes a group and makes it durable, if anyone needs it to be.
-    fn commit(&mut self, writes: &[Write], is_last: bool) -> io::Result<()> {
+    /// Journals a group, which makes it durable, and hands it on.
+    fn commit(&mut self, writes: &[Write]) -> io::Result<()> {
         let started = Instant::now();
-        let mut pending = Pending::default();
+        let mut operations = Vec::new();
         for write in writes {
-            self.write(write, &mut pending)?;
+            self.prepare(write, &mut operations)?;
         }
-        pending.give_to(&self.disk.log)?;
-        // A purge alone may be lost: what follows it in the log is lost with it.
-        if is_last || writes.iter().any(Write::must_be_durable) {
-            self.write_committed()?;
-            self.disk.sync()?;
-            self.disk.mark.raise(self.written)?;
+        operations.extend(self.newly_committed());
+        if !operations.is_empty() {
+            self.journal(operations)?;
+            self.mark.raise(self.written)?;
             self.shared.stats.flushed(started.elapsed());
         }
         self.publish(writes);
         Ok(())
     }
 
-    fn write(&mut self, write: &Write, pending: &mut Pending) -> io::Result<()> {
-        if let Write::Append { entries, no, .. } = write {
-            let mut bytes = 0;
-            for entry in entries {
-                bytes += pending.add(entry)?;
-                self.written.last = Some(entry.log_id);
-            }
-            self.appended = *no;
-            self.shared.stats.appended(entries.len() as u64, bytes);
-            return Ok(());
-        }
-        pending.give_to(&self.disk.log)?;
+    /// What a write takes in the journal.
+    fn prepare(&mut self, write: &Write, operations: &mut Vec<Operation>) -> io::Result<()> {
         match write {
-            Write::Append { .. } | Write::Close => {}
+            Write::Append { entries, no, .. } => {
+                let mut bytes = 0;
+                for entry in entries {
+                    let record = Record::of(entry)?;
+                    bytes += record.bytes();
+                    operations.push(Operation::Append { index: entry.log_id.index, record });
+                    self.written.last = Some(entry.log_id);
+                }
+                self.appended = *no;
+                self.shared.stats.appended(entries.len() as u64, bytes);
+            }
             Write::Vote(_) if mutant::is(Mutant::VoteNotPersisted) => {}
             Write::Vote(vote) => {
-                let next = Durable { vote: Some(*vote), ..self.written };
-                self.disk.mark.lower(&next)?;
-                insert(&self.disk.meta, disk::KEY_VOTE, meta::encode_vote(vote))?;
-                self.written = next;
+                self.give_up(Durable { vote: Some(*vote), ..self.written })?;
+                operations.push(Operation::Vote(*vote));
             }
             Write::Truncate { kept } => {
-                let next = Durable { last: *kept, ..self.written };
-                self.disk.mark.lower(&next)?;
-                remove_after(&self.disk.log, kept.map_or(0, |kept| kept.index + 1))?;
-                self.written = next;
+                self.give_up(Durable { last: *kept, ..self.written })?;
+                operations.push(Operation::Truncate { kept: *kept });
             }
-            Write::Purge { upto } => self.start_purge(upto)?,
+            Write::Purge { upto } => {
+                if self.written.last.is_none_or(|last| last.index <= upto.index) {
+                    self.give_up(Durable { last: Some(*upto), ..self.written })?;
+                }
+                operations.push(Operation::Purge { upto: *upto });
+            }
             Write::Cluster(cluster) => {
                 let identity = super::Identity { cluster: *cluster, ..self.identity() };
-                let bytes = meta::encode_identity(&identity);
-                insert(&self.disk.identity, disk::KEY_IDENTITY, bytes)?;
+                operations.push(Operation::Identity(identity));
             }
+            Write::Close => {}
         }
+        Ok(())
+    }
+
+    /// From now on the store is to hold `next`, which may be less than the mark says.
+    fn give_up(&mut self, next: Durable) -> io::Result<()> {
+        self.mark.lower(&next)?;
+        self.written = next;
         Ok(())
     }
 
@@ -257,33 +300,66 @@ impl Writer {
         self.shared.state().identity
     }
 
-    fn start_purge(&mut self, upto: &LogId) -> io::Result<()> {
-        if self.written.last.is_none_or(|last| last.index <= upto.index) {
-            let next = Durable { last: Some(*upto), ..self.written };
-            self.disk.mark.lower(&next)?;
-            self.written = next;
+    /// Writes frames until all is durable: one, unless a half of the journal ends before.
+    fn journal(&mut self, operations: Vec<Operation>) -> io::Result<()> {
+        let mut frame = Vec::with_capacity(operations.len());
+        for operation in operations {
+            if self.body.len() + operation.encoded_bytes() > BODY_BYTES_MAX {
+                self.write_frame(std::mem::take(&mut frame))?;
+            }
+            operation.encode(&mut self.body);
+            frame.push(operation);
         }
-        insert(&self.disk.meta, disk::KEY_PURGED, meta::encode_log_id(upto))?;
-        self.purge = Some(match self.purge.take() {
-            Some(purge) => purge.extended_to(upto.index),
-            None => Purge::up_to(upto.index),
-        });
+        self.write_frame(frame)
+    }
+
+    /// Makes the body durable as one frame, and hands its operations on.
+    fn write_frame(&mut self, operations: Vec<Operation>) -> io::Result<()> {
+        if !self.journal.has_room(self.body.len()) {
+            self.turn()?;
+        }
+        let number = self.journal.write(&self.body)?;
+        self.checkpoints.gathered_bytes += self.body.len();
+        self.body.clear();
+        let is_urgent = operations.iter().any(|op| matches!(op, Operation::Purge { .. }));
+        let frame = Journalled { number, operations, appended: self.appended };
+        self.checkpoints.gathered.push(frame);
+        if is_urgent || self.checkpoints.gathered_bytes >= GATHERED_BYTES_MAX {
+            self.hand_on()?;
+        }
         Ok(())
     }
 
-    /// `committed` rides along with what is synced anyway. It may speak of entries that are still
-    /// in the queue; then it waits for them.
-    fn write_committed(&mut self) -> io::Result<()> {
+    /// Gives the checkpointer what has gathered: it is in no hurry, and each waking of it costs.
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.checkpoints.gathered_bytes = 0;
+        if self.checkpoints.gathered.is_empty() {
+            return Ok(());
+        }
+        let frames = std::mem::take(&mut self.checkpoints.gathered);
+        self.checkpoints.tasks.send(Task::File(frames)).map_err(|_| self.shared.gone())
+    }
+
+    /// Goes on in the other half, once sled has all that is in it.
+    fn turn(&mut self) -> io::Result<()> {
+        if self.checkpoints.is_other_half_taken {
+            self.checkpoints.freed.recv().map_err(|_| self.shared.gone())?;
+        }
+        self.hand_on()?;
+        let left = self.journal.turn();
+        self.checkpoints.is_other_half_taken = true;
+        self.checkpoints.tasks.send(Task::Free(left)).map_err(|_| self.shared.gone())
+    }
+
+    /// `committed` may speak of entries that are still in the queue; then it waits for them.
+    fn newly_committed(&mut self) -> Option<Operation> {
         let committed = self.shared.state().committed;
         let is_written = committed.map(|id| id.index) <= self.written.last.map(|id| id.index);
-        if let Some(log_id) = committed
-            && is_written
-            && self.committed != committed
-        {
-            insert(&self.disk.meta, disk::KEY_COMMITTED, meta::encode_log_id(&log_id))?;
-            self.committed = committed;
+        if !is_written || self.committed == committed {
+            return None;
         }
-        Ok(())
+        self.committed = committed;
+        committed.map(Operation::Committed)
     }
 
     /// Shows readers what is durable now.
@@ -298,29 +374,8 @@ impl Writer {
                 Write::Truncate { .. } | Write::Purge { .. } | Write::Close => {}
             }
         }
-        // A group without an append may have left one unsynced, but never writes one.
-        state.evict(self.appended, TAIL_BYTES_MAX);
         drop(state);
         self.shared.unsynced.add_permits(released);
-    }
-
-    /// Purges in proportion to what was just appended, and at least one step.
-    fn purge_beside(&mut self, writes: &[Write]) -> io::Result<()> {
-        let appended: usize = writes.iter().map(Write::keys).sum();
-        for _ in 0..purge_steps(appended) {
-            if self.purge.is_none() {
-                break;
-            }
-            self.purge_step()?;
-        }
-        Ok(())
-    }
-
-    fn purge_step(&mut self) -> io::Result<()> {
-        if let Some(purge) = self.purge.take() {
-            self.purge = purge.step(&self.disk.log)?;
-        }
-        Ok(())
     }
 
     /// Answers everything with the failure, until every handle is gone.
@@ -331,44 +386,8 @@ impl Writer {
     }
 }
 
-impl Pending {
-    /// Adds an entry; returns its bytes.
-    fn add(&mut self, entry: &Entry) -> io::Result<u64> {
-        let record = Record::of(entry)?;
-        for (chunk, bytes) in record.chunks() {
-            debug_assert!(bytes.len() <= record::CHUNK_BYTES_MAX);
-            self.batch.insert(&key(entry.log_id.index, chunk), bytes);
-            self.keys += 1;
-        }
-        Ok(record.bytes())
-    }
-
-    fn give_to(&mut self, log: &sled::Tree) -> io::Result<()> {
-        if self.keys == 0 {
-            return Ok(());
-        }
-        let Self { batch, .. } = std::mem::take(self);
-        log.apply_batch(batch).map_err(io_error)
-    }
-}
-
 impl Write {
     fn bytes(&self) -> usize {
         if let Self::Append { bytes, .. } = self { *bytes } else { 0 }
     }
-
-    fn keys(&self) -> usize {
-        match self {
-            Self::Append { entries, bytes, .. } => entries.len() + bytes / record::CHUNK_BYTES_MAX,
-            _ => 0,
-        }
-    }
-
-    fn must_be_durable(&self) -> bool {
-        !matches!(self, Self::Purge { .. })
-    }
-}
-
-fn insert(tree: &sled::Tree, key: &str, value: Vec<u8>) -> io::Result<()> {
-    tree.insert(key, value).map(drop).map_err(io_error)
 }

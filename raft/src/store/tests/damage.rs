@@ -37,7 +37,7 @@ async fn assert_unreadable(dir: &TempDir, index: u64) {
 async fn a_flipped_bit_in_any_chunk_is_corruption() {
     for chunk in 0..3 {
         let dir = closed_store().await;
-        tamper(&dir, |disk| flip(&disk.log, &record::key(4, chunk)));
+        tamper(&dir, |disk| flip(&disk.sled.log, &record::key(4, chunk)));
         assert_unreadable(&dir, 4).await;
     }
 }
@@ -47,7 +47,7 @@ async fn a_missing_chunk_is_corruption_and_not_the_end_of_the_log() {
     for chunk in 0..3 {
         let dir = closed_store().await;
         tamper(&dir, |disk| {
-            drop(disk.log.remove(record::key(4, chunk)).unwrap());
+            drop(disk.sled.log.remove(record::key(4, chunk)).unwrap());
         });
         assert_unreadable(&dir, 4).await;
     }
@@ -57,7 +57,7 @@ async fn a_missing_chunk_is_corruption_and_not_the_end_of_the_log() {
 async fn a_missing_entry_is_a_hole_and_not_the_end_of_the_log() {
     let dir = closed_store().await;
     tamper(&dir, |disk| {
-        (0..3).for_each(|chunk| drop(disk.log.remove(record::key(4, chunk)).unwrap()));
+        (0..3).for_each(|chunk| drop(disk.sled.log.remove(record::key(4, chunk)).unwrap()));
     });
     assert_unreadable(&dir, 4).await;
 }
@@ -66,7 +66,7 @@ async fn a_missing_entry_is_a_hole_and_not_the_end_of_the_log() {
 async fn the_last_entry_is_verified_when_opening() {
     for chunk in 0..3 {
         let dir = closed_store().await;
-        tamper(&dir, |disk| flip(&disk.log, &record::key(9, chunk)));
+        tamper(&dir, |disk| flip(&disk.sled.log, &record::key(9, chunk)));
         let error = refusal(&dir);
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
         assert!(error.to_string().contains("log entry 9 "), "{error}");
@@ -79,15 +79,15 @@ async fn missing_entries_after_the_purged_one_or_below_the_committed_one_are_not
     let dir = closed_store().await;
     let purged = meta::encode_log_id(&log_id(2, 3));
     tamper(&dir, |disk| {
-        disk.meta.insert(KEY_PURGED, purged).unwrap();
-        (0..3).for_each(|chunk| drop(disk.log.remove(record::key(4, chunk)).unwrap()));
+        disk.sled.meta.insert(KEY_PURGED, purged).unwrap();
+        (0..3).for_each(|chunk| drop(disk.sled.log.remove(record::key(4, chunk)).unwrap()));
     });
     assert!(refusal(&dir).to_string().contains("from 4 up to 5 are missing"));
 
     let dir = closed_store().await;
     let committed = meta::encode_log_id(&log_id(2, 10));
     tamper(&dir, |disk| {
-        drop(disk.meta.insert(KEY_COMMITTED, committed).unwrap());
+        drop(disk.sled.meta.insert(KEY_COMMITTED, committed).unwrap());
     });
     assert!(refusal(&dir).to_string().contains("committed entries are missing"));
 }
@@ -95,12 +95,12 @@ async fn missing_entries_after_the_purged_one_or_below_the_committed_one_are_not
 #[tokio::test]
 async fn damaged_or_lost_small_records_are_noticed() {
     let dir = closed_store().await;
-    tamper(&dir, |disk| flip(&disk.identity, KEY_IDENTITY.as_bytes()));
+    tamper(&dir, |disk| flip(&disk.sled.identity, KEY_IDENTITY.as_bytes()));
     assert!(refusal(&dir).to_string().contains("the identity record fails its checksum"));
 
     let dir = closed_store().await;
     tamper(&dir, |disk| {
-        drop(disk.identity.remove(KEY_IDENTITY).unwrap());
+        drop(disk.sled.identity.remove(KEY_IDENTITY).unwrap());
     });
     assert!(refusal(&dir).to_string().contains("a log but no identity"));
 
@@ -108,7 +108,7 @@ async fn damaged_or_lost_small_records_are_noticed() {
     let mut newer = vec![meta::FORMAT + 1, 1, 2, 3];
     newer.extend(crc32fast::hash(&newer).to_le_bytes());
     tamper(&dir, |disk| {
-        drop(disk.identity.insert(KEY_IDENTITY, newer).unwrap());
+        drop(disk.sled.identity.insert(KEY_IDENTITY, newer).unwrap());
     });
     assert!(matches!(refusal(&dir), StoreError::NewerFormat { found: 2, known: 1, .. }));
 }

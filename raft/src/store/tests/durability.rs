@@ -4,9 +4,8 @@ use super::super::mark::FILE_NAME;
 use super::*;
 use crate::types::ClusterId;
 use openraft::vote::RaftVote;
-use std::fs::File;
 
-const SLED_FILE: &str = "db-dir/db";
+const JOURNAL: &str = super::super::journal::FILE_NAME;
 
 fn vote(term: u64) -> Vote {
     Vote::from_leader_id(RaftLeaderId::new(term, NODE), true)
@@ -38,7 +37,7 @@ async fn what_was_reported_survives_a_kill_and_a_close() {
     }
 }
 
-/// A store without sled's `flush` passes every test that only reopens after a clean close.
+/// A store that syncs late passes every test that only reopens after a clean close.
 #[tokio::test]
 async fn each_report_comes_after_its_data_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
@@ -142,8 +141,10 @@ async fn a_store_behind_its_mark_is_refused() {
     assert!(matches!(refusal(&more_log), StoreError::BehindMark { .. }));
     assert_eq!(last(&mut open(&more_vote)).await, Some(log_id(3, 19)));
 
-    // All of sled's files gone: that is a lost store, not an empty one.
+    // All of sled's files gone: that is a lost store, not an empty one, also without a journal.
     std::fs::remove_dir_all(old.path().join("db-dir")).unwrap();
+    assert!(matches!(refusal(&old), StoreError::Corrupt { .. }));
+    std::fs::remove_file(old.path().join(JOURNAL)).unwrap();
     assert!(matches!(refusal(&old), StoreError::BehindMark { .. }));
 }
 
@@ -168,36 +169,36 @@ async fn a_torn_mark_accuses_nobody() {
     }
 }
 
-/// A power cut may take any part of what was written after the last sync.
+/// A power cut may take any part of what was written after the last sync, and nothing before.
 #[tokio::test]
 async fn an_unsynced_tail_that_is_cut_off_is_no_alarm_but_a_synced_one_is() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
     append(&mut store, entries(3, 0..10)).await;
     let synced = killed(&dir);
-    let synced_bytes = std::fs::metadata(synced.path().join(SLED_FILE)).unwrap().len();
-    for index in 10..40 {
-        append(&mut store, vec![entry(3, index, 700)]).await;
-    }
+    // One group, so one frame: what a power cut may tear is only ever the last one.
+    let group = (10..40).map(|index| entry(3, index, 700)).collect();
+    append(&mut store, group).await;
     let written = killed(&dir);
-    let written_bytes = std::fs::metadata(written.path().join(SLED_FILE)).unwrap().len();
     store.close().await;
 
+    let (then, now) = (journal_bytes(&synced), journal_bytes(&written));
+    let changed: Vec<usize> = (0..now.len()).filter(|&at| now[at] != then[at]).collect();
+    let (first, last_changed) = (changed[0], changed[changed.len() - 1]);
     let (mut shorter, mut alarms) = (0, 0);
-    for cut in (synced_bytes..written_bytes).step_by(1009) {
+    for cut in (first..=last_changed).step_by(509) {
         for mark in [&synced, &written] {
             let copy = killed(&written);
-            let file = File::options().write(true).open(copy.path().join(SLED_FILE)).unwrap();
-            file.set_len(cut).unwrap();
+            let bytes = [&now[..cut], &then[cut..]].concat();
+            std::fs::write(copy.path().join(JOURNAL), bytes).unwrap();
             std::fs::copy(mark.path().join(FILE_NAME), copy.path().join(FILE_NAME)).unwrap();
             match LogStore::open(copy.path(), NODE) {
                 Ok(mut store) => {
-                    let found = last(&mut store).await.unwrap().index;
-                    assert!((9..40).contains(&found), "cut at {cut}: last {found}");
-                    let found = all(&mut store).await;
-                    assert_eq!(found.len() as u64, found.last().unwrap().log_id.index + 1);
+                    assert_eq!(last(&mut store).await, Some(log_id(3, 9)), "cut at {cut}");
+                    assert_eq!(all(&mut store).await, entries(3, 0..10));
                     shorter += 1;
-                    append(&mut store, entries(4, found.len() as u64..60)).await;
+                    append(&mut store, entries(4, 10..60)).await;
+                    assert_eq!(last(&mut open(&killed(&copy))).await, Some(log_id(4, 59)));
                     store.close().await;
                 }
                 Err(StoreError::BehindMark { .. }) => {
@@ -209,6 +210,10 @@ async fn an_unsynced_tail_that_is_cut_off_is_no_alarm_but_a_synced_one_is() {
         }
     }
     assert!(shorter > 5 && alarms > 5, "{shorter} opened, {alarms} alarms");
+}
+
+fn journal_bytes(dir: &TempDir) -> Vec<u8> {
+    std::fs::read(dir.path().join(JOURNAL)).unwrap()
 }
 
 #[tokio::test]
@@ -255,8 +260,7 @@ async fn appends_in_flight_share_a_sync() {
 async fn a_failed_sync_is_reported_to_everyone_and_never_retried() {
     let dir = tempfile::tempdir().unwrap();
     let (mut disk, found) = Disk::open(dir.path(), NODE).unwrap();
-    // fdatasync fails on a device that cannot be synced.
-    disk.data_file = File::open("/dev/null").unwrap();
+    disk.journal.break_file();
     let mut store = LogStore::start(disk, &found).unwrap();
     let durable = begin_append(&mut store, entries(1, 0..3)).await;
     assert!(durable.await.unwrap().is_err());

@@ -5,6 +5,7 @@
 
 mod damage;
 mod durability;
+mod journal;
 mod model;
 mod purge;
 mod reads;
@@ -99,7 +100,7 @@ fn copy_dir(from: &Path, to: &Path) {
 
 /// Changes a closed store's trees behind its back.
 fn tamper(dir: &TempDir, change: impl FnOnce(&Disk)) {
-    let (disk, _) = Disk::open(dir.path(), NODE).unwrap();
+    let (mut disk, _) = Disk::open(dir.path(), NODE).unwrap();
     change(&disk);
-    disk.sync().unwrap();
+    disk.sled.sync().unwrap();
 }

@@ -67,7 +67,7 @@ async fn ranges_and_streams_join_sled_and_memory() {
 fn what_is_not_durable_is_never_evicted() {
     let dir = tempfile::tempdir().unwrap();
     let (disk, found) = Disk::open(dir.path(), NODE).unwrap();
-    let mut state = State::new(&found, disk.log.clone());
+    let mut state = State::new(&found, disk.sled.log.clone());
     let durable = state.append(&entries(1, 0..10)).unwrap();
     state.append(&entries(1, 10..20)).unwrap();
     let in_memory = |state: &State| state.plan(0, u64::MAX, usize::MAX).hot.len();
@@ -104,15 +104,15 @@ fn a_hole_in_sled_is_an_error_for_the_reader() {
     let (disk, _) = Disk::open(dir.path(), NODE).unwrap();
     for index in [3, 4, 6] {
         for (chunk, bytes) in record::Record::of(&entry(1, index, 5000)).unwrap().chunks() {
-            disk.log.insert(record::key(index, chunk), bytes).unwrap();
+            disk.sled.log.insert(record::key(index, chunk), bytes).unwrap();
         }
     }
-    assert_eq!(disk::read(&disk.log, 3, 5, usize::MAX).unwrap().len(), 2);
-    assert_eq!(disk::read(&disk.log, 3, 7, 1).unwrap().len(), 1, "limited before the hole");
+    assert_eq!(disk::read(&disk.sled.log, 3, 5, usize::MAX).unwrap().len(), 2);
+    assert_eq!(disk::read(&disk.sled.log, 3, 7, 1).unwrap().len(), 1, "limited before the hole");
     for (start, end) in [(3, 7), (2, 4), (6, 8), (5, 7), (9, 10)] {
-        assert!(disk::read(&disk.log, start, end, usize::MAX).is_err(), "{start}..{end}");
+        assert!(disk::read(&disk.sled.log, start, end, usize::MAX).is_err(), "{start}..{end}");
     }
-    assert!(disk::read(&disk.log, 3, 3, usize::MAX).unwrap().is_empty());
+    assert!(disk::read(&disk.sled.log, 3, 3, usize::MAX).unwrap().is_empty());
 }
 
 /// Readers of sled overlap truncations and purges, and still see one contiguous log.

@@ -1,8 +1,12 @@
 //! What a cluster says when it cannot decide, through real HTTP against a real three-node cluster:
-//! too much work, an outcome that nobody knows, and a node that should not be asked, and why.
+//! too much work, no room, no time, an outcome that nobody knows, and a node that should not be
+//! asked, and why.
 
 #![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
 
+mod ending;
+mod full_disk;
+#[path = "../scene/mod.rs"]
 mod scene;
 
 use client::cluster::ProcessCluster;
