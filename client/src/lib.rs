@@ -17,6 +17,7 @@
 //! | [`reads`] | how current the reads of a client are |
 //! | [`events`] | the change feed, followed from node to node |
 //! | [`levels`] | stock levels over a WebSocket, followed from node to node |
+//! | [`control`] | what the control room shows besides |
 //! | [`export`] | the whole state at one `seq`, line by line |
 //! | [`health`] | what a node says of itself: alive, ready, its metrics |
 //! | [`storm`] | many buyers at once, and the report |
@@ -30,6 +31,7 @@ pub mod audit;
 pub mod batch;
 mod call;
 pub mod cluster;
+pub mod control;
 mod error;
 pub mod events;
 pub mod export;

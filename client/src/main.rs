@@ -19,6 +19,7 @@ Examples:
   flashctl order list --user alice                what she has
   flashctl order verify                           recompute every receipt
   flashctl watch                                  every change as it happens
+  flashctl top                                    the control room in this terminal
   flashctl storm --product sneaker --buyers 30000 --concurrency 128
   flashctl storm --product sneaker --holds 50% --abandon 20%
   flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
@@ -58,6 +59,8 @@ enum Command {
     Export(cmd::export::Args),
     /// Show every node: role, term, commit, applied, lag
     Status(cmd::status::Args),
+    /// Show the control room in this terminal: stock, rates, latency, nodes, elections
+    Top(cmd::top::Args),
     /// Tell whether nodes are ready to serve, for probes
     Ready(cmd::ready::Args),
     /// Let many buyers loose on a product, then audit what they were told
@@ -95,6 +98,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Watch(args) => cmd::watch::run(args, &cli.global).await,
         Command::Export(args) => cmd::export::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
+        Command::Top(args) => cmd::top::run(args, &cli.global).await,
         Command::Ready(args) => cmd::ready::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,

@@ -47,8 +47,8 @@ impl Paint {
     }
 }
 
-/// <https://no-color.org>: any non-empty value means none.
-fn wanted() -> bool {
+/// Whether the environment lets colours be: <https://no-color.org>, any non-empty value means none.
+pub(crate) fn wanted() -> bool {
     let unset = |name| std::env::var_os(name).is_none_or(|value| value.is_empty());
     unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

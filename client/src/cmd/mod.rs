@@ -12,6 +12,7 @@ pub(crate) mod ready;
 pub(crate) mod status;
 pub(crate) mod storm;
 pub(crate) mod terms;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 use client::cluster::ClusterError;

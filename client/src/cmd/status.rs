@@ -49,7 +49,9 @@ struct Shown<'a> {
 
 /// The view of the node that reaches most of the others; of several, one with a quorum, then the
 /// newest. The failure of the last when there is none.
-fn best(views: Vec<Result<ClusterView, ClientError>>) -> Result<ClusterView, ClientError> {
+pub(super) fn best(
+    views: Vec<Result<ClusterView, ClientError>>,
+) -> Result<ClusterView, ClientError> {
     let (mut best, mut last) = (None, ClientError::NoNodes);
     let worth = |view: &ClusterView| {
         let reached = view.nodes.iter().filter(|node| node.reachable).count();
@@ -70,7 +72,7 @@ fn best(views: Vec<Result<ClusterView, ClientError>>) -> Result<ClusterView, Cli
 
 /// Who decides, if anybody can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quorum {
+pub(super) enum Quorum {
     /// This leader.
     Of(NodeId),
     /// Nobody: this one says that it leads, and so few follow.
@@ -79,7 +81,7 @@ enum Quorum {
     Nobody,
 }
 
-fn quorum(view: &ClusterView) -> Quorum {
+pub(super) fn quorum(view: &ClusterView) -> Quorum {
     let leads = |node: &&NodeView| node.reachable && node.role == "leader";
     let Some(leader) = view.nodes.iter().filter(leads).max_by_key(|node| node.term) else {
         return Quorum::Nobody;

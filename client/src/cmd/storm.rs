@@ -6,7 +6,7 @@ use super::{Exit, Failure, Global, interrupted};
 use crate::cmd::terms;
 use crate::out::{self, Paint};
 use client::audit;
-use client::storm::{self, Mix, Plan, Progress, Report, Share, Tally, grouped};
+use client::storm::{self, Latency, Mix, Plan, Progress, Report, Share, Tally, grouped};
 use client::{Client, ClientError};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -190,8 +190,16 @@ fn in_words(report: &Report, paint: Paint) -> String {
         }
         (None, None) => format!("{} at a time", grouped(report.concurrency as u64)),
     };
+    let bars = match (report.bars.is_empty(), report.latency_ms == Latency::default()) {
+        (true, _) => String::new(),
+        (false, true) => format!("\nhow long a hold took, up to\n{}", report.bars),
+        (false, false) if report.batch.is_some() => {
+            format!("\nhow long a call took, up to\n{}", report.bars)
+        }
+        (false, false) => format!("\nhow long an answer took, up to\n{}", report.bars),
+    };
     format!(
-        "{} buyers of {}, {at_a_time}\n{report}  {:<18} {verdict}\n",
+        "{} buyers of {}, {at_a_time}\n{report}  {:<18} {verdict}\n{bars}",
         grouped(report.buyers),
         report.product,
         "verdict"

@@ -11,6 +11,7 @@
 //! is due at `n / rate`, and its latency runs from when it was *due*, so that a stall of the
 //! cluster is seen by everyone who would have come meanwhile (no coordinated omission).
 
+mod bars;
 mod batch;
 mod holds;
 mod holds_report;
@@ -20,6 +21,7 @@ mod report;
 mod tally;
 mod worker;
 
+pub use bars::Bars;
 pub use holds_report::HoldReport;
 pub use mix::{Mix, Part, Share};
 pub use progress::Progress;

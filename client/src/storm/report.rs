@@ -4,7 +4,7 @@
 //! what is a violation (see `audit`). Called by `flashctl storm`, `flashctl demo` and testers.
 
 use super::holds_report::HoldReport;
-use super::{Plan, Share, Tally};
+use super::{Bars, Plan, Share, Tally};
 use crate::Client;
 use crate::audit::Audit;
 use hdrhistogram::Histogram;
@@ -98,6 +98,9 @@ pub struct Report {
     /// Time to an answer; in an open loop from when the buyer was due; of a storm by batches, to
     /// the answer of a whole call. Buyers who hold have theirs in `holds`.
     pub latency_ms: Latency,
+    /// The same as bars, or of the holds where everybody held: for people alone.
+    #[serde(skip)]
+    pub bars: Bars,
     /// How many buyers a call had, when they came in batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
@@ -139,6 +142,11 @@ impl Report {
             answers_per_second: per_second(tally.decided(), tally.elapsed),
             accepted_per_second: per_second(accepted, tally.selling),
             latency_ms: Latency::of_us(&tally.latencies_us),
+            bars: Bars::of_us(if tally.latencies_us.is_empty() {
+                &tally.holds.hold_us
+            } else {
+                &tally.latencies_us
+            }),
             batch: plan.batch.map(NonZeroUsize::get),
             holds: (plan.mix.holds > Share::NONE).then(|| HoldReport::new(tally, audit.as_ref())),
             answers_by_node: by_node
