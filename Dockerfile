@@ -1,6 +1,8 @@
 # flashnode and flashctl in a small image that runs as nobody in particular.
 #
 #   docker build -t flashnode .
+#
+# PROFILE is Cargo's: `--build-arg PROFILE=dev` builds faster what runs slower.
 
 # What the dependencies follow from: the manifests, and sources that say nothing. This stage's result
 # changes with them alone, so that the next stage builds dependencies once.
@@ -10,18 +12,23 @@ COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name lib.rs ! -name main.rs -delete \
  && find . -type f -name '*.rs' ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
  && find . -path '*/src/lib.rs' -exec sh -c ': > "$1"' _ {} \; \
- && find . -path '*/src/main.rs' -exec sh -c 'echo "fn main() {}" > "$1"' _ {} \; \
+ && find . -path '*/src/main.rs' -exec sh -c 'echo "fn main() { }" > "$1"' _ {} \; \
  && find . -type d -empty -delete
 
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95-slim-bookworm AS dependencies
+ARG PROFILE=release
 WORKDIR /src
 COPY --from=manifests /src .
-RUN cargo build --release --locked -p node -p client
+RUN cargo build --profile "$PROFILE" --locked -p node -p client
+
+FROM dependencies AS build
 COPY . .
-# What was built of the empty sources is newer than the true ones.
-RUN find . -name '*.rs' -exec touch {} + \
- && cargo build --release --locked -p node -p client \
- && mkdir /out && cp target/release/flashnode target/release/flashctl /out/
+# What was built of the empty sources is newer than the true ones. Sources that dependencies have made
+# for themselves, below target, stay as old as they are.
+ARG PROFILE=release
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+ && cargo build --profile "$PROFILE" --locked -p node -p client \
+ && mkdir /out && cp target/*/flashnode target/*/flashctl /out/
 
 FROM debian:bookworm-slim
 RUN groupadd --system --gid 10001 flashnode \

@@ -118,6 +118,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: attack.stopped.set())
     terms = {"name": "Drop", "stock": attack.args.stock}
     attack.once("PUT", f"/v1/products/{attack.product}", terms)
+    print(f"the sale of {attack.product} is open", flush=True)
     threads = [threading.Thread(target=attack.run) for _ in range(attack.args.threads)]
     for thread in threads:
         thread.start()

@@ -2,9 +2,9 @@
 # A: nginx spreads the clicks, and every answer names the node that gave it.
 . "$(dirname "$0")/cluster.sh"
 
-nodes=()
+answered=()
 for _ in 1 2 3 4 5 6; do
-  nodes+=("$(curl -fsi "$url/livez" | tr -d '\r' | sed -n 's/^flashnode-node: //Ip')")
+  answered+=("$(curl -fsi "$url/livez" | tr -d '\r' | sed -n 's/^flashnode-node: //Ip')")
 done
-say "six questions were answered by nodes ${nodes[*]}"
-[ "$(printf '%s\n' "${nodes[@]}" | sort -u | wc -l)" = 3 ] || fail "not all nodes have answered"
+say "six questions were answered by nodes ${answered[*]}"
+[ "$(printf '%s\n' "${answered[@]}" | sort -u | wc -l)" = 3 ] || fail "not all nodes have answered"

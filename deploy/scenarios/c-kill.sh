@@ -10,7 +10,8 @@ for node in "$follows" "$leads"; do
   say "docker kill: node $node, $([ "$node" = "$leads" ] && echo the leader || echo a follower)"
   docker kill "$(container "$node")" >/dev/null
   [ "$node" != "$leads" ] || until_true "another leader" led_by_another_than "$leads"
-  say "node $(leader) leads; the site answers $(curl -s -o /dev/null -w '%{http_code}' "$url/livez")"
+  sale_goes_on
+  say "node $(leader) leads, and the sale goes on"
   compose up -d --no-build "node$node" >/dev/null 2>&1
   until_true "node $node to be ready" is_ready "$node"
   say "node $node is back"

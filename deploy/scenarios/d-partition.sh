@@ -5,12 +5,15 @@
 storm_begins
 leads="$(leader)"
 cut="$(container "$leads")"
-network="$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}' "$cut")"
+of_network() { docker inspect -f "{{range \$name, \$it := .NetworkSettings.Networks}}$1{{end}}" "$cut"; }
+network="$(of_network '{{$name}}')"
+address="$(of_network '{{$it.IPAMConfig.IPv4Address}}')"
 docker network disconnect "$network" "$cut"
 say "node $leads, the leader, is cut off"
 until_true "another leader" led_by_another_than "$leads"
-say "node $(leader) leads"
-docker network connect --ip "10.207.0.1$leads" --alias "node$leads" "$network" "$cut"
+sale_goes_on
+say "node $(leader) leads, and the sale goes on"
+docker network connect --ip "$address" --alias "node$leads" "$network" "$cut"
 until_true "node $leads to be ready" is_ready "$leads"
 say "node $leads is connected and ready again"
 storm_ends

@@ -8,14 +8,17 @@
 
 if [ -z "${FLASHNODE_NEXT:-}" ]; then
   FLASHNODE_NEXT=flashnode:next
-  docker tag "${FLASHNODE_IMAGE:-flashnode}" "$FLASHNODE_NEXT"
+  docker tag "$(docker inspect -f '{{.Image}}' "$(container 1)")" "$FLASHNODE_NEXT"
 fi
+runs() { docker inspect -f '{{.Config.Image}}' "$(container "$1")"; }
 
 storm_begins
 for node in 1 2 3; do
+  before="$(runs "$node")"
   FLASHNODE_IMAGE="$FLASHNODE_NEXT" compose up -d --no-build --no-deps "node$node" >/dev/null 2>&1
   until_true "node $node to be healthy" is_healthy "$node"
-  until_true "node $node to be ready" is_ready "$node"
-  say "node $node runs $(docker inspect -f '{{.Config.Image}}' "$(container "$node")")"
+  sale_goes_on
+  say "node $node: $before is now $(runs "$node"), and the sale goes on"
 done
 storm_ends
+say "keep FLASHNODE_IMAGE=$FLASHNODE_NEXT in the environment or in .env from now on"
