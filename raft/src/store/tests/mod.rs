@@ -1,7 +1,8 @@
 //! Tests of the log store, on real files.
 //!
 //! `kill -9` is simulated by copying the files of a running store: what sled still holds in memory
-//! is not in the copy.
+//! is not in the copy. A kill leaves all files as they were at one instant, and so must the copy:
+//! it is made again until nothing was written meanwhile (see [`killed`]).
 
 mod damage;
 mod durability;
@@ -22,8 +23,10 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{CommittedLeaderIdOf, OneshotReceiverOf};
 use openraft::vote::RaftLeaderId;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use stock::NodeId;
 use tempfile::TempDir;
 
@@ -78,24 +81,66 @@ async fn last(store: &mut LogStore) -> Option<LogId> {
     store.get_log_state().await.unwrap().last_log_id
 }
 
-/// What is on disk right now, as a directory of its own.
+/// How long a copy is made again before its test fails.
+const COPY_WAIT: Duration = Duration::from_secs(60);
+
+/// What is on disk at one instant, as a directory of its own.
+///
+/// The checkpointer may be writing. A copy of which every byte is still the same when all of it
+/// has been made is what was there between the two looks (a double collect); else it is made
+/// again. Whoever calls it has no append under way, so the checkpointer soon has nothing to do.
 fn killed(dir: &TempDir) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    copy_dir(dir.path(), copy.path());
-    copy
+    let deadline = Instant::now() + COPY_WAIT;
+    loop {
+        let copy = tempfile::tempdir().unwrap();
+        let is_whole = copy_dir(dir.path(), copy.path())
+            .and_then(|()| is_same(dir.path(), copy.path()))
+            .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(false) } else { Err(e) });
+        if is_whole.unwrap() {
+            return copy;
+        }
+        assert!(Instant::now() < deadline, "{} never stands still", dir.path().display());
+    }
 }
 
-fn copy_dir(from: &Path, to: &Path) {
-    for item in std::fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
+/// # Errors
+/// `NotFound` among others: sled removes files of its own.
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    for item in std::fs::read_dir(from)? {
+        let item = item?;
         let target = to.join(item.file_name());
-        if item.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy_dir(&item.path(), &target);
+        if item.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_dir(&item.path(), &target)?;
         } else {
-            std::fs::copy(item.path(), target).unwrap();
+            std::fs::copy(item.path(), target)?;
         }
     }
+    Ok(())
+}
+
+/// Whether two directories have the same files with the same bytes.
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let names = |dir: &Path| {
+        let items: io::Result<Vec<_>> = std::fs::read_dir(dir)?.collect();
+        items.map(|items| items.iter().map(|item| item.file_name()).collect::<BTreeSet<_>>())
+    };
+    let found = names(one)?;
+    if found != names(other)? {
+        return Ok(false);
+    }
+    for name in found {
+        let (one, other) = (one.join(&name), other.join(&name));
+        let is_same = if one.is_dir() {
+            is_same(&one, &other)?
+        } else {
+            std::fs::read(&one)? == std::fs::read(&other)?
+        };
+        if !is_same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Changes a closed store's trees behind its back.
