@@ -6,6 +6,7 @@
 
 mod ending;
 mod full_disk;
+mod reads;
 #[path = "../scene/mod.rs"]
 mod scene;
 
