@@ -15,10 +15,22 @@ use tokio::process::Command;
 pub(crate) struct Load {
     /// `host:port` of each listener; connections are spread over them.
     pub(crate) targets: Vec<String>,
+    pub(crate) script: Script,
     pub(crate) connections: usize,
     pub(crate) seconds: u64,
     /// Tells this load's users from every other's.
     pub(crate) salt: String,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// One unit each.
+    Buys,
+    /// The sneaker's stock, linearizably.
+    Reads,
+    /// Calls of so many buys each, over so many products.
+    Batch { size: usize, products: usize },
 }
 
 /// What the clients saw.
@@ -47,9 +59,10 @@ pub(crate) async fn run(load: &Load) -> anyhow::Result<Seen> {
         let client = Command::new("wrk")
             .args(["-t1", &format!("-c{share}"), &format!("-d{}s", load.seconds)])
             .args(["--timeout", "10s", "-s"])
-            .arg(script())
+            .arg(load.script.file())
             .arg(format!("http://{target}"))
             .env("SALT", format!("{}-{number}", load.salt))
+            .envs(load.script.variables())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -66,8 +79,24 @@ pub(crate) async fn run(load: &Load) -> anyhow::Result<Seen> {
     Ok(sum.seen(cpu_of_ended_children()? - before))
 }
 
-fn script() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/buys.lua"))
+impl Script {
+    fn file(self) -> PathBuf {
+        let name = match self {
+            Self::Buys => "buys.lua",
+            Self::Reads => "reads.lua",
+            Self::Batch { .. } => "batch.lua",
+        };
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+    }
+
+    fn variables(self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Buys | Self::Reads => Vec::new(),
+            Self::Batch { size, products } => {
+                vec![("SIZE", size.to_string()), ("PRODUCTS", products.to_string())]
+            }
+        }
+    }
 }
 
 /// Several processes' results, added up.

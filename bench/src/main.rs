@@ -4,10 +4,16 @@
 //! figures are ratios to a handler that does nothing, and writes the samples as JSON and a plot.
 //! `bench/README.md` tells how to read them.
 
+mod answers;
+mod cluster;
 mod contender;
+mod failover;
 mod front;
+mod growth;
 mod load;
 mod machine;
+mod overload;
+mod paced;
 mod process;
 mod report;
 mod sale;
@@ -30,6 +36,14 @@ struct Args {
 enum Command {
     /// Accepted buys a second and their latency, over HTTP, all contenders in alternation
     Buys(sale::Options),
+    /// Sold-out answers, linearizable reads and batches of three flashnodes
+    Answers(answers::Options),
+    /// What buys, starts and catching up cost at ten thousand orders, a million, ten million
+    Growth(growth::Options),
+    /// Accepted buys around the end of a leader, in spans of 50 ms
+    Failover(failover::Options),
+    /// Four times what the cluster can do, a shared sell-out, ten thousand connections
+    Overload(overload::Options),
     /// The HTTP front of one contender, in a process of its own
     #[command(hide = true)]
     Front(front::Options),
@@ -39,6 +53,10 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Buys(options) => sale::run(options).await,
+        Command::Answers(options) => answers::run(options).await,
+        Command::Growth(options) => growth::run(options).await,
+        Command::Failover(options) => failover::run(options).await,
+        Command::Overload(options) => overload::run(options).await,
         Command::Front(options) => front::serve(options).await,
     }
 }

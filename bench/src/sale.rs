@@ -5,7 +5,7 @@
 //! for a while disturbs all alike. A ratio is to the no-op of the same round.
 
 use crate::contender::{Contender, Running};
-use crate::load::{self, Load, Seen};
+use crate::load::{self, Load, Script, Seen};
 use crate::machine::Machine;
 use crate::report;
 use crate::samples::{Row, Sample};
@@ -64,7 +64,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     print!("{}", report::table(&rows));
     std::fs::create_dir_all(&options.out)?;
     let (json, plot) = (options.out.join("buys.json"), options.out.join("buys.svg"));
-    std::fs::write(&json, report::json(&machine, &rows, &samples)?)?;
+    std::fs::write(
+        &json,
+        report::json(&machine, &report::Sale { rows: &rows, samples: &samples })?,
+    )?;
     std::fs::write(&plot, report::plot(&rows))?;
     println!("\nsamples: {}, plot: {}", json.display(), plot.display());
     Ok(())
@@ -103,6 +106,7 @@ async fn measure(
     for &connections in &options.connections {
         let load = |name: &str, seconds| Load {
             targets: turned(&running, round),
+            script: Script::Buys,
             connections,
             seconds,
             salt: format!("{name}-{round}-{connections}"),

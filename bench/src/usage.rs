@@ -41,14 +41,23 @@ pub(crate) fn cpu_of_ended_children() -> anyhow::Result<CpuSeconds> {
 
 /// The most memory that these processes had, summed, in MiB. Each is counted at its own worst.
 pub(crate) fn peak_mib_of(pids: &[u32]) -> anyhow::Result<f64> {
+    mib_of(pids, "VmHWM:")
+}
+
+/// The memory that these processes have now, summed, in MiB.
+pub(crate) fn resident_mib_of(pids: &[u32]) -> anyhow::Result<f64> {
+    mib_of(pids, "VmRSS:")
+}
+
+fn mib_of(pids: &[u32], field: &str) -> anyhow::Result<f64> {
     pids.iter().try_fold(0.0, |sum, pid| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
             .with_context(|| format!("process {pid} is gone"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib: f64 = line
             .and_then(|line| line.split_whitespace().next())
             .and_then(|kib| kib.parse().ok())
-            .context("no VmHWM in /proc/PID/status")?;
+            .with_context(|| format!("no {field} in /proc/PID/status"))?;
         Ok(sum + kib / 1024.0)
     })
 }

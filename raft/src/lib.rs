@@ -8,6 +8,8 @@
 mod applied;
 mod apply;
 mod barrier;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod check;
 mod clock;
 mod counting;

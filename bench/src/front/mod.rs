@@ -13,15 +13,16 @@ mod redis_wait;
 use anyhow::Context;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use clap::{Args, ValueEnum};
 use std::future::Future;
 use std::sync::Arc;
-use stock::api::{BuyAccepted, HEADER_IDEMPOTENCY_KEY, HEADER_LEADER, HEADER_NODE, HEADER_SEQ};
-use stock::{NodeId, RequestId, Seq, api::PostBuy};
+use stock::api::{BuyAccepted, PostBuy, ProductView};
+use stock::api::{HEADER_IDEMPOTENCY_KEY, HEADER_LEADER, HEADER_NODE, HEADER_SEQ};
+use stock::{HoldTtl, NodeId, RequestId, Seq, Sku};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -101,7 +102,10 @@ pub(crate) async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 async fn listen<B: Backend>(backend: B, listeners: usize) -> anyhow::Result<()> {
-    let routes = Router::new().route("/v1/buys", post(buy::<B>)).with_state(Arc::new(backend));
+    let routes = Router::new()
+        .route("/v1/buys", post(buy::<B>))
+        .route("/v1/products/{sku}", get(product))
+        .with_state(Arc::new(backend));
     let mut servers = JoinSet::new();
     let mut addresses = Vec::new();
     for _ in 0..listeners {
@@ -149,6 +153,27 @@ async fn buy<B: Backend>(
             (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")).into_response()
         }
     }
+}
+
+/// As many bytes as a node's answer, and nothing looked up.
+async fn product(Path(id): Path<Sku>) -> Response {
+    const SOME: u64 = 1_234_567;
+    let view = ProductView {
+        id,
+        name: "Sneaker".to_owned(),
+        stocked: SOME,
+        available: SOME,
+        held: 0,
+        sold: SOME,
+        price: None,
+        currency: None,
+        per_user_limit: None,
+        starts_at: None,
+        ends_at: None,
+        hold_ttl_ms: HoldTtl::default(),
+        seq: Seq(SOME),
+    };
+    (seen(SOME), axum::Json(view)).into_response()
 }
 
 /// The headers that each answer of a flashnode carries.

@@ -1,7 +1,9 @@
 //! What a run prints and writes.
 
+mod lines;
 mod plot;
 
+pub(crate) use lines::{Line, lines};
 pub(crate) use plot::plot;
 
 use crate::machine::Machine;
@@ -63,16 +65,23 @@ fn spread(spread: Spread, unit: f64) -> String {
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct Written<'a, T> {
     machine: &'a Machine,
-    rows: &'a [Row],
-    samples: &'a [Sample],
+    #[serde(flatten)]
+    measured: &'a T,
+}
+
+/// What `buys` measured.
+#[derive(Serialize)]
+pub(crate) struct Sale<'a> {
+    pub(crate) rows: &'a [Row],
+    pub(crate) samples: &'a [Sample],
 }
 
 /// Everything, for programs.
 ///
 /// # Errors
-/// Never, as long as samples hold plain numbers.
-pub(crate) fn json(machine: &Machine, rows: &[Row], samples: &[Sample]) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(&Written { machine, rows, samples })?)
+/// Never, as long as what was measured holds plain numbers and is no list.
+pub(crate) fn json<T: Serialize>(machine: &Machine, measured: &T) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(&Written { machine, measured })?)
 }

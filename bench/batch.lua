@@ -1,0 +1,34 @@
+-- Calls of SIZE buys each, all with users and keys of their own, over PRODUCTS products (1: the
+-- sneaker). `SALT` tells runs apart. Prints as buys.lua does.
+local salt = os.getenv("SALT") or "0"
+local size = tonumber(os.getenv("SIZE") or "5000")
+local products = tonumber(os.getenv("PRODUCTS") or "1")
+local thread_count = 0
+function setup(thread)
+  thread_count = thread_count + 1
+  thread:set("number", thread_count)
+end
+function init(args)
+  count = 0
+  prefix = salt .. "-" .. number .. "-"
+end
+local headers = { ["Content-Type"] = "application/json" }
+function request()
+  local items = {}
+  for at = 1, size do
+    count = count + 1
+    local id = prefix .. count
+    local product = products == 1 and "sneaker" or "p" .. (count * 7919 % products)
+    items[at] = '{"request_id":"' .. id .. '","product_id":"' .. product .. '","user_id":"u-' .. id .. '"}'
+  end
+  return wrk.format("POST", "/v1/buys/batch", headers, "[" .. table.concat(items, ",") .. "]")
+end
+function done(summary, latency, requests)
+  io.write(string.format("RESULT %d %d %d\n", summary.requests, summary.duration,
+    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.timeout))
+  for i = 1, #latency do
+    local us, times = latency(i)
+    io.write(string.format("LATENCY %d %d\n", us, times))
+  end
+end
