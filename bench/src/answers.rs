@@ -35,14 +35,14 @@ pub(crate) struct Options {
     binary: Option<PathBuf>,
 }
 
-/// One kind of answer at one number of connections.
-#[derive(Debug)]
-struct Figures {
+/// One kind of answer at one number of connections, in one round.
+#[derive(Debug, Clone)]
+struct Sample {
     what: String,
-    a_second: Vec<f64>,
-    /// To the no-op.
-    ratio: Vec<f64>,
-    p99_ms: Vec<f64>,
+    a_second: f64,
+    /// To the no-op, where there is a like of it.
+    ratio: Option<f64>,
+    p99_ms: f64,
 }
 
 /// Measures and prints a table.
@@ -51,42 +51,43 @@ struct Figures {
 /// When a server fails, or answered otherwise than it should.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     println!("{}", Machine::look().in_words());
-    let mut all: Vec<Figures> = Vec::new();
+    let mut rounds: Vec<Vec<Sample>> = Vec::new();
     for round in 1..=options.rounds {
-        for (what, a_second, ratio, p99_us) in measure(&options, round).await? {
-            println!("round {round}, {what}: {a_second:.0}/s, of the no-op's: {ratio:.2}");
-            let known = all.iter().position(|figures| figures.what == what);
-            let at = known.unwrap_or_else(|| {
-                let (a_second, ratio, p99_ms) = (Vec::new(), Vec::new(), Vec::new());
-                all.push(Figures { what, a_second, ratio, p99_ms });
-                all.len() - 1
-            });
-            all[at].a_second.push(a_second);
-            all[at].ratio.push(ratio);
-            all[at].p99_ms.push(p99_us as f64 / 1e3);
+        let samples = measure(&options, round).await?;
+        for Sample { what, a_second, ratio, p99_ms } in &samples {
+            let ratio =
+                ratio.map_or_else(String::new, |ratio| format!(", {ratio:.2} of the no-op"));
+            println!("round {round}, {what}: {a_second:.0}/s{ratio}, p99 {p99_ms:.1} ms");
         }
+        rounds.push(samples);
     }
     println!("\n| what | a second | of the no-op's | p99 ms |\n|---|---|---|---|");
-    for Figures { what, a_second, ratio, p99_ms } in all {
-        let in_words = |values: Vec<f64>, places: usize| {
-            Spread::of(values).map_or_else(String::new, |Spread { median, least, most }| {
-                if median.is_nan() {
-                    return "–".to_owned();
-                }
+    // Every round has the same samples, in the same order.
+    for (at, first) in rounds.first().into_iter().flatten().enumerate() {
+        let of = |value: fn(&Sample) -> Option<f64>, places: usize| {
+            let values = rounds.iter().filter_map(|samples| value(&samples[at]));
+            Spread::of(values).map_or("–".to_owned(), |Spread { median, least, most }| {
                 format!("{median:.places$} ({least:.places$}–{most:.places$})")
             })
         };
         println!(
-            "| {what} | {} | {} | {} |",
-            in_words(a_second, 0),
-            in_words(ratio, 2),
-            in_words(p99_ms, 1)
+            "| {} | {} | {} | {} |",
+            first.what,
+            of(|sample| Some(sample.a_second), 0),
+            of(|sample| sample.ratio, 2),
+            of(|sample| Some(sample.p99_ms), 1)
         );
     }
     Ok(())
 }
 
-type Sample = (String, f64, f64, u64);
+impl Sample {
+    fn of(what: String, seen: &load::Seen, noop_a_second: f64) -> Self {
+        let ratio = Some(seen.requests_a_second / noop_a_second);
+        let p99_ms = seen.p99_us as f64 / 1e3;
+        Self { what, a_second: seen.requests_a_second, ratio, p99_ms }
+    }
+}
 
 async fn measure(options: &Options, round: u16) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::new();
@@ -118,13 +119,11 @@ async fn measure(options: &Options, round: u16) -> anyhow::Result<Vec<Sample>> {
         let refused = told.errors as f64 / (told.requests_a_second * options.seconds as f64);
         ensure!(refused > 0.9, "{refused} of the answers were refusals");
         let what = format!("sold out, {connections} connections");
-        let ratio = told.requests_a_second / buys;
-        samples.push((what, told.requests_a_second, ratio, told.p99_us));
+        samples.push(Sample::of(what, &told, buys));
         let read = load::run(&load(&addresses, Script::Reads, connections, "r")).await?;
         ensure!(read.errors == 0, "{} reads were no 200", read.errors);
         let what = format!("linearizable reads, {connections} connections");
-        let ratio = read.requests_a_second / reads;
-        samples.push((what, read.requests_a_second, ratio, read.p99_us));
+        samples.push(Sample::of(what, &read, reads));
     }
     drop(cluster);
     samples.push(batches(options, round).await?);
@@ -147,5 +146,6 @@ async fn batches(options: &Options, round: u16) -> anyhow::Result<Sample> {
     ensure!(told.errors == 0, "{} calls were no 200", told.errors);
     let sold = cluster::product(&cluster).await?.sold;
     let a_second = sold as f64 / began.elapsed().as_secs_f64();
-    Ok((format!("buys in calls of {}", options.batch), a_second, f64::NAN, told.p99_us))
+    let what = format!("buys in calls of {}", options.batch);
+    Ok(Sample { what, a_second, ratio: None, p99_ms: told.p99_us as f64 / 1e3 })
 }

@@ -61,6 +61,11 @@ struct Round {
     line: Vec<usize>,
 }
 
+#[derive(Debug, Serialize)]
+struct Measured<'a> {
+    rounds: &'a [Round],
+}
+
 /// Measures, prints, writes.
 ///
 /// # Errors
@@ -88,7 +93,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(&options.out)?;
     let (json, plot) = (options.out.join("failover.json"), options.out.join("failover.svg"));
-    std::fs::write(&json, report::json(&machine, &rounds)?)?;
+    std::fs::write(&json, report::json(&machine, &Measured { rounds: &rounds })?)?;
     let lines: Vec<Line> = rounds.iter().take(2).map(as_line).collect();
     std::fs::write(&plot, report::lines("Accepted buys in each 50 ms", SPAN, &lines))?;
     println!("samples: {}, plot: {}", json.display(), plot.display());
@@ -119,7 +124,9 @@ async fn measure(options: &Options, end: End, number: u16) -> anyhow::Result<Rou
         End::SigTerm => cluster.terminate(leader)?,
     }
     tokio::time::sleep(STARTS_AFTER - ENDS_AFTER).await;
-    cluster.wait_exit(leader, WAIT_MAX).await?;
+    if end == End::SigTerm {
+        cluster.wait_exit(leader, WAIT_MAX).await?;
+    }
     cluster.start_node(leader)?;
     let seen = load.await??;
     if let Some(odd) = seen.buys.iter().find(|buy| matches!(buy.outcome, Outcome::Odd(_))) {

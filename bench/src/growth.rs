@@ -21,6 +21,8 @@ const UNITS: u64 = 1_000_000_000;
 const CALL: usize = 5_000;
 /// Connections of the single buys.
 const CONNECTIONS: usize = 64;
+/// A fifth of the default, so that snapshots fall into every sample.
+const SNAPSHOT_ENTRIES: u64 = 2_000;
 /// Between two looks at a node that starts.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -122,8 +124,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Three nodes that say how long their snapshots take.
 async fn start_all(binary: Option<PathBuf>) -> anyhow::Result<ProcessCluster> {
-    let mut cluster =
-        ProcessCluster::prepare(cluster::Options { binary, ..cluster::Options::default() })?;
+    let extra_args = vec!["--snapshot-entries".to_owned(), SNAPSHOT_ENTRIES.to_string()];
+    let options = cluster::Options { binary, extra_args, ..cluster::Options::default() };
+    let mut cluster = ProcessCluster::prepare(options)?;
     let ids: Vec<stock::NodeId> = cluster.nodes().iter().map(|node| node.id).collect();
     for id in ids {
         cluster.launch(id, &talkative())?;
@@ -216,7 +219,6 @@ async fn measure(cluster: &mut ProcessCluster, orders: u64, seconds: u64) -> any
     cluster.wait_exit(follower, WAIT_MAX).await?;
     let restart_s = start(cluster, follower).await?.as_secs_f64();
     cluster.kill(follower)?;
-    cluster.wait_exit(follower, WAIT_MAX).await?;
     cluster.wipe(follower)?;
     let catch_up_s = start(cluster, follower).await?.as_secs_f64();
     Ok(Stage {

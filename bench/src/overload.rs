@@ -25,8 +25,11 @@ pub(crate) struct Options {
     /// How many times its capacity the cluster is asked for
     #[arg(long, default_value_t = 4.0)]
     times: f64,
+    /// Connections of the closed loop that finds its capacity
+    #[arg(long, default_value_t = 1_500)]
+    closed: usize,
     /// Connections of the overload
-    #[arg(long, default_value_t = 6_000)]
+    #[arg(long, default_value_t = 9_000)]
     connections: usize,
     /// Connections that are open at once in the last part
     #[arg(long, default_value_t = 10_000)]
@@ -46,10 +49,11 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     println!("{}", Machine::look().in_words());
     let cluster = cluster::start(options.binary.clone(), &[], UNITS).await?;
-    let most = cluster::capacity(&cluster, 256, options.seconds, "capacity").await?;
+    let most = cluster::capacity(&cluster, options.closed, options.seconds, "capacity").await?;
     let pids = cluster::pids(&cluster);
     println!(
-        "a closed loop of 256 connections: {:.0} accepted a second, p99 {:.1} ms, {:.0} MiB",
+        "a closed loop of {} connections: {:.0} accepted a second, p99 {:.1} ms, {:.0} MiB",
+        options.closed,
         most.requests_a_second,
         most.p99_us as f64 / 1e3,
         resident_mib_of(&pids)?
@@ -102,14 +106,15 @@ fn tell(what: &str, seen: &Seen, seconds: u64) {
     let a_second = |which| seen.count(|outcome| outcome == which) as f64 / seconds as f64;
     println!(
         "{what}: {:.0} due, {:.0} accepted, {:.0} shed, {:.0} unknown, {:.0} not sent a second; \
-         accepted p50 {:.1} ms, p99 {:.1} ms",
+         accepted: p50 {:.1} ms, p99 {:.1} ms from when sent, {:.1} ms from when due",
         seen.buys.len() as f64 / seconds as f64,
         a_second(Outcome::Accepted),
         a_second(Outcome::Shed),
         a_second(Outcome::Unknown),
         a_second(Outcome::NotSent),
-        ms(seen.latency(50)),
-        ms(seen.latency(99)),
+        ms(seen.percentile(50, |buy| buy.service)),
+        ms(seen.percentile(99, |buy| buy.service)),
+        ms(seen.percentile(99, |buy| buy.latency)),
     );
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum Outcome {
     Unknown,
     /// Anything else, which no run should see.
     Odd(u16),
-    /// The client was too far behind its own schedule.
+    /// No node took the connection, or the client was too far behind its own schedule.
     NotSent,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Bought {
     pub(crate) due: Duration,
     /// From when it was due.
     pub(crate) latency: Duration,
+    /// From when it was sent.
+    pub(crate) service: Duration,
     /// The node that was asked.
     pub(crate) target: usize,
     pub(crate) outcome: Outcome,
@@ -77,12 +79,12 @@ impl Seen {
         self.buys.iter().filter(|buy| buy.outcome == Outcome::Accepted)
     }
 
-    /// The latency that this part of the accepted buys did not exceed.
-    pub(crate) fn latency(&self, percent: usize) -> Duration {
-        let mut latencies: Vec<Duration> = self.accepted().map(|buy| buy.latency).collect();
-        latencies.sort_unstable();
-        let rank = (latencies.len() * percent).div_ceil(100).max(1);
-        latencies.get(rank - 1).copied().unwrap_or_default()
+    /// What this part of the accepted buys did not exceed.
+    pub(crate) fn percentile(&self, percent: usize, of: fn(&Bought) -> Duration) -> Duration {
+        let mut values: Vec<Duration> = self.accepted().map(of).collect();
+        values.sort_unstable();
+        let rank = (values.len() * percent).div_ceil(100).max(1);
+        values.get(rank - 1).copied().unwrap_or_default()
     }
 
     /// Accepted buys by when they were answered, in spans of this length.
@@ -127,7 +129,7 @@ async fn connection(plan: Plan, number: usize, start: Instant) -> Vec<Bought> {
             break;
         }
         tokio::time::sleep_until(start + due).await;
-        let mut outcome = Outcome::NotSent;
+        let (mut outcome, mut sent) = (Outcome::NotSent, start + due);
         while outcome == Outcome::NotSent && start.elapsed() < due + BEHIND_MAX {
             let Some(sender) = &mut open else {
                 open = connect(&plan.targets[target]).await;
@@ -137,10 +139,15 @@ async fn connection(plan: Plan, number: usize, start: Instant) -> Vec<Bought> {
                 }
                 continue;
             };
+            sent = Instant::now();
             outcome = buy(sender, &format!("{}-{nth}", plan.salt)).await;
+            if outcome == Outcome::NotSent {
+                open = None;
+                target = (target + 1) % plan.targets.len();
+            }
         }
         let latency = start.elapsed().saturating_sub(due);
-        buys.push(Bought { due, latency, target, outcome });
+        buys.push(Bought { due, latency, service: sent.elapsed(), target, outcome });
         if outcome == Outcome::Unknown {
             open = None;
             target = (target + 1) % plan.targets.len();
@@ -178,6 +185,8 @@ async fn buy(sender: &mut SendRequest<Full<Bytes>>, key: &str) -> Outcome {
         Ok(Ok(StatusCode::CREATED)) => Outcome::Accepted,
         Ok(Ok(StatusCode::GONE)) => Outcome::SoldOut,
         Ok(Ok(StatusCode::SERVICE_UNAVAILABLE)) => Outcome::Shed,
+        // The node had closed the connection before any of it was written.
+        Ok(Err(error)) if error.is_canceled() => Outcome::NotSent,
         Ok(Ok(StatusCode::GATEWAY_TIMEOUT) | Err(_)) | Err(_) => Outcome::Unknown,
         Ok(Ok(other)) => Outcome::Odd(other.as_u16()),
     }
@@ -189,7 +198,7 @@ mod tests {
 
     fn bought(due_ms: u64, latency_ms: u64, outcome: Outcome) -> Bought {
         let [due, latency] = [due_ms, latency_ms].map(Duration::from_millis);
-        Bought { due, latency, target: 0, outcome }
+        Bought { due, latency, service: latency, target: 0, outcome }
     }
 
     #[test]
@@ -203,8 +212,8 @@ mod tests {
             ],
         };
         assert_eq!(seen.accepted_by(Duration::from_millis(50)), [1, 1, 1]);
-        assert_eq!(seen.latency(50), Duration::from_millis(30));
-        assert_eq!(seen.latency(99), Duration::from_millis(120));
+        assert_eq!(seen.percentile(50, |buy| buy.latency), Duration::from_millis(30));
+        assert_eq!(seen.percentile(99, |buy| buy.latency), Duration::from_millis(120));
         assert_eq!(seen.count(|outcome| outcome == Outcome::Shed), 1);
     }
 }
