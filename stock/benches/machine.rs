@@ -16,6 +16,10 @@ const BUYS: [u64; 2] = [16, 256];
 /// Batches in a sample: a machine is copied once for all of them.
 const BATCHES: u64 = 64;
 
+/// The node's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }
@@ -51,21 +55,43 @@ fn machine(orders: u64, left: u64) -> Machine {
     machine
 }
 
-/// Batches that are accepted, by a machine that was copied as a snapshot copies it.
+/// The next batches that are all accepted; `first` says where their numbers begin.
+fn next_batches<const BATCH: u64>(first: &mut u64) -> Vec<Batch> {
+    let batches = (0..BATCHES).map(|nth| *first + nth * BATCH);
+    let batches = batches.map(|first| buys(first..first + BATCH)).collect();
+    *first += BATCHES * BATCH;
+    batches
+}
+
+/// Batches that are accepted.
 #[divan::bench(args = ORDERS, consts = BUYS, sample_count = 20, sample_size = 1)]
 fn apply_accepted<const BATCH: u64>(bencher: Bencher, orders: u64) {
-    let machine = machine(orders, 1_000_000);
-    let batches: Vec<Batch> = (0..BATCHES)
-        .map(|nth| orders + 1_000_000 + nth * BATCH)
-        .map(|first| buys(first..first + BATCH))
-        .collect();
-    bencher.counter(ItemsCount::new(BATCHES * BATCH)).with_inputs(|| machine.clone()).bench_refs(
-        |machine| {
-            for batch in &batches {
+    let mut machine = machine(orders, 10_000_000);
+    let mut next = orders;
+    bencher
+        .counter(ItemsCount::new(BATCHES * BATCH))
+        .with_inputs(|| next_batches::<BATCH>(&mut next))
+        .bench_local_refs(|batches| {
+            for batch in batches {
                 black_box(machine.apply(batch));
             }
-        },
-    );
+        });
+}
+
+/// The same by a machine that a snapshot has just copied: what it changes first is shared, and is
+/// copied then.
+#[divan::bench(args = ORDERS, consts = BUYS, sample_count = 20, sample_size = 1)]
+fn apply_accepted_while_shared<const BATCH: u64>(bencher: Bencher, orders: u64) {
+    let machine = machine(orders, 10_000_000);
+    let mut next = orders;
+    bencher
+        .counter(ItemsCount::new(BATCHES * BATCH))
+        .with_inputs(|| (machine.clone(), next_batches::<BATCH>(&mut next)))
+        .bench_local_refs(|(machine, batches)| {
+            for batch in batches {
+                black_box(machine.apply(batch));
+            }
+        });
 }
 
 /// Buys that come too late, looked at as the actor does before it proposes.
