@@ -9,10 +9,11 @@
 FROM rust:1.95-slim-bookworm AS manifests
 WORKDIR /src
 COPY . .
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -name lib.rs ! -name main.rs -delete \
- && find . -type f -name '*.rs' ! -path '*/src/lib.rs' ! -path '*/src/main.rs' -delete \
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/lib.rs' ! -path '*/src/main.rs' \
+      ! -path '*/benches/*.rs' -delete \
  && find . -path '*/src/lib.rs' -exec sh -c ': > "$1"' _ {} \; \
- && find . -path '*/src/main.rs' -exec sh -c 'echo "fn main() { }" > "$1"' _ {} \; \
+ && find . \( -path '*/src/main.rs' -o -path '*/benches/*.rs' \) \
+      -exec sh -c 'echo "fn main() { }" > "$1"' _ {} \; \
  && find . -type d -empty -delete
 
 FROM rust:1.95-slim-bookworm AS dependencies
