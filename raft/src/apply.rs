@@ -6,6 +6,7 @@
 use crate::applied::Applied;
 use crate::propose::decode_batch;
 use crate::snapshot::{Manifest, Snapshot, SnapshotBuilder, SnapshotStore};
+use crate::trace;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -50,7 +51,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 }
                 EntryPayload::Normal(proposal) => {
                     let (rules, batch) = decode_batch(&proposal).map_err(io::Error::other)?;
-                    self.applied.apply_batch(entry.log_id, rules, &batch)
+                    let replies = self.applied.apply_batch(entry.log_id, rules, &batch);
+                    trace::applied(entry.log_id.index, &batch, &replies);
+                    replies
                 }
             };
             if let Some(responder) = responder {

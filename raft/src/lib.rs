@@ -36,6 +36,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod trace;
 mod types;
 mod upgrade;
 mod upkeep;

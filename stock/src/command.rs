@@ -100,6 +100,23 @@ pub enum Command {
     Cancel(Box<Cancel>),
 }
 
+impl Command {
+    /// What it asks for, in a word or two for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::CreateProduct(_) => "create product",
+            Self::Restock { .. } => "restock",
+            Self::Buy { .. } => "buy",
+            Self::UpdateProduct(_) => "update product",
+            Self::Hold { .. } => "hold",
+            Self::Confirm { .. } => "confirm",
+            Self::Release { .. } => "release",
+            Self::BuyBasket { .. } => "buy basket",
+            Self::Cancel(_) => "cancel",
+        }
+    }
+}
+
 /// An order to take back, by its id and by what its event says.
 ///
 /// The machine keeps of an order only that there is one for a request id, so whoever proposes this

@@ -75,6 +75,35 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What was decided, in a word or two for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ProductCreated(_) => "product created",
+            Self::ProductUnchanged(_) => "product unchanged",
+            Self::Restocked(_) => "restocked",
+            Self::Bought { .. } => "bought",
+            Self::BoughtBefore { .. } => "bought before",
+            Self::Refused(_) => "refused",
+            Self::ProductUpdated(_) => "product updated",
+            Self::Held { .. } => "held",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Released { .. } => "released",
+            Self::BasketBought { .. } => "basket bought",
+            Self::Cancelled { .. } => "cancelled",
+            Self::DoneBefore { .. } => "done before",
+        }
+    }
+
+    /// Why nothing changed, when nothing did.
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
 /// Why nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {

@@ -7,12 +7,15 @@
 //! that is the answer. Else the ask goes back to be proposed.
 
 use super::{Answer, Ask, Ending, NotProposed};
+use crate::trace;
 use raft::Replica;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Decides what it can by reading; returns the asks that must be proposed, at the end all.
 pub(super) async fn check(replica: Replica, asks: Vec<Ask>, mut ending: Ending) -> Vec<Ask> {
     let now = Instant::now();
+    let read = trace::each(asks.iter().map(|ask| &ask.envelope), trace::read);
     let deadline = asks.iter().map(|ask| ask.deadline).max().unwrap_or(now);
     let confirmed = tokio::select! {
         confirmed = replica.read_barrier(deadline) => confirmed,
@@ -27,14 +30,16 @@ pub(super) async fn check(replica: Replica, asks: Vec<Ask>, mut ending: Ending) 
     let mut undecided = Vec::new();
     let mut decided = Vec::with_capacity(asks.len());
     replica.read(|machine| {
-        for ask in asks {
+        let spans = read.into_iter().chain(std::iter::repeat_with(Span::none));
+        for (ask, span) in asks.into_iter().zip(spans) {
             match machine.peek(&ask.envelope) {
-                Some(reply) => decided.push((ask, reply)),
+                Some(reply) => decided.push((ask, reply, span)),
                 None => undecided.push(ask),
             }
         }
     });
-    for (ask, reply) in decided {
+    for (ask, reply, span) in decided {
+        trace::decided(&span, &reply);
         ask.answer(Answer::Decided(reply));
     }
     undecided

@@ -12,6 +12,7 @@ use super::deliver::wait_to_retry;
 use super::reply_to::Gathering;
 use super::{ANSWER_GRACE, Answer, Ask, Ending, NotProposed, Told, Tries};
 use crate::rate::Clicker;
+use crate::trace;
 use raft::{Click, ClickAnswer, ClickFrame, ClickOutcome, ClicksAnswer, Replica};
 use std::future::Future;
 use std::time::Duration;
@@ -49,7 +50,8 @@ pub(super) fn split(
     let (gathering, places) = Gathering::new(clicks.len());
     asks.extend(clicks.into_iter().zip(places).map(|(click, reply_to)| {
         let Click { envelope, address, counted } = click;
-        Ask { envelope, address, counted, deadline, reply_to, tries: Tries::Once }
+        let (tries, waits) = (Tries::Once, trace::waits(&envelope));
+        Ask { envelope, address, counted, deadline, reply_to, tries, waits }
     }));
     async move {
         let told = gathering.wait(deadline + ANSWER_GRACE).await;
@@ -110,8 +112,16 @@ async fn try_once(replica: &Replica, leader: NodeId, asks: Vec<Ask>) -> Vec<Ask>
         counted: ask.counted,
     };
     let clicks: Vec<Click> = asks.iter().map(as_click).collect();
+    let frame = clicks.len();
+    let commands = asks.iter().map(|ask| &ask.envelope);
+    let spans = trace::each(commands, |command| trace::forward(command, leader, frame));
     match replica.pass_clicks(leader, &clicks, deadline).await {
         ClicksAnswer::Taken(answers) => {
+            for (span, answer) in spans.iter().zip(&answers) {
+                if let ClickOutcome::Decided(reply) = &answer.outcome {
+                    trace::decided(span, reply);
+                }
+            }
             let told = asks.into_iter().zip(answers);
             told.filter_map(|(ask, answer)| unanswered(ask, answer)).collect()
         }

@@ -7,9 +7,10 @@
 
 use super::batch::{FrameSlot, Group, Slot};
 use super::{Answer, Ending, NotProposed};
+use crate::trace;
 use raft::{ForwardAnswer, Proposed, Replica};
 use std::time::Duration;
-use stock::{Attempt, NodeId, Reply};
+use stock::{Attempt, Envelope, NodeId, Reply};
 use tokio::time::Instant;
 
 /// Before the next try while the leader, as this node knows it, does not take the batch.
@@ -60,14 +61,26 @@ pub(super) async fn deliver(replica: Replica, mut group: Group, mut ending: Endi
 async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -> Proposed {
     let deadline = group.deadline();
     match leader {
-        Some(leader) if leader == replica.id() => replica.propose(&mut group.batch, deadline).await,
+        Some(leader) if leader == replica.id() => {
+            let batch = group.len();
+            let stage = |command: &Envelope| trace::propose(command, batch);
+            let spans = trace::each(&group.batch.commands, stage);
+            let proposed = replica.propose(&mut group.batch, deadline).await;
+            trace::came_to(spans, &proposed);
+            proposed
+        }
         Some(leader) => {
             // Only own commands: what followers sent is not passed on a second time.
             settle_followers(group, false);
             if group.own.is_empty() {
                 return Proposed::NotProposed;
             }
-            replica.forward(leader, &group.batch.commands, deadline).await
+            let frame = group.len();
+            let stage = |command: &Envelope| trace::forward(command, leader, frame);
+            let spans = trace::each(&group.batch.commands, stage);
+            let proposed = replica.forward(leader, &group.batch.commands, deadline).await;
+            trace::came_to(spans, &proposed);
+            proposed
         }
         None => Proposed::NotProposed,
     }

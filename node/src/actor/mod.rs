@@ -21,6 +21,7 @@ mod sort;
 
 use crate::metrics::{Metrics, Waiting};
 use crate::rate::{Counter, RateLimits};
+use crate::trace;
 use batch::{Group, Queue};
 use ending::Ending;
 use raft::{Allowance, Forwarded, Limited, Replica};
@@ -31,6 +32,7 @@ use stock::{Envelope, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Span;
 
 /// Asks that may wait in the mailbox; more are answered 503 at once.
 pub(crate) const MAILBOX_MAX: usize = 16_384;
@@ -107,6 +109,7 @@ pub(crate) struct Ask {
     pub(crate) deadline: Instant,
     pub(crate) reply_to: ReplyTo,
     tries: Tries,
+    waits: Span,
 }
 
 /// Who tries again when a command was not proposed, or nobody knows.
@@ -181,8 +184,8 @@ impl StockHandle {
     fn post(&self, sent: Sent, deadline: Instant, reply_to: ReplyTo) {
         use mpsc::error::TrySendError::{Closed, Full};
         let Sent { envelope, address } = sent;
-        let (counted, tries) = (false, Tries::UntilDeadline);
-        let ask = Ask { envelope, address, counted, deadline, reply_to, tries };
+        let (counted, tries, waits) = (false, Tries::UntilDeadline, trace::waits(&envelope));
+        let ask = Ask { envelope, address, counted, deadline, reply_to, tries, waits };
         match self.mailbox.try_send(ask) {
             Ok(()) => {}
             Err(Full(ask)) => ask.decline(NotProposed::MailboxFull),

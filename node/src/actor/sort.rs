@@ -2,6 +2,7 @@
 
 use super::{Actor, Answer, Ask, clicks};
 use crate::rate::Counted;
+use crate::trace::{self, Way};
 use stock::NodeId;
 use tokio::time::Instant;
 
@@ -28,6 +29,7 @@ impl Actor {
         if !here && self.replica.counts(leader) {
             // Only who counts may refuse.
             for click in asks.extract_if(.., |ask| clicks::clicker(ask).is_some()) {
+                trace::sorted(&click.waits, Way::Count);
                 self.to_pass.push(click);
             }
         }
@@ -41,8 +43,14 @@ impl Actor {
                 continue;
             };
             match peeked {
-                Peeked::Known | Peeked::Refused => self.to_check.push(ask),
-                Peeked::Open => self.to_propose.push(ask),
+                Peeked::Known | Peeked::Refused => {
+                    trace::sorted(&ask.waits, Way::Read);
+                    self.to_check.push(ask);
+                }
+                Peeked::Open => {
+                    trace::sorted(&ask.waits, Way::Batch);
+                    self.to_propose.push(ask);
+                }
                 #[cfg(feature = "mutants")]
                 Peeked::Answered(reply) => ask.answer(Answer::Decided(reply)),
             }
@@ -63,6 +71,7 @@ impl Actor {
             Counted::Beyond(limited, allowance) => {
                 ask.reply_to.counted(Box::new(allowance));
                 self.metrics.rate_limited(limited.by);
+                trace::limited(&ask.waits);
                 ask.answer(Answer::Limited(limited));
                 None
             }

@@ -13,6 +13,7 @@ use super::field::{self, Number, units};
 use super::{FrontState, body, query};
 use crate::actor::{Answer, Told};
 use crate::problem::{Kind, Problem, ProblemBody};
+use crate::trace;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,6 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use stock::{Attempt, Command, Envelope, Quantity, RequestId, Requester, Sku, UserId};
 use tokio::time::Instant;
+use tracing::Span;
 use utoipa::ToSchema;
 
 /// The most buys of one call.
@@ -57,9 +59,11 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     let texts = form.split(&bytes)?;
     let items: Vec<Result<Item<'_>, Problem>> =
         texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();
-    let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope())).collect();
+    let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope()));
+    let commands: Vec<Envelope> = commands.collect();
+    let spans = trace::each(&commands, trace::decoded);
     let answers = state.stock.ask_all(commands, address, deadline).await;
-    write(&state, form, items, answers, deadline).await
+    write(&state, form, (items, spans), answers, deadline).await
 }
 
 /// How the items stand in the body, and their results in the answer.
@@ -248,11 +252,11 @@ struct ItemResult<'a> {
 async fn write(
     state: &Arc<FrontState>,
     form: Form,
-    items: Vec<Result<Item<'_>, Problem>>,
+    (items, spans): (Vec<Result<Item<'_>, Problem>>, Vec<Span>),
     answers: Vec<Told>,
     deadline: Instant,
 ) -> Result<Response, Problem> {
-    let mut answers = answers.into_iter();
+    let (mut answers, mut spans) = (answers.into_iter(), spans.into_iter());
     let mut text = Vec::with_capacity(64 + items.len() * 256);
     for (position, item) in items.iter().enumerate() {
         if form == Form::Array {
@@ -263,6 +267,9 @@ async fn write(
             Ok(item) => {
                 let answer = answers.next().map_or(Answer::Unknown, |told| told.answer);
                 let decided = decide(state, &item.asked(), answer, deadline).await;
+                if let Some(span) = spans.next() {
+                    trace::answered(&span, status(decided.as_ref()));
+                }
                 put(&mut text, Some(&item.shape.request_id), decided.as_ref())
             }
         };
@@ -279,21 +286,27 @@ async fn write(
     Ok(response)
 }
 
+/// The status that an item has alone.
+fn status(decided: Result<&Won<'_>, &Problem>) -> StatusCode {
+    decided.map_or_else(Problem::status, |_| StatusCode::CREATED)
+}
+
 fn put(
     text: &mut Vec<u8>,
     request_id: Option<&str>,
     decided: Result<&Won<'_>, &Problem>,
 ) -> serde_json::Result<()> {
+    let status = status(decided).as_u16();
     let result = match decided {
         Ok(won) => ItemResult {
-            status: StatusCode::CREATED.as_u16(),
+            status,
             request_id,
             replayed: won.replayed,
             order: Some(&won.order),
             problem: None,
         },
         Err(problem) => ItemResult {
-            status: problem.status().as_u16(),
+            status,
             request_id,
             replayed: problem.is_replayed(),
             order: None,

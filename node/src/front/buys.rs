@@ -148,6 +148,7 @@ async fn one(
         attempt,
         command: Command::Buy { sku, quantity },
     };
+    key.follow(&envelope);
     let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
     key.counted(answered.allowance);
     let asked = Asked { product_id, user_id, quantity, request_id: key.text() };

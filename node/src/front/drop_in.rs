@@ -200,6 +200,7 @@ async fn buy<'h>(
     let requester = Requester::User(user);
     let command = Command::Buy { sku, quantity };
     let envelope = Envelope { requester, request_id, attempt, command };
+    key.follow(&envelope);
     let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
     key.counted(answered.allowance);
     let (product_id, user_id) = (product_id.as_str(), user_id.as_str());

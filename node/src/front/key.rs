@@ -5,11 +5,13 @@
 
 use super::allowance;
 use crate::problem::{Kind, Problem};
+use crate::trace;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use raft::Allowance;
 use std::borrow::Cow;
 use std::net::IpAddr;
-use stock::{Attempt, RequestId, api};
+use stock::{Attempt, Envelope, RequestId, api};
+use tracing::Span;
 use uuid::Uuid;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(api::HEADER_IDEMPOTENCY_KEY);
@@ -70,7 +72,8 @@ impl<'h> Key<'h> {
     /// Splits off what goes into the command; the rest serves the answer.
     pub(super) fn split(self) -> (RequestId, Attempt, Answered<'h>) {
         let Self { text, made_here, request_id, attempt, .. } = self;
-        (request_id, attempt, Answered { text, made_here, allowance: None })
+        let span = Span::none();
+        (request_id, attempt, Answered { text, made_here, allowance: None, span })
     }
 }
 
@@ -80,6 +83,7 @@ pub(super) struct Answered<'h> {
     text: Cow<'h, str>,
     made_here: Option<HeaderValue>,
     allowance: Option<Box<Allowance>>,
+    span: Span,
 }
 
 impl Answered<'_> {
@@ -93,8 +97,14 @@ impl Answered<'_> {
         self.allowance = allowance;
     }
 
+    /// Has the request followed on its way: see [`trace`].
+    pub(super) fn follow(&mut self, envelope: &Envelope) {
+        self.span = trace::decoded(envelope);
+    }
+
     /// Tells the client the key that was made for it, and what is left of the rate limits.
     pub(super) fn put<B>(self, response: &mut Response<B>) {
+        trace::answered(&self.span, response.status());
         if let Some(left) = &self.allowance {
             allowance::put(left, response);
         }

@@ -79,6 +79,7 @@ impl<'h> Write<'h> {
         let address = key.address;
         let (request_id, attempt, mut key) = key.split();
         let envelope = Envelope { requester, request_id, attempt, command };
+        key.follow(&envelope);
         let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
         key.counted(answered.allowance);
         (decided(answered.answer), key)

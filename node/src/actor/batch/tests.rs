@@ -23,6 +23,7 @@ fn ask(at: usize) -> Ask {
         deadline: Instant::now() + Duration::from_secs(3600),
         reply_to: ReplyTo::alone(asker),
         tries: Tries::UntilDeadline,
+        waits: tracing::Span::none(),
     }
 }
 
