@@ -106,7 +106,7 @@ impl Stage {
         assert_eq!(status, 503, "{why}");
         assert!(why.contains("it is fenced: its state after entry"), "{why}");
         let stale = "/v1/products/sneaker?consistency=stale";
-        for path in ["/v1/products", stale, "/v1/orders/2", "/v1/export", "/ws"] {
+        for path in ["/v1/products", stale, "/v1/orders/2", "/v1/export", "/v1/levels", "/ws"] {
             let (status, body) = self.status(id, path).await;
             assert_eq!(status, 503, "{path}: {body}");
             assert!(body.contains("This node is fenced"), "{path}: {body}");
@@ -147,26 +147,34 @@ impl Stage {
 
 /// Who listens to one node and would not go to another.
 struct Listener {
-    events: Response,
+    streams: [Response; 2],
     levels: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Listener {
     /// Listens, and has been told something.
     async fn open(http: &str) -> Self {
-        let events = reqwest::get(format!("http://{http}/v1/events?after=0")).await;
         let (levels, _) = connect_async(format!("ws://{http}/ws")).await.expect("an upgrade");
-        let mut listener = Self { events: events.expect("an answer"), levels };
-        assert_eq!(listener.events.status(), 200);
-        listener.events.chunk().await.expect("it is told").expect("the stream goes on");
+        let listen = async |path| {
+            let stream = reqwest::get(format!("http://{http}{path}")).await.expect("an answer");
+            assert_eq!(stream.status(), 200, "{path}");
+            stream
+        };
+        let streams = [listen("/v1/events?after=0").await, listen("/v1/levels").await];
+        let mut listener = Self { streams, levels };
+        for stream in &mut listener.streams {
+            stream.chunk().await.expect("it is told").expect("the stream goes on");
+        }
         listener.levels.next().await.expect("it is told").expect("the stream goes on");
         listener
     }
 
-    /// Both streams come to an end.
+    /// All streams come to an end.
     async fn ends(mut self) {
-        let events = async { while let Ok(Some(_)) = self.events.chunk().await {} };
-        timeout(PATIENCE, events).await.expect("the events end");
+        for stream in &mut self.streams {
+            let told = async { while let Ok(Some(_)) = stream.chunk().await {} };
+            timeout(PATIENCE, told).await.expect("the events end");
+        }
         let levels = async { while let Some(Ok(_)) = self.levels.next().await {} };
         timeout(PATIENCE, levels).await.expect("the levels end");
     }

@@ -4,7 +4,7 @@
 //! handler and, beside it, what the OpenAPI document says of it.
 
 use super::docs::Docs;
-use super::live::{events, ws};
+use super::live::{events, sse, ws};
 use super::pages::{self, room, storm};
 use super::{Finished, FrontState, method_not_allowed};
 use super::{batch, buys, cancel, cluster, explain, export, health, holds, orders};
@@ -83,7 +83,8 @@ routes! {
     Explain "/v1/explain" { get explain::{show, SHOW} }
     Events "/v1/events" { get events::{show, SHOW} }
     Export "/v1/export" { get export::{show, SHOW} }
-    Levels "/ws" { get ws::{show, SHOW} }
+    Levels "/v1/levels" { get sse::{show, SHOW} }
+    LevelsSocket "/ws" { get ws::{show, SHOW} }
     Beli "/beli" { post drop_in::{beli, BELI} }
     Reset "/reset" { post drop_in::{reset, RESET} }
     ApiBuy "/api/buy" { post drop_in::{api_buy, API_BUY} }

@@ -1,12 +1,14 @@
 //! Listeners that are many, and listeners that never read.
 
+use super::levels::Levels;
 use super::scene::http::{Ask, Caller};
 use super::scene::{PATIENCE, Scene, until};
 use super::{Stream, buy, buy_batch, listeners};
+use client::batch::{BatchBuy, Form};
 use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stock::UserId;
-use stock::api::ChangeView;
+use stock::api::{ChangeView, PostBuy, PutProduct};
+use stock::{Quantity, RequestId, Sku, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -81,6 +83,62 @@ async fn who_never_reads_is_cut_off_and_holds_up_nobody() {
         println!("it held {held} of {beside} events that were made while it sat there");
         assert!(beside > held + 4 * CALL as u64, "{held} events held, {beside} made beside");
     }
+}
+
+/// What a listener to levels has not read is not kept for it, but its connection is, for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_never_reads_levels_is_cut_off_and_who_reads_is_right_in_the_end() {
+    const PRODUCTS: usize = 1_500;
+    const AT_A_TIME: usize = 32;
+    let scene = Scene::open(1, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    // Long ids: a look is then hundreds of KiB.
+    let skus: Vec<Sku> = (0..PRODUCTS)
+        .map(|at| Sku::new(format!("{}{at}", "p".repeat(60))).expect("a valid id"))
+        .collect();
+    let put = PutProduct { name: "P".into(), stock: 1_000_000, ..PutProduct::default() };
+    for some in skus.chunks(AT_A_TIME) {
+        let creates = some.iter().map(|sku| scene.client.create_product(sku, &put));
+        for created in futures_util::future::join_all(creates).await {
+            created.expect("it is put on sale");
+        }
+    }
+    let mut reader = Levels::events(&caller.nodes[0]).await;
+    let silent = ask_and_never_read(&caller.nodes[0], "/v1/levels", "").await;
+    until("both to listen", || async {
+        (listeners(&caller, 0, "levels").await == 2).then_some(())
+    })
+    .await;
+    let (done, is_done) = tokio::sync::watch::channel(None::<u64>);
+    let last = skus[0].to_string();
+    let reading = tokio::spawn(async move {
+        loop {
+            let (product, stock) = reader.next().await;
+            if product == last && *is_done.borrow() == Some(stock) {
+                return stock;
+            }
+        }
+    });
+    let mut rounds = 0;
+    while listeners(&caller, 0, "levels").await == 2 {
+        let buy = |(at, sku): (usize, &Sku)| {
+            let name = format!("round-{rounds}-{at}");
+            let user = UserId::new(&*name).expect("an id");
+            let buy = PostBuy { product_id: sku.clone(), user_id: user, quantity: Quantity::ONE };
+            BatchBuy { request: RequestId::new(name).expect("an id"), buy }
+        };
+        let buys: Vec<BatchBuy> = skus.iter().enumerate().map(buy).collect();
+        scene.client.buy_batch(&buys, Form::Array).await;
+        rounds += 1;
+    }
+    println!("it was cut off after {rounds} rounds");
+    // It ends, be it with a reset, and not with the node's goodbye.
+    let told = read_to_the_end(silent).await;
+    assert!(!told.ends_with(b"0\r\n\r\n"), "it was cut off");
+    // One who reads is told the last level, whatever it has missed.
+    done.send_replace(Some(1_000_000 - rounds - 1));
+    scene.client.restock((&skus[0], -1), &client::new_request_id()).await;
+    assert_eq!(reading.await.expect("it reads to the end"), 1_000_000 - rounds - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,35 +4,24 @@
 //! gap and without a repeat: ids are dense, and the same on every node. An id that this node has
 //! not reached waits. Without an id the stream begins with the next change.
 
-use super::super::docs::{Answer, Docs, LAST_SEEN, Tag, of, plain, text};
+use super::super::docs::{Answer, Docs, LAST_SEEN, Tag, of, text};
 use super::super::query::Parameters;
 use super::super::{FrontState, SEQ};
 use super::bell::Seat;
+use super::stream::{self, COMMENT, COMMENT_INTERVAL};
 use super::tail::Next;
 use crate::metrics::Listener;
 use crate::problem::{Kind, Problem};
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream;
-use std::convert::Infallible;
+use futures_util::stream::unfold;
 use std::sync::Arc;
-use std::time::Duration;
 use stock::Seq;
 use tokio::time::timeout;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// For nginx, which would hold the stream back otherwise.
-static NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// A silent stream says that it is there, before load balancers take it for dead.
-const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
-const COMMENT: &[u8] = b": still here\n\n";
-/// The first words: browsers that are cut off come back after so many milliseconds.
-const GREETING: &[u8] = b": flashnode\nretry: 500\n\n";
 
 pub(in super::super) const SHOW: Docs = Docs {
     id: "events",
@@ -47,7 +36,7 @@ pub(in super::super) const SHOW: Docs = Docs {
     answers: &[Answer::new(
         StatusCode::OK,
         "The stream. `Flashnode-Seq` says after which change it begins.",
-        &[("text/event-stream", plain(|| ObjectBuilder::new().schema_type(Type::String).into()))],
+        stream::CONTENT,
     )],
     problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader, Kind::EventsGone]],
 };
@@ -71,16 +60,13 @@ pub(in super::super) async fn show(
         Err(error) => return Err(Problem::internal("read the events", &error)),
     };
     let seat = state.live.bell.sit(Listener::Events);
-    let listening = Listening { state, seat, after: begins, first: Some(first), greeted: false };
-    let text = stream::unfold(listening, |mut listening| async move {
+    let listening = Listening { state, seat, after: begins, first: Some(first) };
+    let text = unfold(listening, |mut listening| async move {
         let text = listening.next().await?;
-        Some((Ok::<Bytes, Infallible>(text), listening))
+        Some((text, listening))
     });
-    let mut response = Response::new(Body::from_stream(text));
+    let mut response = stream::response(text);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(&NO_BUFFERING, HeaderValue::from_static("no"));
     // Where the stream begins, so that it can be gone on with before its first event.
     headers.insert(&SEQ, HeaderValue::from(begins.0));
     Ok(response)
@@ -114,7 +100,6 @@ struct Listening {
     after: Seq,
     /// What was found before the answer began.
     first: Option<Next>,
-    greeted: bool,
 }
 
 impl Listening {
@@ -122,9 +107,6 @@ impl Listening {
     /// listener has fallen behind what the feed still gives. It comes back with its last id, and
     /// is told why.
     async fn next(&mut self) -> Option<Bytes> {
-        if !std::mem::replace(&mut self.greeted, true) {
-            return Some(Bytes::from_static(GREETING));
-        }
         loop {
             if self.seat.closing() || self.state.replica.fenced().is_some() {
                 return None;

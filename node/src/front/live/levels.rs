@@ -6,10 +6,11 @@
 //! shares what is there already.
 
 use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use raft::{FEED_EVENTS_MAX, Feed, FeedLimits, Replica};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stock::{Machine, Product, Seq, Sku};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -26,8 +27,43 @@ const EVENTS_BEHIND_MAX: u64 = 4 * FEED_EVENTS_MAX as u64;
 /// Products of one look at the machine.
 const PAGE: usize = 1_000;
 
-/// One message each: the levels that changed between two looks, or all there are.
-pub(super) type Look = Arc<[Utf8Bytes]>;
+/// The levels that changed between two looks, or all there are.
+#[derive(Debug, Clone)]
+pub(super) struct Look(Arc<Messages>);
+
+#[derive(Debug)]
+struct Messages {
+    /// One a product.
+    messages: Box<[Utf8Bytes]>,
+    /// All as server-sent events, made by whoever needs it first.
+    events: OnceLock<Bytes>,
+}
+
+impl Look {
+    fn new(messages: Vec<Utf8Bytes>) -> Self {
+        Self(Arc::new(Messages { messages: messages.into(), events: OnceLock::new() }))
+    }
+
+    /// One message a product.
+    pub(super) fn messages(&self) -> &[Utf8Bytes] {
+        &self.0.messages
+    }
+
+    /// The messages as server-sent events, one text for all listeners.
+    pub(super) fn events(&self) -> Bytes {
+        self.0.events.get_or_init(|| events(&self.0.messages)).clone()
+    }
+}
+
+fn events(messages: &[Utf8Bytes]) -> Bytes {
+    let mut text = Vec::with_capacity(messages.iter().map(|message| message.len() + 8).sum());
+    for message in messages {
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(message.as_bytes());
+        text.extend_from_slice(b"\n\n");
+    }
+    text.into()
+}
 
 /// All levels, and what changes from then on.
 pub(super) type Subscription = (Look, broadcast::Receiver<Look>);
@@ -121,8 +157,8 @@ impl Looking {
             self.look().await;
         }
         let board = &self.board;
-        let all = self.all.get_or_insert_with(|| board.values().cloned().collect());
-        (Arc::clone(all), self.looks.subscribe())
+        let all = self.all.get_or_insert_with(|| Look::new(board.values().cloned().collect()));
+        (all.clone(), self.looks.subscribe())
     }
 
     /// Brings the board up to date, and tells listeners what changed on it.
@@ -144,7 +180,7 @@ impl Looking {
         if !told.is_empty() {
             self.all = None;
             // An error is that nobody listens.
-            let _nobody = self.looks.send(told.into());
+            let _nobody = self.looks.send(Look::new(told));
         }
         self.rests_until = Instant::now() + LOOK_INTERVAL;
     }
@@ -196,4 +232,24 @@ fn level(product: &Product) -> (Sku, u64) {
 
 fn message(sku: &Sku, stock: u64) -> Option<Utf8Bytes> {
     serde_json::to_string(&Level { product_id: sku, stock }).ok().map(Utf8Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_an_event_a_product() {
+        let sku = |id| Sku::new(id).unwrap();
+        let messages = [("tee", 3), ("a.b", 0)].map(|(id, stock)| message(&sku(id), stock));
+        let look = Look::new(messages.into_iter().flatten().collect());
+        let text = concat!(
+            "data: {\"product_id\":\"tee\",\"stock\":3}\n\n",
+            "data: {\"product_id\":\"a.b\",\"stock\":0}\n\n",
+        );
+        assert_eq!(look.events(), text);
+        // A clone has the same text, and makes no other.
+        assert_eq!(look.clone().events().as_ptr(), look.events().as_ptr());
+        assert!(Look::new(Vec::new()).events().is_empty());
+    }
 }

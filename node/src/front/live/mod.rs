@@ -1,4 +1,4 @@
-//! Live stock: the change feed as server-sent events, and stock levels over a WebSocket.
+//! Live stock: the change feed as server-sent events, and stock levels, as such or over a WebSocket.
 //!
 //! Owns what listeners share: a tail of encoded events, and a bell that tells them of new ones.
 //! Never holds up a buy: listeners only read what is applied, and are woken at a bounded rate.
@@ -7,6 +7,8 @@ mod bell;
 mod encode;
 pub(super) mod events;
 mod levels;
+pub(super) mod sse;
+mod stream;
 mod tail;
 pub(super) mod ws;
 

@@ -28,9 +28,10 @@ pub(in super::super) const SHOW: Docs = Docs {
     id: "levels",
     tag: Tag::Live,
     summary: "Stock levels, over a WebSocket",
-    notes: "Who connects is told every product's level, then each that changed, at most ten times \
-            a second, as texts such as `{\"product_id\":\"sneaker\",\"stock\":498}`. Without the \
-            headers of a WebSocket's handshake (RFC 6455) it is a 400.",
+    notes: "What `/v1/levels` tells: every product's level to who connects, then each that changed, \
+            at most ten times a second, as texts such as \
+            `{\"product_id\":\"sneaker\",\"stock\":498}`. Without the headers of a WebSocket's \
+            handshake (RFC 6455) it is a 400.",
     parameters: &[],
     body: None,
     answers: &[Answer::new(StatusCode::SWITCHING_PROTOCOLS, "The WebSocket is open.", &[])],
@@ -66,19 +67,19 @@ async fn tell(
     let Some((levels, mut looks)) = state.live.levels.subscribe().await else {
         return socket.send(Message::Close(None)).await;
     };
-    send(&mut socket, &levels).await?;
+    send(&mut socket, levels.messages()).await?;
     let mut ping = tokio::time::interval(PING_INTERVAL);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             look = looks.recv() => match look {
-                Ok(look) => send(&mut socket, &look).await?,
+                Ok(look) => send(&mut socket, look.messages()).await?,
                 Err(RecvError::Lagged(_)) => {
                     let Some((levels, newer)) = state.live.levels.subscribe().await else {
                         break;
                     };
                     looks = newer;
-                    send(&mut socket, &levels).await?;
+                    send(&mut socket, levels.messages()).await?;
                 }
                 Err(RecvError::Closed) => break,
             },

@@ -89,7 +89,7 @@ impl Origins {
                 .to_owned();
         for (_, address) in self.known() {
             // To write into memory never fails.
-            let _ = write!(policy, " http://{address} ws://{address}");
+            let _ = write!(policy, " http://{address}");
         }
         HeaderValue::try_from(policy).map_err(|why| Problem::internal("write a policy", &why))
     }
