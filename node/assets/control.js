@@ -3,6 +3,7 @@
 import { Chart } from "./charts.js";
 import { clock, count, el, fill, find, say, time } from "./dom.js";
 import { Gauges, read_scrape } from "./gauges.js";
+import { keep_pages } from "./keep.js";
 import { listen } from "./live.js";
 import { Nodes } from "./nodes.js";
 import { StormPanel } from "./storm.js";
@@ -208,6 +209,7 @@ function served() {
 
 async function start() {
   fill();
+  keep_pages();
   document.title = T.control_title;
   live(false);
   const chart = (id, title, what, top_min, format) =>

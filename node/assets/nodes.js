@@ -8,13 +8,34 @@ const READ_MS = 3000;
 const LOOK_MS = 5000;
 const SULK_MS = 4000;
 
+const NODES = "flashnode.nodes";
+const REMEMBERED_MAX = 8;
+
+// The nodes as they were known last: a page may be served while its own node is down.
+function remembered() {
+  try {
+    const bases = JSON.parse(localStorage.getItem(NODES) ?? "[]");
+    return location.protocol === "http:" ? bases.filter((base) => base !== location.origin) : [];
+  } catch {
+    return [];
+  }
+}
+
+function remember(bases) {
+  try {
+    localStorage.setItem(NODES, JSON.stringify(bases));
+  } catch {
+    // Then only its own node serves this page.
+  }
+}
+
 // Nobody answered: nothing is known.
 export class Silence extends Error {}
 
 export class Nodes extends EventTarget {
   constructor() {
     super();
-    this.bases = [location.origin];
+    this.bases = [location.origin, ...remembered()];
     this.at = 0;
     this.sulking = new Map();
     this.served = { node: null, leader: null };
@@ -129,5 +150,8 @@ export class Nodes extends EventTarget {
       const base = `http://${http}`;
       if (!this.bases.includes(base)) this.bases.push(base);
     }
+    // A node that has just started may not know yet where one is that is down.
+    const bases = new Set([...nodes.map(({ http }) => `http://${http}`), ...this.bases]);
+    remember([...bases].slice(0, REMEMBERED_MAX));
   }
 }

@@ -3,6 +3,7 @@
 import { Card } from "./card.js";
 import { Checkout } from "./checkout.js";
 import { el, fill, find, say, show, time } from "./dom.js";
+import { keep_pages } from "./keep.js";
 import { listen } from "./live.js";
 import { Nodes } from "./nodes.js";
 import { fresh_key, pending, resumed, settle } from "./settle.js";
@@ -252,6 +253,7 @@ function tick() {
 
 async function start() {
   fill();
+  keep_pages();
   document.title = T.shop_title;
   find("products").append(el("p", { class: "note", id: "silence" }, T.loading));
   live(false);

@@ -86,3 +86,56 @@ async fn a_click_outlives_a_reload() {
     assert_eq!(orders[0].request_id.as_str(), before);
     assert_eq!((play.left().await, play.browser.run(key).await), (9, String::new()));
 }
+
+/// The page is loaded anew while the node that it came from is dead, or stands still: the browser
+/// has kept it, and it goes on with the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_outlives_the_pages_own_node() {
+    let Some(mut play) = Play::open(10, &[]).await else { return };
+    let node = play.scene.leader().await;
+    play.enter(node).await;
+    play.browser.click(BUY).await;
+    play.browser.says(OUTCOME, "It's yours").await;
+    let buyer = play.buyer().await;
+    let ready = "return navigator.serviceWorker.ready.then((worker) => worker.active.state)";
+    let nodes = "return JSON.parse(localStorage['flashnode.nodes'] ?? '[]').length";
+    until("the page to be kept", || async {
+        let kept = (play.browser.run(ready).await, play.browser.run(nodes).await);
+        (kept == ("activated".to_owned(), "3".to_owned())).then_some(())
+    })
+    .await;
+
+    play.scene.cluster.kill(node).expect("its node dies");
+    play.browser.driver.refresh().await.expect("a reload");
+    play.browser.says("#live", "Live").await;
+    play.browser.says(LEFT, "9").await;
+    assert_eq!(play.buyer().await, buyer);
+    play.browser.click(BUY).await;
+    play.browser.says(LEFT, "8").await;
+    let served = play.browser.says("#served", "Served by node").await;
+    assert!(!served.contains(&format!("Served by node {node}")), "{served}");
+    assert_eq!(play.orders().await.len(), 2);
+    play.visit(node, "/control").await;
+    play.browser.says(&format!("#nodes tbody tr:nth-child({node})"), "down").await;
+
+    // It is back, and is asked again. What is kept are pages, and nothing that is said of the stock.
+    play.scene.cluster.start_node(node).expect("it is back");
+    play.scene.cluster.wait_ready(PATIENCE).await.expect("all are ready");
+    play.enter(node).await;
+    play.browser.says("#served", &format!("Served by node {node}")).await;
+    let kept = "return caches.open('flashnode-pages').then((kept) => kept.keys())
+        .then((all) => all.map(({ url }) => new URL(url).pathname).join(' '))";
+    let kept = play.browser.run(kept).await;
+    let is_page = |path: &str| matches!(path, "/" | "/control") || path.starts_with("/assets/");
+    assert!(kept.split(' ').count() > 10 && kept.split(' ').all(is_page), "{kept}");
+
+    play.scene.cluster.pause(node).expect("it stands still");
+    play.browser.driver.refresh().await.expect("a reload");
+    play.browser.says(LEFT, "8").await;
+    play.browser.says("#live", "Live").await;
+    play.browser.click(BUY).await;
+    play.browser.says(LEFT, "7").await;
+    play.scene.cluster.resume(node).expect("it goes on");
+    assert_eq!(play.orders().await.len(), 3);
+    play.scene.assert_equal_states().await;
+}

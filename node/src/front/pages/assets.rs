@@ -12,6 +12,11 @@ use std::borrow::Cow;
 /// Nobody guesses another type than the one that is said.
 static NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
 
+/// A service worker may serve pages above its own place.
+static WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+/// The one file that is a service worker.
+const WORKER: &str = "worker.js";
+
 /// One file.
 pub(super) struct Asset {
     name: &'static str,
@@ -28,7 +33,7 @@ macro_rules! assets {
 const ASSETS: &[Asset] = assets! {
     "shop.html" "control.html" "page.css" "shop.css" "control.css" "icon.svg"
     "texts.js" "dom.js" "nodes.js" "settle.js" "live.js" "shop.js" "checkout.js" "card.js"
-    "control.js" "charts.js" "gauges.js" "storm.js"
+    "control.js" "charts.js" "gauges.js" "storm.js" "keep.js" "worker.js"
 };
 
 /// The file of this name.
@@ -69,6 +74,11 @@ impl Asset {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type()));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(&NO_SNIFFING, HeaderValue::from_static("nosniff"));
+        if self.name == WORKER {
+            headers.insert(&WORKER_ALLOWED, HeaderValue::from_static("/"));
+            let own_files = HeaderValue::from_static("default-src 'self'");
+            headers.insert(header::CONTENT_SECURITY_POLICY, own_files);
+        }
         if let Some(policy) = policy {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
             headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -142,6 +152,20 @@ mod tests {
             let scripts = text.matches("<script").count();
             assert_eq!(text.matches("<script type=\"module\" src=\"").count(), scripts);
         }
+    }
+
+    /// A page that is kept without one of its files is none.
+    #[test]
+    fn the_worker_keeps_every_file() {
+        let worker = std::str::from_utf8(find(WORKER).unwrap().embedded).unwrap();
+        let list = worker.split_once("FILES = [").unwrap().1.split_once(']').unwrap().0;
+        let kept: Vec<&str> = list
+            .split(',')
+            .map(|name| name.trim().trim_matches('"'))
+            .filter(|n| !n.is_empty())
+            .collect();
+        let files = ASSETS.iter().filter(|asset| !asset.is_page() && asset.name != WORKER);
+        assert_eq!(kept, files.map(|asset| asset.name).collect::<Vec<_>>());
     }
 
     #[test]
