@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.
     pub(crate) log_level: String,
+    /// Where the spans of requests go, if the build can export any.
+    pub(crate) otlp_endpoint: Option<String>,
 }
 
 impl Config {

@@ -8,10 +8,13 @@ use serde::Deserialize;
 use std::fmt;
 use std::io::IsTerminal;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// The level when none is said.
 pub(crate) const LEVEL_DEFAULT: &str = "info";
@@ -53,29 +56,71 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{libraries},{ours}")).map_err(|error| error.to_string())
 }
 
+/// Whatever must be held until the process ends, so that nothing of it is lost.
+pub(crate) struct Logging {
+    #[cfg(feature = "otlp")]
+    _flush: Option<crate::trace::otlp::Flush>,
+}
+
+/// A layer that exports spans.
+type Export = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Starts logging as configured, once for the process.
-pub(crate) fn start(config: &Config) {
-    let installed = filter(&config.log_level)
-        .and_then(|filter| install(config.log_format, filter).map_err(|error| error.to_string()));
+#[must_use]
+pub(crate) fn start(config: &Config) -> Logging {
+    let (export, logging, problem) = export(config);
+    let installed = filter(&config.log_level).and_then(|filter| {
+        install(config.log_format, filter, export).map_err(|error| error.to_string())
+    });
     if let Err(why) = installed {
         // The config was checked, so only a second start comes here. Silence would be worse.
         eprintln!("flashnode: logs go elsewhere: {why}");
     }
+    if let Some(why) = problem {
+        tracing::warn!("no spans are exported: {why}");
+    }
+    logging
 }
 
-fn install(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+#[cfg(feature = "otlp")]
+fn export(config: &Config) -> (Option<Export>, Logging, Option<String>) {
+    match crate::trace::otlp::layer(config.id, config.otlp_endpoint.as_deref()) {
+        Ok(Some((layer, flush))) => (Some(layer.boxed()), Logging { _flush: Some(flush) }, None),
+        Ok(None) => (None, Logging { _flush: None }, None),
+        Err(why) => (None, Logging { _flush: None }, Some(why)),
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+fn export(_: &Config) -> (Option<Export>, Logging, Option<String>) {
+    (None, Logging {}, None)
+}
+
+fn install(
+    format: LogFormat,
+    filter: EnvFilter,
+    export: Option<Export>,
+) -> Result<(), TryInitError> {
+    let registry = tracing_subscriber::registry();
+    match export {
+        None => registry.with(lines(format)).with(filter).try_init(),
+        // What is exported is no matter of the log's filter.
+        Some(export) => registry.with(export).with(lines(format).with_filter(filter)).try_init(),
+    }
+}
+
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'l> LookupSpan<'l> + Send + Sync,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Human => {
             let terminal = std::io::stderr().is_terminal();
             let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             let lines = lines.compact().with_target(false).with_ansi(terminal && !no_color);
-            if terminal {
-                lines.with_timer(TimeOfDay).finish().try_init()
-            } else {
-                lines.finish().try_init()
-            }
+            if terminal { lines.with_timer(TimeOfDay).boxed() } else { lines.boxed() }
         }
     }
 }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return error.exit(),
     };
-    logging::start(&config);
+    let _logging = logging::start(&config);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(config.worker_threads).enable_all().build() {
         Ok(runtime) => runtime,

@@ -5,8 +5,11 @@
 //! with it; `apply` is told by `raft`, on every node. Frames between nodes carry nothing of it: the
 //! request id is what the stages have in common, so nodes of any build take part.
 //!
-//! Nothing is told unless the log's filter asks for it. Then each stage costs the load of an
-//! atomic; nothing is allocated or formatted.
+//! Nothing is told unless the log's filter asks for it, or a collector is to get it (feature
+//! `otlp`). Else each stage costs the load of an atomic; nothing is allocated or formatted.
+
+#[cfg(feature = "otlp")]
+pub(crate) mod otlp;
 
 use axum::http::StatusCode;
 use raft::Proposed;
@@ -109,7 +112,7 @@ pub(crate) fn read(envelope: &Envelope) -> Span {
 }
 
 /// What the stages of [`propose`] or [`forward`] have led to.
-pub(crate) fn came_to(spans: Vec<Span>, proposed: &Proposed) {
+pub(crate) fn came_to(spans: &[Span], proposed: &Proposed) {
     for (at, span) in spans.iter().enumerate() {
         match proposed {
             Proposed::Decided(replies) => {

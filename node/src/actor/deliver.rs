@@ -66,7 +66,7 @@ async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -
             let stage = |command: &Envelope| trace::propose(command, batch);
             let spans = trace::each(&group.batch.commands, stage);
             let proposed = replica.propose(&mut group.batch, deadline).await;
-            trace::came_to(spans, &proposed);
+            trace::came_to(&spans, &proposed);
             proposed
         }
         Some(leader) => {
@@ -79,7 +79,7 @@ async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -
             let stage = |command: &Envelope| trace::forward(command, leader, frame);
             let spans = trace::each(&group.batch.commands, stage);
             let proposed = replica.forward(leader, &group.batch.commands, deadline).await;
-            trace::came_to(spans, &proposed);
+            trace::came_to(&spans, &proposed);
             proposed
         }
         None => Proposed::NotProposed,

@@ -138,10 +138,16 @@ pub(super) struct Flags {
     /// A level, or directives such as warn,flashnode=debug [default: info] [env: FLASHNODE_LOG]
     #[arg(long, value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
+
+    /// A collector that takes the spans of each request over OTLP/HTTP, such as
+    /// http://127.0.0.1:4318; in a build with the feature otlp [default: none]
+    /// [env: FLASHNODE_OTLP_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp_endpoint: Option<String>,
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 24] = [
+pub(super) const VARIABLES: [(&str, &str); 25] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -166,6 +172,7 @@ pub(super) const VARIABLES: [(&str, &str); 24] = [
     ("FLASHNODE_TRUSTED_PROXIES", "--trusted-proxies"),
     ("FLASHNODE_LOG_FORMAT", "--log-format"),
     ("FLASHNODE_LOG", "--log-level"),
+    ("FLASHNODE_OTLP_ENDPOINT", "--otlp-endpoint"),
 ];
 
 impl Flags {
@@ -231,6 +238,7 @@ impl Flags {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
         }
     }
 }

@@ -114,7 +114,22 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         proxies,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
+        otlp_endpoint: given.otlp_endpoint.map(otlp_endpoint).transpose()?,
     })
+}
+
+/// A build that cannot export refuses, or whoever asks for spans would wait for them.
+fn otlp_endpoint(url: String) -> Result<String, ConfigError> {
+    let wrong = |why: &str| Err(ConfigError::OutOfRange(format!("--otlp-endpoint: {why}")));
+    if !cfg!(feature = "otlp") {
+        return wrong("this build exports no spans; build it with --features otlp");
+    }
+    let is_one =
+        reqwest::Url::parse(&url).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+    if !is_one {
+        return wrong("use the URL of a collector, such as http://127.0.0.1:4318, without TLS");
+    }
+    Ok(url)
 }
 
 fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError> {

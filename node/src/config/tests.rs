@@ -180,6 +180,7 @@ fn command_lines_that_are_refused() {
         (with("--trusted-proxies proxy.shop"), "such as 192.0.2.7"),
         (with("--log-format xml"), "human, json"),
         (with("--log-level loud"), "error, warn, info"),
+        (with("--otlp-endpoint 127.0.0.1:4318"), "--otlp-endpoint: "),
         (with("--colour blue"), "'--colour'"),
         (with("--id 2"), "--id"),
         (with("--config /nowhere/cluster.toml"), "check --config"),
