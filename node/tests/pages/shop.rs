@@ -118,6 +118,27 @@ async fn two_tabs_are_one_buyer() {
     assert_eq!(play.orders().await.len(), 1);
 }
 
+/// A browser opens six connections to a node for all its tabs: a tab that nobody sees takes none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_tabs_leave_one_another_room() {
+    const TABS: usize = 8;
+    let Some(play) = Play::open(5, &[]).await else { return };
+    let browser = &play.browser;
+    play.enter(NodeId(1)).await;
+    let first = browser.driver.window().await.expect("a window");
+    for _ in 1..TABS {
+        let tab = browser.driver.new_tab().await.expect("a tab");
+        browser.driver.switch_to_window(tab).await.expect("the tab");
+        play.enter(NodeId(1)).await;
+    }
+    browser.click(BUY).await;
+    browser.says(OUTCOME, "It's yours").await;
+    // Who comes back to the first one sees what is left now.
+    browser.driver.switch_to_window(first).await.expect("the tab");
+    browser.says("#live", "Live").await;
+    browser.says(LEFT, "4").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_opens_while_the_page_is_there() {
     let Some(play) = Play::open(5, &[]).await else { return };
