@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const SPAN: Duration = Duration::from_millis(50);
 const ENDS_AFTER: Duration = Duration::from_secs(3);
-const STARTS_AFTER: Duration = Duration::from_secs(6);
+const GONE_FOR: Duration = Duration::from_secs(3);
 const LASTING: Duration = Duration::from_secs(9);
 const UNITS: u64 = 1_000_000_000;
 
@@ -123,7 +123,7 @@ async fn measure(options: &Options, end: End, number: u16) -> anyhow::Result<Rou
         End::SigKill => cluster.kill(leader)?,
         End::SigTerm => cluster.terminate(leader)?,
     }
-    tokio::time::sleep(STARTS_AFTER - ENDS_AFTER).await;
+    tokio::time::sleep(GONE_FOR).await;
     if end == End::SigTerm {
         cluster.wait_exit(leader, WAIT_MAX).await?;
     }
@@ -145,11 +145,13 @@ async fn measure(options: &Options, end: End, number: u16) -> anyhow::Result<Rou
 
 /// The longest time between two accepted buys while the leader is gone.
 fn gap(seen: &Seen) -> Duration {
+    // Whoever was answered just before its end is where the gap begins.
     let mut answered: Vec<Duration> = seen
         .accepted()
         .map(|buy| buy.due + buy.latency)
-        .filter(|at| (ENDS_AFTER - SPAN..STARTS_AFTER).contains(at))
+        .filter(|at| (ENDS_AFTER..ENDS_AFTER + GONE_FOR).contains(&(*at + SPAN)))
         .collect();
     answered.sort_unstable();
-    answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(STARTS_AFTER - ENDS_AFTER)
+    let pauses = answered.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    pauses.max().unwrap_or(GONE_FOR)
 }

@@ -60,7 +60,7 @@ fn draw(out: &mut String, line: &Line, top: f64, span: Duration, scale: Scale) {
         LEFT - 8.0,
         top + HEIGHT,
     );
-    let seconds = (scale.spans as f64 * span.as_secs_f64()) as usize;
+    let seconds = scale.spans as u128 * span.as_millis() / 1_000;
     for second in 0..=seconds {
         let at = x(second as f64 / span.as_secs_f64());
         let _written = write!(

@@ -24,6 +24,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{CommittedLeaderIdOf, OneshotReceiverOf};
 use openraft::vote::RaftLeaderId;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -121,9 +122,8 @@ fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Whether two directories have the same files with the same bytes.
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
-    let names = |dir: &Path| {
-        let items: io::Result<Vec<_>> = std::fs::read_dir(dir)?.collect();
-        items.map(|items| items.iter().map(|item| item.file_name()).collect::<BTreeSet<_>>())
+    let names = |dir: &Path| -> io::Result<BTreeSet<OsString>> {
+        std::fs::read_dir(dir)?.map(|item| Ok(item?.file_name())).collect()
     };
     let found = names(one)?;
     if found != names(other)? {
