@@ -32,6 +32,7 @@ pub mod batch;
 mod call;
 pub mod cluster;
 pub mod control;
+mod cursors;
 mod error;
 pub mod events;
 pub mod export;

@@ -68,6 +68,7 @@ pub(crate) enum Target<'a> {
     /// `POST /v1/buys`, whose URLs are made once.
     Buys,
     Post(&'a str),
+    Put(&'a str),
     Delete(&'a str),
     /// A merge patch, refused unless it meets the version that it is meant for.
     Patch {
@@ -228,7 +229,7 @@ impl Settler<'_> {
             attempt: Some(Attempt { key: command.key, number }),
             if_match: match command.target {
                 Target::Patch { if_match, .. } => if_match,
-                Target::Buys | Target::Post(_) | Target::Delete(_) => None,
+                Target::Buys | Target::Post(_) | Target::Put(_) | Target::Delete(_) => None,
             },
             content: Content::Json,
             timeout: self.timeouts.attempt,
@@ -241,6 +242,7 @@ impl Settler<'_> {
         let (method, path) = match command.target {
             Target::Buys => return Ok((Method::POST, node.buys.clone())),
             Target::Post(path) => (Method::POST, path),
+            Target::Put(path) => (Method::PUT, path),
             Target::Delete(path) => (Method::DELETE, path),
             Target::Patch { path, .. } => (Method::PATCH, path),
         };

@@ -184,7 +184,10 @@ async fn an_export_and_the_feed_after_it_are_the_whole_state() {
             ExportLine::Product(product) => products.push((product.sold, product.held)),
             ExportLine::Hold(_) => holds += 1,
             ExportLine::Order(_) => orders += 1,
-            ExportLine::Head { .. } | ExportLine::End { .. } => {}
+            ExportLine::Head { .. }
+            | ExportLine::Debt { .. }
+            | ExportLine::Cursor { .. }
+            | ExportLine::End { .. } => {}
         }
     }
     assert_eq!((orders, holds, products), (5, 1, vec![(5, 1)]), "as it was at its seq");

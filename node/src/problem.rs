@@ -59,6 +59,7 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
     remaining: Option<u64>,
     seq: Option<Seq>,
+    position: Option<u64>,
     replayed: bool,
 }
 
@@ -76,6 +77,8 @@ pub(crate) struct ProblemBody<'a> {
     remaining: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<Seq>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
 }
 
 impl Problem {
@@ -87,6 +90,7 @@ impl Problem {
             retry_after: None,
             remaining: None,
             seq: None,
+            position: None,
             replayed: false,
         }
     }
@@ -192,8 +196,18 @@ impl Problem {
             }
             Refusal::UnknownOrder => Self::plain(Kind::UnknownOrder),
             Refusal::AlreadyCancelled => Self::plain(Kind::AlreadyCancelled),
+            Refusal::CursorMoved { position } => Self::cursor_moved(*position),
+            Refusal::TooManyCursors => Self::plain(Kind::TooManyCursors),
         };
         problem.at(seq)
+    }
+
+    fn cursor_moved(position: Option<u64>) -> Self {
+        let detail = match position {
+            Some(position) => format!("The cursor stands at {position}."),
+            None => "There is no cursor of this name.".to_owned(),
+        };
+        Self { position, ..Self::new(Kind::CursorMoved, detail) }
     }
 
     /// The problem of a click beyond a rate limit.
@@ -261,10 +275,19 @@ impl Problem {
 
     /// The same as a part of an answer.
     pub(crate) fn to_api(&self) -> stock::api::Problem {
-        let ProblemBody { path, title, status, detail, retry_after_ms, remaining, seq } =
+        let ProblemBody { path, title, status, detail, retry_after_ms, remaining, seq, position } =
             self.body();
         let (kind, title, detail) = (path.to_owned(), title.to_owned(), detail.to_owned());
-        stock::api::Problem { kind, title, status, detail, retry_after_ms, remaining, seq }
+        stock::api::Problem {
+            kind,
+            title,
+            status,
+            detail,
+            retry_after_ms,
+            remaining,
+            seq,
+            position,
+        }
     }
 
     /// What the client reads.
@@ -279,6 +302,7 @@ impl Problem {
                 .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             remaining: self.remaining,
             seq: self.seq,
+            position: self.position,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use stock::{Event, Hold, Machine, Product, Seq};
+use stock::{CursorName, Event, Hold, Machine, Product, Seq, Sku};
 use tokio::sync::watch;
 
 /// The most events that one call returns.
@@ -59,7 +59,7 @@ impl FeedWatch {
     }
 }
 
-/// The whole state at one `seq`: products, open holds, which orders were taken back; and all events
+/// The whole state at one `seq`: products, debts, cursors, open holds, which orders were taken back; and all events
 /// up to it, page by page.
 pub struct Export {
     /// What all of it is of.
@@ -70,6 +70,10 @@ pub struct Export {
     pub state_hash: u128,
     /// All products, by id.
     pub products: Vec<Product>,
+    /// What products owe as counters, by product.
+    pub debts: Vec<(Sku, u64)>,
+    /// The cursors with their positions, by name.
+    pub cursors: Vec<(CursorName, u64)>,
     /// The holds that are open, by id.
     pub holds: Vec<(Seq, Hold)>,
     /// The orders that were taken back.
@@ -85,6 +89,8 @@ impl Export {
             log_time_ms: machine.log_time_ms(),
             state_hash: machine.state_hash(),
             products: machine.products().cloned().collect(),
+            debts: machine.debts().map(|(sku, owed)| (sku.clone(), owed)).collect(),
+            cursors: machine.cursors().map(|(name, at)| (name.clone(), at)).collect(),
             holds: machine.open_holds().map(|(id, hold)| (id, hold.clone())).collect(),
             cancelled: machine.cancelled_orders().collect(),
             feed,
@@ -127,7 +133,7 @@ impl Replica {
         FeedWatch(self.shared().applied.progress())
     }
 
-    /// The whole state as this node has applied it now. Copies products, open holds and the ids of
+    /// The whole state as this node has applied it now. Copies products, debts, cursors, open holds and the ids of
     /// cancelled orders under one lock; the events are read as the export is.
     pub fn export(&self) -> Export {
         let feed = self.event_reader();

@@ -25,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stock::{Batch, Event, Machine, NodeId, Reply, Seq};
+use stock::{Batch, Event, Machine, NodeId, Reply, Rules, Seq};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -291,6 +291,12 @@ impl Replica {
     /// safe, and reads go on.
     pub fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    /// The newest rules that every node is known to apply entries by. Commands that came with
+    /// newer ones must not be proposed: nodes of older builds would stop at them.
+    pub fn rules(&self) -> Rules {
+        self.shared.rules()
     }
 
     /// This node's own status.

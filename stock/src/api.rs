@@ -3,11 +3,13 @@
 //!
 //! Field names are the contract; every type here is `snake_case` JSON.
 
+mod cursors;
 mod events;
 mod holds;
 mod orders;
 
 pub use crate::timestamp::Timestamp;
+pub use cursors::{CursorList, CursorView, PutCursor};
 pub use events::{ChangeView, EventView, ExportLine};
 pub use holds::{
     HoldAccepted, HoldList, HoldReleased, HoldStatus, HoldView, PostConfirm, PostHold,
@@ -299,4 +301,7 @@ pub struct Problem {
     /// The state that decided this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
+    /// Where the cursor stands, where it is about one; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
 }

@@ -3,7 +3,10 @@
 //! These types are the log format. Variants and fields are appended, never reordered; the
 //! golden-bytes test in `tests/golden` guards logs that were written by older builds.
 
-use crate::{HoldTtl, Items, ProductUpdate, Quantity, RequestId, Seq, Sku, Terms, UserId};
+use crate::{
+    CursorMove, Debt, HoldTtl, Items, ProductUpdate, Quantity, RequestId, Seq, SetIf, Sku, Terms,
+    UserId,
+};
 use serde::{Deserialize, Serialize};
 
 /// One log entry: the commands of one batch, and the leader's clock when it was proposed.
@@ -98,6 +101,34 @@ pub enum Command {
     },
     /// Take back an order: its user, or an operator.
     Cancel(Box<Cancel>),
+    /// Move a cursor.
+    MoveCursor(CursorMove),
+    /// Add to a product's count for the requester, who must be a user; creates the product if
+    /// need be. What the count allows to take is a buy, and known as one.
+    Count {
+        /// The product.
+        sku: Sku,
+        /// Units to add; negative takes, zero only looks or creates.
+        by: i64,
+        /// What becomes of a decrement below zero.
+        debt: Debt,
+    },
+    /// Make so many units of a product available, and forget its debt; creates the product if
+    /// need be.
+    SetAvailable {
+        /// The product.
+        sku: Sku,
+        /// Units; at most [`Terms::STOCK_MAX`], with all that was ever stocked.
+        available: u64,
+        /// Whether it must be there, or must not.
+        only: SetIf,
+    },
+    /// Take back what is available of a product, and have its key gone until it has units again or
+    /// is set. Its orders and holds stay.
+    Withdraw {
+        /// The product.
+        sku: Sku,
+    },
 }
 
 impl Command {

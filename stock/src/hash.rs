@@ -9,8 +9,11 @@
 //! that one change costs one subtraction and one addition however large the state is. It finds
 //! divergence by accident; it is no defence against somebody who chooses the state.
 
+use crate::cursors::Cursor;
+use crate::keys::Note;
 use crate::{
-    Command, Hold, Items, Product, RequestId, Requester, Rules, Seq, Settlement, Sku, UserId, codec,
+    Command, CursorName, Hold, Items, Product, Quantity, RequestId, Requester, Rules, Seq,
+    Settlement, Sku, UserId, codec,
 };
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -38,6 +41,8 @@ enum Domain {
     RulesElement = 17,
     SettledOfElement = 18,
     OperatorStoredElement = 19,
+    KeyElement = 20,
+    CursorElement = 21,
 }
 
 /// Fixed-width fields of one element or id, in a buffer on the stack.
@@ -138,6 +143,12 @@ pub(crate) fn quota_fingerprint(sku: &Sku, since: Seq, user: &UserId) -> u128 {
 /// What tells whether a request id came back with another body. 32 bits: it catches a client's
 /// mistake, not an attack, for only the owner of a request id can reuse it.
 pub(crate) fn body_digest(command: &Command) -> u32 {
+    // What a count takes is an order like a buy's, and comes back from its event as a buy.
+    if let Command::Count { sku, by: by @ ..0, .. } = command
+        && let Ok(quantity) = Quantity::new(by.unsigned_abs())
+    {
+        return body_digest(&Command::Buy { sku: sku.clone(), quantity });
+    }
     (xxh3_64(&encoded(command)) >> 32) as u32
 }
 
@@ -240,6 +251,14 @@ impl Element {
     /// The same of an operator, which is forgotten by a bound of its own.
     pub(crate) fn stored_of_operator<T: Serialize>(request: u128, outcome: &T) -> Self {
         Self(xxh3_128(&encoded(&(Domain::OperatorStoredElement as u8, request, outcome))))
+    }
+
+    pub(crate) fn key(sku: &Sku, note: Note) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::KeyElement as u8, sku, note))))
+    }
+
+    pub(crate) fn cursor(name: &CursorName, cursor: &Cursor) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::CursorElement as u8, name, cursor))))
     }
 
     pub(crate) fn quota(key: u128, bought: u64) -> Self {

@@ -116,6 +116,15 @@ text_id!(
     "use 1 to 128 visible ASCII characters without spaces"
 );
 
+text_id!(
+    /// The name of a cursor, as it stands in URLs.
+    CursorName,
+    "cursor name",
+    64,
+    |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':'),
+    "use 1 to 64 of A-Z a-z 0-9 . _ - :"
+);
+
 /// A node of the cluster, as `--id` gives it: 1, 2, 3, …
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod codec;
 mod command;
+mod cursors;
 mod digest;
 mod done;
 mod event;
@@ -16,6 +17,7 @@ mod hold_ttl;
 mod holds;
 mod ids;
 mod items;
+mod keys;
 mod machine;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -35,14 +37,16 @@ mod terms;
 mod timestamp;
 
 pub use command::{Attempt, Batch, Cancel, Command, Envelope, Requester};
+pub use cursors::{CURSORS_MAX, CursorMove};
 pub use digest::{DIGEST_FORMAT, Digest, Digester, Undigested};
 pub use done::DONE_MAX;
 pub use event::{By, Change, Event, Order, OrderContent};
 pub use hold_tally::HoldTally;
 pub use hold_ttl::HoldTtl;
 pub use holds::{Hold, HoldState, OPEN_HOLDS_MAX, SETTLED_MAX, Settlement, USER_HOLDS_MAX};
-pub use ids::{InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
+pub use ids::{CursorName, InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
 pub use items::{InvalidItems, Item, Items, Line};
+pub use keys::{DEBT_MAX, Debt, SetIf};
 pub use machine::{
     Applied, Assembly, EXPIRIES_PER_APPLY_MAX, HotState, MAX_PRODUCTS, Machine, Restore,
     RestoreError,

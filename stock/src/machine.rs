@@ -11,6 +11,7 @@
 //! batches. No orders: the caller keeps the events, the machine only their request ids.
 
 mod assembly;
+mod count;
 mod decide;
 mod effect;
 #[cfg(feature = "mutants")]
@@ -29,9 +30,11 @@ pub use hot_state::HotState;
 pub use restore::Restore;
 pub use restore_error::RestoreError;
 
+use crate::cursors::CursorTable;
 use crate::hash::{Element, StateSum};
 use crate::holds::HoldTable;
 use crate::items::items_of;
+use crate::keys::KeyTable;
 use crate::order_index::OrderIndex;
 use crate::quota::QuotaTable;
 use crate::requests::{Identity, RequestTable};
@@ -90,6 +93,9 @@ pub struct Machine {
     /// Orders that were taken back.
     cancelled: BTreeSet<Seq>,
     orders: OrderIndex,
+    /// What products owe as counters, and which were deleted.
+    keys: KeyTable,
+    cursors: CursorTable,
     sum: StateSum,
 }
 
@@ -160,7 +166,13 @@ impl Machine {
             (Decision::Known(reply), Attempt::First | Attempt::Later) => Some(reply),
             (Decision::Unchanged(outcome), Attempt::First) => Some(self.reply(outcome)),
             (Decision::Unchanged(_), Attempt::Later)
-            | (Decision::Change(_) | Decision::Overdue(_), _) => None,
+            | (
+                Decision::Change(_)
+                | Decision::Overdue(_)
+                | Decision::Key(_)
+                | Decision::Cursor(..),
+                _,
+            ) => None,
         }
     }
 
@@ -204,6 +216,19 @@ impl Machine {
                 self.record(identity, &reply, &change);
                 self.emit(change, events);
                 reply
+            }
+            Decision::Key(effect) => {
+                let (outcome, change) = self.perform_key(effect);
+                let reply = self.reply(outcome);
+                self.store(identity, &reply);
+                if let Some(change) = change {
+                    self.emit(change, events);
+                }
+                reply
+            }
+            Decision::Cursor(name, cursor) => {
+                self.cursors.set(name, cursor, &mut self.sum);
+                self.reply(Outcome::CursorMoved { position: cursor.position })
             }
         }
     }

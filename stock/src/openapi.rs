@@ -4,7 +4,9 @@
 //! `openapi` only, and called by nothing here; a node's tests hold the schemas against what a node
 //! takes and refuses.
 
-use crate::{Currency, HoldTtl, NodeId, Quantity, Receipt, RequestId, Seq, Sku, UserId};
+use crate::{
+    Currency, CursorName, HoldTtl, NodeId, Quantity, Receipt, RequestId, Seq, Sku, UserId,
+};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -26,6 +28,8 @@ macro_rules! schemas {
 schemas! {
     Sku => id(Self::BYTES_MAX, "^[A-Za-z0-9._:-]+$", "sneaker")
         .description(Some("A product's id."));
+    CursorName => id(Self::BYTES_MAX, "^[A-Za-z0-9._:-]+$", "orders-to-postgres")
+        .description(Some("A cursor's name."));
     UserId => id(Self::BYTES_MAX, VISIBLE, "ann")
         .description(Some("A buyer's id, given by the shop in front."));
     RequestId => id(Self::BYTES_MAX, VISIBLE, "0198f2c4-7e1b-7000-8000-000000000001")

@@ -73,6 +73,18 @@ pub enum Outcome {
         /// The change.
         change: Seq,
     },
+    /// The cursor stands here now.
+    CursorMoved {
+        /// Its position.
+        position: u64,
+    },
+    /// A product as a counter was set or counted, or only looked at.
+    Counted {
+        /// What is available less what is owed.
+        count: i64,
+    },
+    /// The product's available units were taken back, and its key is gone.
+    Withdrawn,
 }
 
 impl Outcome {
@@ -183,4 +195,11 @@ pub enum Refusal {
     UnknownOrder,
     /// The order was taken back before.
     AlreadyCancelled,
+    /// The cursor stands elsewhere than the move expects.
+    CursorMoved {
+        /// Where it stands; nowhere if there is none.
+        position: Option<u64>,
+    },
+    /// The machine holds as many cursors as it can: [`crate::CURSORS_MAX`].
+    TooManyCursors,
 }

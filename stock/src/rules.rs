@@ -23,14 +23,17 @@ pub enum Rules {
     /// [`Bounds`]. Another user's ended hold is as unknown as an open one, so whose it was is in
     /// the state hash.
     Two,
+    /// Decides as [`Rules::Two`]. Logs may hold what came with it: cursors, and products as
+    /// counters ([`crate::Command::Count`] and what follows). Builds before it cannot read these.
+    Three,
 }
 
 impl Rules {
     /// The newest that this build knows.
-    pub const NEWEST: Self = Self::Two;
+    pub const NEWEST: Self = Self::Three;
 }
 
-/// How much a machine keeps and does under [`Rules::Two`]. Part of the rules: only machines of one
+/// How much a machine keeps and does from [`Rules::Two`] on. Part of the rules: only machines of one
 /// test may have others than [`Bounds::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -60,7 +63,7 @@ impl Bounds {
     pub(crate) fn under(self, rules: Rules) -> Self {
         match rules {
             Rules::One => Self::NONE,
-            Rules::Two => self,
+            Rules::Two | Rules::Three => self,
         }
     }
 }

@@ -95,7 +95,10 @@ impl StoredOutcome {
                 | Outcome::Confirmed { .. }
                 | Outcome::Released { .. }
                 | Outcome::Cancelled { .. }
-                | Outcome::DoneBefore { .. } => Share::Users,
+                | Outcome::DoneBefore { .. }
+                | Outcome::CursorMoved { .. }
+                | Outcome::Counted { .. }
+                | Outcome::Withdrawn => Share::Users,
             },
         }
     }
@@ -173,8 +176,12 @@ impl StoredTable {
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
         let (share, queue) = match (self.rules, share) {
-            (Rules::Two, Share::Operators) => (Share::Operators, &mut self.operators),
-            (Rules::One, _) | (Rules::Two, Share::Users) => (Share::Users, &mut self.users),
+            (Rules::Two | Rules::Three, Share::Operators) => {
+                (Share::Operators, &mut self.operators)
+            }
+            (Rules::One, _) | (Rules::Two | Rules::Three, Share::Users) => {
+                (Share::Users, &mut self.users)
+            }
         };
         let newest = queue.back().and_then(|request| self.outcomes.get(request));
         if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {

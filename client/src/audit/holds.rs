@@ -70,7 +70,11 @@ pub(super) async fn read_open(client: &Client, plan: &Plan) -> Result<OpenHolds,
             }
             // Holds come before orders, of which there may be millions.
             ExportLine::Order(_) => break,
-            ExportLine::Head { .. } | ExportLine::Product(_) | ExportLine::End { .. } => {}
+            ExportLine::Head { .. }
+            | ExportLine::Product(_)
+            | ExportLine::Debt { .. }
+            | ExportLine::Cursor { .. }
+            | ExportLine::End { .. } => {}
         }
     }
     Ok(open)

@@ -87,6 +87,8 @@ fn name(line: &ExportLine) -> &'static str {
     match line {
         ExportLine::Head { .. } => "head",
         ExportLine::Product(_) => "product",
+        ExportLine::Debt { .. } => "debt",
+        ExportLine::Cursor { .. } => "cursor",
         ExportLine::Hold(_) => "hold",
         ExportLine::Order(_) => "order",
         ExportLine::End { .. } => "end",

@@ -46,7 +46,10 @@ impl Part {
         for line in lines {
             let line = serde_json::from_slice(line);
             match line.map_err(|error| format!("a line of its export: {error}"))? {
-                ExportLine::Head { .. } | ExportLine::Product(_) => {}
+                ExportLine::Head { .. }
+                | ExportLine::Product(_)
+                | ExportLine::Debt { .. }
+                | ExportLine::Cursor { .. } => {}
                 ExportLine::Hold(HoldView { hold_id, user_id, items, .. }) => {
                     self.holds.extend(items.into_iter().map(|item| LedgerHold {
                         hold: hold_id.0,

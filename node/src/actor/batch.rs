@@ -265,7 +265,13 @@ fn bytes(envelope: &Envelope) -> usize {
         Command::UpdateProduct(update) => {
             update.sku.as_str().len() + update.name.as_ref().map_or(0, String::len) + TERMS_BYTES
         }
-        Command::Restock { sku, .. } | Command::Buy { sku, .. } => sku.as_str().len(),
+        // What creates a product names it by its id, in the event.
+        Command::Restock { sku, .. }
+        | Command::Buy { sku, .. }
+        | Command::Count { sku, .. }
+        | Command::SetAvailable { sku, .. }
+        | Command::Withdraw { sku } => sku.as_str().len(),
+        Command::MoveCursor(cursor) => cursor.name.as_str().len(),
         Command::Hold { items, .. } | Command::BuyBasket { items } => bytes_of(items),
         Command::Confirm { .. } | Command::Release { .. } => 0,
         Command::Cancel(cancel) => {

@@ -28,7 +28,10 @@ pub(super) fn clicker(ask: &Ask) -> Option<Clicker<'_>> {
         return None;
     };
     match &ask.envelope.command {
-        Command::Buy { .. } | Command::BuyBasket { .. } | Command::Hold { .. } => {
+        Command::Buy { .. }
+        | Command::BuyBasket { .. }
+        | Command::Hold { .. }
+        | Command::Count { by: ..0, .. } => {
             Some(Clicker { user, address: ask.address, attempt: ask.envelope.attempt })
         }
         Command::CreateProduct(_)
@@ -36,7 +39,11 @@ pub(super) fn clicker(ask: &Ask) -> Option<Clicker<'_>> {
         | Command::Restock { .. }
         | Command::Confirm { .. }
         | Command::Release { .. }
-        | Command::Cancel(_) => None,
+        | Command::Cancel(_)
+        | Command::MoveCursor(_)
+        | Command::SetAvailable { .. }
+        | Command::Withdraw { .. }
+        | Command::Count { by: 0.., .. } => None,
     }
 }
 

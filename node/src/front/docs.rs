@@ -8,8 +8,8 @@ mod parameters;
 mod problems;
 
 pub(super) use parameters::{
-    AFTER_ORDER, AFTER_PRODUCT, IF_MATCH, IF_NONE_MATCH, KEY, LAST_SEEN, LIMIT, ORDER_ID,
-    PRODUCT_ID, READ, WRITE, required, text,
+    AFTER_ORDER, AFTER_PRODUCT, CURSOR_NAME, IF_MATCH, IF_NONE_MATCH, KEY, LAST_SEEN, LIMIT,
+    ORDER_ID, PRODUCT_ID, READ, WRITE, required, text,
 };
 pub(super) use problems::{BODY, CLICK, EVERYWHERE, OF_THE_STOCK, READ_FAILS, SALE, WRITE_FAILS};
 
@@ -69,6 +69,7 @@ pub(super) enum Tag {
     Holds,
     Orders,
     Live,
+    Cursors,
     DropIn,
     Pages,
     Operations,
@@ -81,6 +82,7 @@ impl Tag {
         Self::Holds,
         Self::Orders,
         Self::Live,
+        Self::Cursors,
         Self::DropIn,
         Self::Pages,
         Self::Operations,
@@ -93,6 +95,7 @@ impl Tag {
             Self::Holds => "Holds",
             Self::Orders => "Orders",
             Self::Live => "Live",
+            Self::Cursors => "Cursors",
             Self::DropIn => "Drop-in",
             Self::Pages => "Pages",
             Self::Operations => "Operations",
@@ -106,6 +109,7 @@ impl Tag {
             Self::Holds => "Units set aside while a buyer pays.",
             Self::Orders => "What was sold, to whom, and what became of a request.",
             Self::Live => "Every change as it happens, and the state to start from.",
+            Self::Cursors => "How far those have come who copy the changes elsewhere.",
             Self::DropIn => "Routes that answer as the scripts of smaller shops expect.",
             Self::Pages => "What people look at, and what only that needs.",
             Self::Operations => "For probes, dashboards and people who run it.",

@@ -1,7 +1,7 @@
 //! `GET /v1/export`: the whole state at one `seq`, a JSON object a line ([`ExportLine`]).
 //!
-//! For whoever starts anew, or fell behind what the event feed still gives: products, open holds
-//! and all orders, then the feed after the head's `seq`. Written as it is read, page by page; what
+//! For whoever starts anew, or fell behind what the event feed still gives: products, cursors,
+//! open holds and all orders, then the feed after the head's `seq`. Written as it is read, page by page; what
 //! it keeps in memory is a copy of the products and open holds, and two are read at once at most.
 //! A node that fails on the way cuts it off before its last line.
 
@@ -78,6 +78,9 @@ enum Part {
     Head,
     /// The products from this place on.
     Products(usize),
+    /// The debts from this place on.
+    Debts(usize),
+    Cursors,
     /// The open holds from this place on.
     Holds(usize),
     /// The next page of events.
@@ -109,7 +112,16 @@ impl Exporting {
                     self.products(&mut text, from)?;
                     Part::Products(from + PAGE)
                 }
-                Part::Products(_) => Part::Holds(0),
+                Part::Products(_) => Part::Debts(0),
+                Part::Debts(from) if from < self.export.debts.len() => {
+                    self.debts(&mut text, from)?;
+                    Part::Debts(from + PAGE)
+                }
+                Part::Debts(_) => Part::Cursors,
+                Part::Cursors => {
+                    self.cursors(&mut text)?;
+                    Part::Holds(0)
+                }
                 Part::Holds(from) if from < self.export.holds.len() => {
                     self.holds(&mut text, from)?;
                     Part::Holds(from + PAGE)
@@ -143,6 +155,21 @@ impl Exporting {
             let product = self.export.products[at].clone();
             let view = ProductView::new(product, self.export.seq);
             self.line(text, &ExportLine::Product(view))?;
+        }
+        Ok(())
+    }
+
+    fn debts(&mut self, text: &mut Vec<u8>, from: usize) -> io::Result<()> {
+        for at in from..self.export.debts.len().min(from + PAGE) {
+            let (product_id, owed) = self.export.debts[at].clone();
+            self.line(text, &ExportLine::Debt { product_id, owed })?;
+        }
+        Ok(())
+    }
+
+    fn cursors(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        for (name, position) in std::mem::take(&mut self.export.cursors) {
+            self.line(text, &ExportLine::Cursor { name, position })?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod buys;
 mod cancel;
 mod client;
 mod cluster;
+mod cursors;
 mod docs;
 mod done;
 mod drop_in;

@@ -8,7 +8,7 @@ use super::live::{events, sse, ws};
 use super::pages::{self, room, storm};
 use super::{Finished, FrontState, method_not_allowed};
 use super::{batch, buys, cancel, cluster, explain, export, health, holds, orders};
-use super::{drop_in, openapi, problems, products, scrape, swagger};
+use super::{cursors, drop_in, openapi, problems, products, scrape, swagger};
 use axum::routing::MethodRouter;
 use std::fmt;
 use std::sync::Arc;
@@ -85,6 +85,8 @@ routes! {
     Export "/v1/export" { get export::{show, SHOW} }
     Levels "/v1/levels" { get sse::{show, SHOW} }
     LevelsSocket "/ws" { get ws::{show, SHOW} }
+    Cursors "/v1/cursors" { get cursors::{list, LIST} }
+    Cursor "/v1/cursors/{name}" { get cursors::{show, SHOW}, put cursors::{put, PUT} }
     Beli "/beli" { post drop_in::{beli, BELI} }
     Reset "/reset" { post drop_in::{reset, RESET} }
     ApiBuy "/api/buy" { post drop_in::{api_buy, API_BUY} }

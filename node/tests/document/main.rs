@@ -61,6 +61,11 @@ impl Stage {
                 self.products += 1;
                 format!("new-{}", self.products)
             }
+            _ if operation.id == "getCursor" => {
+                let body = json!({"expected": null, "position": 1});
+                self.send("PUT", "/v1/cursors/sold-out", &body).await;
+                "sold-out".into()
+            }
             _ => "sneaker".into(),
         };
         let path = operation.path.replace("{id}", &id).replace("{name}", "sold-out");

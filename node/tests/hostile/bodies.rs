@@ -21,6 +21,8 @@ pub(super) enum Holds {
     Attempt,
     /// A number from 0.
     Count,
+    /// Where a cursor stands, from 0.
+    Position,
     /// A number of minor units, from 0.
     Price,
     /// A number that may be negative, but not 0.
@@ -151,6 +153,15 @@ pub(super) const BODIES: &[Body] = &[
         ..POST
     },
     Body {
+        method: "PUT",
+        path: "/v1/cursors/sink",
+        fields: &[
+            Field { null: None, ..required("expected", "3", Holds::Position) },
+            required("position", "4", Holds::Position),
+        ],
+        ..POST
+    },
+    Body {
         path: "/api/buy",
         fields: &[
             required("user_id", "17", Holds::IdOrNumber),
@@ -278,6 +289,7 @@ fn wrong_values(field: &Field) -> Vec<(String, &'static str)> {
         Holds::Units => add("invalid-value", &["0", "-0", "-1", "1000001"]),
         Holds::Attempt => add("invalid-value", &["0", "-0", "-1", "4294967296"]),
         Holds::Count => add("invalid-value", &["-1", "1000000000001"]),
+        Holds::Position => add("invalid-value", &["-1", "9007199254740992"]),
         Holds::Price => add("invalid-value", &["-1", "1000000000000001"]),
         Holds::Change => add("invalid-value", &["0", "-0", "1000000000001"]),
         Holds::Ttl => add("invalid-value", &["0", "-1", "999", "86400001"]),

@@ -24,6 +24,10 @@ async fn an_export_is_the_whole_state_at_one_seq() {
     let cancel = format!("/v1/orders/{cancelled}/cancel");
     let last = caller.call(0, Method::POST, &cancel, Ask::default()).await;
     assert_eq!(last.status, 200, "{}", last.body);
+    let body = Some(r#"{"expected": null, "position": 3}"#);
+    let ask = Ask { body, headers: &[("content-type", "application/json")] };
+    let moved = caller.call(1, Method::PUT, "/v1/cursors/sink", ask).await;
+    assert_eq!(moved.status, 200, "{}", moved.body);
     let (answer, text) = caller.text(2, Method::GET, "/v1/export", Ask::default()).await;
     assert_eq!(answer.status, 200);
     let lines: Vec<ExportLine> = text
@@ -43,6 +47,11 @@ async fn an_export_is_the_whole_state_at_one_seq() {
                 assert_eq!((product.sold, product.held, product.available), (4, 2, 94));
                 "product"
             }
+            ExportLine::Debt { .. } => "debt",
+            ExportLine::Cursor { name, position } => {
+                assert_eq!((name.as_str(), *position), ("sink", 3));
+                "cursor"
+            }
             ExportLine::Hold(_) => "hold",
             ExportLine::Order(order) => {
                 assert_eq!(order.cancelled, order.order_id.0 == cancelled);
@@ -55,7 +64,8 @@ async fn an_export_is_the_whole_state_at_one_seq() {
         };
         *counts.entry(name).or_insert(0) += 1;
     }
-    let expected = [("end", 1), ("head", 1), ("hold", 1), ("order", 5), ("product", 1)];
+    let expected =
+        [("cursor", 1), ("end", 1), ("head", 1), ("hold", 1), ("order", 5), ("product", 1)];
     assert_eq!(counts, BTreeMap::from(expected));
     assert!(matches!(lines.last(), Some(ExportLine::End { .. })));
 }

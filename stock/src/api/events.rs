@@ -4,7 +4,7 @@ use super::holds::HoldView;
 use super::orders::{LineView, OrderView};
 use super::{ProductView, PutProduct};
 use crate::timestamp::Timestamp;
-use crate::{Change, Event, Line, RequestId, Seq, Sku, Terms, UserId};
+use crate::{Change, CursorName, Event, Line, RequestId, Seq, Sku, Terms, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One committed change, as `GET /v1/events` tells it.
@@ -206,6 +206,20 @@ pub enum ExportLine {
     },
     /// A product, by id.
     Product(ProductView),
+    /// What a product owes as a counter of the Redis protocol, by product; none that owes nothing.
+    Debt {
+        /// The product.
+        product_id: Sku,
+        /// Units by which its count is less than what is available of it.
+        owed: u64,
+    },
+    /// A cursor, by name.
+    Cursor {
+        /// Its name.
+        name: CursorName,
+        /// Where it stands.
+        position: u64,
+    },
     /// An open hold, by id.
     Hold(HoldView),
     /// An order, by id; a cancelled one too.

@@ -2,10 +2,12 @@
 //!
 //! Made by `judge` for apply and peek, and by restore from events; carried out by `perform`.
 
+use crate::cursors::Cursor;
+use crate::keys::Note;
 use crate::quota::Quota;
 use crate::{
-    By, Envelope, HoldTtl, Items, Outcome, Quantity, Reply, RequestId, Requester, Seq, Sku, Terms,
-    UserId,
+    By, CursorName, Envelope, HoldTtl, Items, Outcome, Quantity, Reply, RequestId, Requester, Seq,
+    Sku, Terms, UserId,
 };
 
 /// What the state says to a command.
@@ -18,6 +20,25 @@ pub(super) enum Decision<'a> {
     Unchanged(Outcome),
     /// The command changes the state.
     Change(Effect<'a>),
+    /// The command changes a product as a counter.
+    Key(KeyEffect<'a>),
+    /// The command moves a cursor.
+    Cursor(&'a CursorName, Cursor),
+}
+
+/// A change of a counter that the state allows: perhaps a change of its product, and what is noted
+/// of its key from then on.
+pub(super) struct KeyEffect<'a> {
+    pub(super) sku: &'a Sku,
+    pub(super) units: Option<Units>,
+    pub(super) note: Option<Note>,
+    pub(super) outcome: Outcome,
+}
+
+/// What a counter's change is to its product.
+pub(super) enum Units {
+    Create(Terms),
+    Restock(i64),
 }
 
 /// A change that the state allows.
@@ -66,6 +87,8 @@ pub(super) struct Purchase<'a> {
     pub(super) quantity: Quantity,
     /// The account to charge, when the product has a limit.
     pub(super) quota: Option<Quota>,
+    /// What the product owes as a counter, so that the answer is its count; else 0.
+    pub(super) owed: u64,
 }
 
 impl<'a> Asked<'a> {

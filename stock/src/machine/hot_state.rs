@@ -5,8 +5,10 @@
 //! can have is written as that build wrote it. Called by `raft`, which keeps it in a file.
 
 use super::Machine;
+use crate::cursors::Cursor;
+use crate::keys::Note;
 use crate::stored::{Share, StoredOutcome};
-use crate::{Product, Rules, Seq};
+use crate::{CursorName, Product, Rules, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -14,7 +16,8 @@ use std::fmt;
 /// What the events do not carry of a machine's state, and what they must add up to.
 ///
 /// Encoded into snapshots. The first layout, of [`Rules::One`], has the fields up to `stored`; the
-/// second begins with what the first cannot.
+/// second begins with what the first cannot; the third has keys and cursors besides, and is written
+/// when there are any or from [`Rules::Three`] on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotState {
     /// The number of changes, and so of events, behind this state.
@@ -35,6 +38,10 @@ pub struct HotState {
     pub(crate) settled_after: Seq,
     /// Operators' stored outcomes, as `stored`.
     pub(crate) operator_stored: Vec<(u128, StoredOutcome)>,
+    /// What is noted of products as counters.
+    pub(crate) keys: Vec<(Sku, Note)>,
+    /// All cursors.
+    pub(crate) cursors: Vec<(CursorName, Cursor)>,
 }
 
 impl Machine {
@@ -55,44 +62,53 @@ impl Machine {
             done_after: self.requests.done_after(),
             settled_after: self.holds.forgotten(),
             operator_stored: stored(Share::Operators),
+            keys: self.keys.iter().map(|(sku, note)| (sku.clone(), note)).collect(),
+            cursors: self.cursors.iter().map(|(name, at)| (name.clone(), at)).collect(),
         }
     }
 }
 
 /// Stands where the first layout has `seq`; no machine comes so far.
 const NO_SEQ: Seq = Seq(u64::MAX);
-/// The second layout, the only other so far.
-const FORMAT: u8 = 2;
+/// The second layout.
+const FORMAT_TWO: u8 = 2;
+/// The third layout, the newest.
+const FORMAT: u8 = 3;
 
 /// All fields of the second layout, in its order.
 type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq, S);
+/// What the third has after them.
+type Further<K, C> = (K, C);
 
 impl Serialize for HotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { seq, log_time_ms, state_hash, products, stored, .. } = self;
-        match self.rules {
-            Rules::One => (seq, log_time_ms, state_hash, products, stored).serialize(serializer),
-            Rules::Two => {
-                let fields: Fields<&Vec<Product>, &Vec<(u128, StoredOutcome)>> = (
-                    *seq,
-                    *log_time_ms,
-                    *state_hash,
-                    products,
-                    stored,
-                    self.rules,
-                    self.done_after,
-                    self.settled_after,
-                    &self.operator_stored,
-                );
-                (NO_SEQ, FORMAT, fields).serialize(serializer)
-            }
+        let has_further = !self.keys.is_empty() || !self.cursors.is_empty();
+        if self.rules == Rules::One && !has_further {
+            return (seq, log_time_ms, state_hash, products, stored).serialize(serializer);
         }
+        let fields: Fields<&Vec<Product>, &Vec<(u128, StoredOutcome)>> = (
+            *seq,
+            *log_time_ms,
+            *state_hash,
+            products,
+            stored,
+            self.rules,
+            self.done_after,
+            self.settled_after,
+            &self.operator_stored,
+        );
+        if self.rules < Rules::Three && !has_further {
+            return (NO_SEQ, FORMAT_TWO, fields).serialize(serializer);
+        }
+        let further: Further<_, _> = (&self.keys, &self.cursors);
+        (NO_SEQ, FORMAT, fields, further).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for HotState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // At most: the second layout has three parts.
+        // At most: the others have three and four parts.
         const PARTS_MAX: usize = 5;
         deserializer.deserialize_tuple(PARTS_MAX, HotStateVisitor)
     }
@@ -120,10 +136,12 @@ impl<'de> Visitor<'de> for HotStateVisitor {
                 done_after: Seq(0),
                 settled_after: Seq(0),
                 operator_stored: Vec::new(),
+                keys: Vec::new(),
+                cursors: Vec::new(),
             });
         }
         let format: u8 = part(&mut parts)?;
-        if format != FORMAT {
+        if ![FORMAT_TWO, FORMAT].contains(&format) {
             return Err(de::Error::custom(format_args!(
                 "the hot state has format {format}; this build reads up to {FORMAT}"
             )));
@@ -131,6 +149,11 @@ impl<'de> Visitor<'de> for HotStateVisitor {
         let fields: Fields<Vec<Product>, Vec<(u128, StoredOutcome)>> = part(&mut parts)?;
         let (seq, log_time_ms, state_hash, products, stored, ..) = fields;
         let (.., rules, done_after, settled_after, operator_stored) = fields;
+        let further: Further<Vec<(Sku, Note)>, Vec<(CursorName, Cursor)>> = match format {
+            FORMAT_TWO => Further::default(),
+            _ => part(&mut parts)?,
+        };
+        let (keys, cursors) = further;
         Ok(HotState {
             seq,
             log_time_ms,
@@ -141,6 +164,8 @@ impl<'de> Visitor<'de> for HotStateVisitor {
             done_after,
             settled_after,
             operator_stored,
+            keys,
+            cursors,
         })
     }
 }

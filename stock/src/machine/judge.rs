@@ -5,10 +5,11 @@
 
 use super::effect::{Again, Asked, AskedTtl, Claim, Decision, Effect, Purchase};
 use super::{Machine, decide};
+use crate::cursors::Moving;
 use crate::requests::Identity;
 use crate::{
-    Cancel, Command, Envelope, HoldTtl, Item, Items, OPEN_HOLDS_MAX, Outcome, Refusal, RequestId,
-    Requester, Rules, Seq, USER_HOLDS_MAX, UserId,
+    Cancel, Command, CursorMove, Envelope, HoldTtl, Item, Items, OPEN_HOLDS_MAX, Outcome, Refusal,
+    Reply, RequestId, Requester, Rules, Seq, USER_HOLDS_MAX, UserId,
 };
 
 impl Machine {
@@ -19,6 +20,17 @@ impl Machine {
         }
         if let Some(hold) = self.overdue(envelope) {
             return Decision::Overdue(hold);
+        }
+        match &envelope.command {
+            Command::MoveCursor(wanted) => return self.decide_cursor(wanted, identity),
+            Command::Count { sku, by, debt } => {
+                return self.decide_count(envelope, (sku, *by), *debt);
+            }
+            Command::SetAvailable { sku, available, only } => {
+                return self.decide_set((sku, *available), *only);
+            }
+            Command::Withdraw { sku } => return self.decide_withdraw(sku),
+            _ => {}
         }
         let effect = match (&envelope.command, &envelope.requester) {
             (Command::CreateProduct(terms), _) => {
@@ -41,7 +53,7 @@ impl Machine {
                     (user, quantity),
                     self.log_time_ms,
                 )
-                .map(|quota| Purchase { sku, user, request_id, quantity, quota })
+                .map(|quota| Purchase { sku, user, request_id, quantity, quota, owed: 0 })
                 .map(Effect::Buy)
                 .map_err(Outcome::Refused)
             }
@@ -77,10 +89,34 @@ impl Machine {
             (Command::Confirm { .. }, Requester::Operator) => {
                 Err(Outcome::Refused(Refusal::UnknownHold))
             }
+            (
+                Command::MoveCursor(_)
+                | Command::Count { .. }
+                | Command::SetAvailable { .. }
+                | Command::Withdraw { .. },
+                _,
+            ) => panic!("{:?} was decided above", envelope.command),
         };
         match effect {
             Ok(effect) => Decision::Change(effect),
             Err(outcome) => Decision::Unchanged(outcome),
+        }
+    }
+
+    /// What the state says to a move of a cursor. The request that made the last move is known by
+    /// the cursor itself, and by nothing else.
+    fn decide_cursor<'a>(&self, wanted: &'a CursorMove, identity: Identity) -> Decision<'a> {
+        let known = |replayed, outcome| Reply { seq: self.seq, replayed, outcome };
+        match self.cursors.decide(wanted, identity.request) {
+            Ok(Moving::Goes(cursor)) => Decision::Cursor(&wanted.name, cursor),
+            Ok(Moving::Went) => {
+                let outcome = Outcome::CursorMoved { position: wanted.position };
+                Decision::Known(known(true, outcome))
+            }
+            Err(Refusal::KeyReused) => {
+                Decision::Known(known(false, Outcome::Refused(Refusal::KeyReused)))
+            }
+            Err(refusal) => Decision::refused(refusal),
         }
     }
 
@@ -130,8 +166,8 @@ impl Machine {
     fn decide_settle(&self, hold: Seq, by: Option<&UserId>) -> Result<(), Refusal> {
         let found = match (self.rules, by) {
             // That others held something is told as little as that they hold it.
-            (Rules::Two, Some(user)) if !self.holds.is_of(hold, user) => None,
-            (Rules::One | Rules::Two, _) => self.holds.get(hold),
+            (Rules::Two | Rules::Three, Some(user)) if !self.holds.is_of(hold, user) => None,
+            (Rules::One | Rules::Two | Rules::Three, _) => self.holds.get(hold),
         };
         decide::settle(found, by)
     }
@@ -140,7 +176,7 @@ impl Machine {
     fn recorded<T>(&self, asked: T) -> Option<T> {
         match self.rules {
             Rules::One => None,
-            Rules::Two => Some(asked),
+            Rules::Two | Rules::Three => Some(asked),
         }
     }
 

@@ -3,7 +3,8 @@
 use super::Machine;
 use crate::hash::{Element, StateSum};
 use crate::{
-    Chain, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules, Seq, Sku, UserId,
+    Chain, CursorName, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules, Seq, Sku,
+    UserId,
 };
 use std::ops::Bound;
 
@@ -42,6 +43,8 @@ impl Machine {
         self.requests.hash_into(&mut sum);
         self.quotas.hash_into(&mut sum);
         self.holds.hash_into(&mut sum);
+        self.keys.hash_into(&mut sum);
+        self.cursors.hash_into(&mut sum);
         for order in &self.cancelled {
             sum.add(Element::cancelled(*order));
         }
@@ -119,6 +122,16 @@ impl Machine {
     /// what is taken of it, however many products there are.
     pub fn sold_out(&self) -> impl Iterator<Item = (&Sku, Seq)> {
         self.sold_out.iter().filter_map(|sku| Some((sku, self.sold_out_since(sku)?)))
+    }
+
+    /// Where a cursor stands; none where there is none of this name.
+    pub fn cursor(&self, name: &CursorName) -> Option<u64> {
+        self.cursors.position(name)
+    }
+
+    /// All cursors with their positions, by name; at most [`crate::CURSORS_MAX`].
+    pub fn cursors(&self) -> impl ExactSizeIterator<Item = (&CursorName, u64)> {
+        self.cursors.iter().map(|(name, cursor)| (name, cursor.position))
     }
 
     /// The order that a user's request id became. `None` means *no order yet*.

@@ -43,7 +43,7 @@ impl Machine {
                 (Outcome::Restocked(Box::new(product)), change)
             }
             Effect::Buy(purchase) => {
-                let Purchase { sku, user, request_id, quantity, quota } = purchase;
+                let Purchase { sku, user, request_id, quantity, quota, owed } = purchase;
                 if let Some(quota) = quota {
                     self.quotas.raise(quota, quantity, &mut self.sum);
                 }
@@ -56,6 +56,7 @@ impl Machine {
                     quantity,
                     remaining,
                 };
+                let remaining = remaining.saturating_sub(owed);
                 (Outcome::Bought { remaining }, Change::Ordered(order))
             }
             Effect::Basket(claim) => {
@@ -236,6 +237,9 @@ impl Machine {
         if !slot.stale {
             slot.stale = true;
             self.stale.push(sku.clone());
+        }
+        if slot.product.available > 0 {
+            self.keys.stocked(sku, &mut self.sum);
         }
         slot
     }

@@ -167,6 +167,8 @@ impl Machine {
                     .map_err(|problem| RestoreError::StoredOutcome { request, problem })?;
             }
         }
+        self.keys.replace(hot.keys, &mut self.sum);
+        self.cursors.replace(hot.cursors, &mut self.sum);
         self.rehash_products();
         let recomputed = self.state_hash();
         if recomputed != hot.state_hash {
@@ -183,7 +185,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Under [`Rules::Two`] a hold may be due for a while; only it must not end otherwise.
+    /// From [`Rules::Two`] on a hold may be due for a while; only it must not end otherwise.
     fn check_nothing_due(&self, seq: Seq) -> Result<(), RestoreError> {
         match self.holds.first_deadline() {
             Some((at_ms, hold)) if self.rules == Rules::One && at_ms <= self.log_time_ms => {
@@ -234,6 +236,7 @@ impl Machine {
                         request_id: &order.request_id,
                         quantity: order.quantity,
                         quota,
+                        owed: 0,
                     })
                     .map(Effect::Buy)
                     .map_err(Outcome::Refused)

@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 use stock::{
-    Attempt, Batch, Bounds, Cancel, Change, Command, Edit, Envelope, Event, HoldTtl, Item, Items,
-    Machine, Price, ProductUpdate, Quantity, Requester, Rules, Seq, Sku, Terms,
+    Attempt, Batch, Bounds, Cancel, Change, Command, CursorMove, Debt, Edit, Envelope, Event,
+    HoldTtl, Item, Items, Machine, Price, ProductUpdate, Quantity, Requester, Rules, Seq, SetIf,
+    Sku, Terms,
 };
 
 pub(crate) const SKUS: [&str; 3] = ["cap", "mug", "tee"];
+pub(crate) const CURSORS: [&str; 2] = ["orders", "hooks"];
 pub(crate) const USERS: [&str; 3] = ["ann", "bob", "cid"];
 
 fn sku() -> impl Strategy<Value = Sku> {
@@ -156,6 +158,8 @@ fn command() -> impl Strategy<Value = Command> {
     let basket = items().prop_map(|items| Command::BuyBasket { items });
     let hold = (items(), ttl()).prop_map(|(items, ttl)| Command::Hold { items, ttl });
     prop_oneof![
+        6 => of_keys(),
+        2 => cursor_move(),
         3 => create,
         2 => restock,
         2 => update,
@@ -164,6 +168,36 @@ fn command() -> impl Strategy<Value = Command> {
         4 => hold,
         5 => of_change(),
     ]
+}
+
+/// Products as counters; decrements mostly go about as far as the stock.
+fn of_keys() -> impl Strategy<Value = Command> {
+    let by = prop_oneof![
+        20 => -6..6i64,
+        1 => prop::sample::select(vec![i64::MIN, i64::MAX, -999_999_999_999, 999_999_999_998]),
+    ];
+    let debt = prop::sample::select(vec![Debt::Refused, Debt::Allowed]);
+    let available = prop_oneof![
+        10 => 0..6u64,
+        1 => prop::sample::select(vec![u64::MAX, 999_999_999_998]),
+    ];
+    let only = prop::sample::select(vec![SetIf::Always, SetIf::Missing, SetIf::Present]);
+    prop_oneof![
+        6 => (sku(), by, debt).prop_map(|(sku, by, debt)| Command::Count { sku, by, debt }),
+        2 => (sku(), available, only)
+            .prop_map(|(sku, available, only)| Command::SetAvailable { sku, available, only }),
+        1 => sku().prop_map(|sku| Command::Withdraw { sku }),
+    ]
+}
+
+fn cursor_move() -> impl Strategy<Value = Command> {
+    let expected = prop::option::weighted(0.7, 0..3u64);
+    (prop::sample::select(&CURSORS[..]), expected, 0..3u64).prop_map(
+        |(name, expected, position)| {
+            let name = name.parse().unwrap();
+            Command::MoveCursor(CursorMove { name, expected, position })
+        },
+    )
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -188,11 +222,15 @@ pub(crate) fn bounds() -> impl Strategy<Value = Bounds> {
 }
 
 /// Batches whose stamps mostly go on, at times jump by about a day, at times go back. The second
-/// rules come with the first batch, a later one, or not at all.
+/// rules come with the first batch, a later one, or not at all, and so do the third after them.
 pub(crate) fn log() -> impl Strategy<Value = Vec<(Rules, Batch)>> {
     let adopted = prop_oneof![4 => Just(0), 3 => 0..12usize, 1 => Just(usize::MAX)];
-    (batches(), adopted).prop_map(|(batches, adopted)| {
-        let rules = |at| if at < adopted { Rules::One } else { Rules::Two };
+    (batches(), adopted, 0..12usize).prop_map(|(batches, adopted, further)| {
+        let rules = |at| match at {
+            at if at < adopted => Rules::One,
+            at if at - adopted < further => Rules::Two,
+            _ => Rules::Three,
+        };
         batches.into_iter().enumerate().map(|(at, batch)| (rules(at), batch)).collect()
     })
 }

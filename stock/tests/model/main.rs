@@ -9,7 +9,7 @@
 mod logs;
 mod naive;
 
-use logs::{SKUS, USERS, bounds, log};
+use logs::{CURSORS, SKUS, USERS, bounds, log};
 use naive::Model;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -33,7 +33,12 @@ fn check_peek(machine: &Machine, batch: &Batch, peeked: Option<&Option<Reply>>, 
         assert!(for_good, "peek answers {first:?} with {reply:?}, which is stored nowhere");
     } else {
         let reply = &applied.replies[0];
-        let changed = applied.events.iter().any(|event| event.seq == reply.seq);
+        // Cursors move, and keys may change, without an event.
+        let noted = matches!(
+            reply.outcome,
+            Outcome::CursorMoved { .. } | Outcome::Counted { .. } | Outcome::Withdrawn
+        );
+        let changed = noted || applied.events.iter().any(|event| event.seq == reply.seq);
         let stored = first.attempt == Attempt::Later && machine.peek(first).is_some();
         assert!((changed && !reply.replayed) || stored, "peek let {first:?} pass for {reply:?}");
     }
@@ -46,6 +51,7 @@ fn check_invariants(machine: &Machine, model: &Model) {
     let skus: Vec<Sku> = SKUS.iter().map(|sku| sku.parse().unwrap()).collect();
     for sku in &skus {
         assert_eq!(machine.product(sku).cloned(), model.product(sku));
+        assert_eq!(machine.count(sku), model.count(sku), "{sku}");
     }
     assert!(machine.products().map(|product| &product.terms.sku).is_sorted());
     let sold_out = machine.products().filter(|product| product.available == 0);
@@ -61,6 +67,9 @@ fn check_invariants(machine: &Machine, model: &Model) {
         if let Some(order) = event.change.order() {
             assert_eq!(machine.order_of(order.user, order.request_id), Some(event.seq));
         }
+    }
+    for name in CURSORS.map(|name| name.parse().unwrap()) {
+        assert_eq!(machine.cursor(&name), model.cursor(&name), "{name}");
     }
     check_orders(machine, model);
     assert_eq!(machine.hold_tally(), tally(&model.events));

@@ -1,14 +1,17 @@
 //! A naive model of the machine: it keeps every request and every event in lists, and adds them up
 //! anew for each question. Shares no code with the machine.
 
+mod counts;
 mod holds;
 mod sums;
 
+use counts::Key;
 use holds::ended_hold;
+use std::collections::BTreeMap;
 use stock::{
-    Attempt, Batch, Bounds, Change, Command, Edit, Envelope, Event, Item, Items, Line, Order,
-    Outcome, ProductUpdate, Quantity, Refusal, Reply, RequestId, Requester, Rules, Seq, Sku, Terms,
-    UserId,
+    Attempt, Batch, Bounds, Change, Command, CursorName, Edit, Envelope, Event, Item, Items, Line,
+    Order, Outcome, ProductUpdate, Quantity, Refusal, Reply, RequestId, Requester, Rules, Seq, Sku,
+    Terms, UserId,
 };
 
 const DAY_MS: u64 = 86_400_000;
@@ -42,16 +45,21 @@ pub(crate) struct Model {
     decided: Vec<Decided>,
     /// Holds that ended up to this change are forgotten.
     forgotten: Seq,
+    keys: BTreeMap<Sku, Key>,
+    /// Where each stands, and the request that moved it there.
+    cursors: BTreeMap<CursorName, (u64, Envelope)>,
 }
 
 impl Model {
     pub(crate) fn new(bounds: Bounds) -> Self {
         let (events, decided) = (Vec::new(), Vec::new());
-        Self { now_ms: 0, events, rules: Rules::One, bounds, decided, forgotten: Seq(0) }
+        let (keys, cursors) = (BTreeMap::new(), BTreeMap::new());
+        let (rules, forgotten) = (Rules::One, Seq(0));
+        Self { now_ms: 0, events, rules, bounds, decided, forgotten, keys, cursors }
     }
 
     pub(crate) fn adopt(&mut self, rules: Rules) {
-        if self.rules == Rules::One && rules == Rules::Two {
+        if self.rules == Rules::One && rules > Rules::One {
             // What only operators ask for; whose a refusal was, the first rules do not tell.
             for decided in &mut self.decided {
                 let is_operators = match decided.envelope.command {
@@ -83,7 +91,7 @@ impl Model {
 
     /// Whether holds may be due that have not expired.
     pub(crate) fn may_be_due(&self) -> bool {
-        self.rules == Rules::Two
+        self.rules > Rules::One
     }
 
     /// Forgets what is a day old, and under the second rules what is too much.
@@ -130,29 +138,35 @@ impl Model {
             return reply;
         }
         self.expire_named(envelope);
+        if let Some(reply) = self.moved_cursor(envelope) {
+            return reply;
+        }
+        let (noted, before) = (self.keys.clone(), self.seq());
         let outcome = self.answer(envelope);
-        let changed = matches!(
-            outcome,
-            Outcome::ProductCreated(_)
-                | Outcome::ProductUpdated(_)
-                | Outcome::Restocked(_)
-                | Outcome::Bought { .. }
-                | Outcome::BasketBought { .. }
-                | Outcome::Held { .. }
-                | Outcome::Confirmed { .. }
-                | Outcome::Released { .. }
-                | Outcome::Cancelled { .. }
-        );
+        let changed = self.keys != noted
+            || matches!(
+                outcome,
+                Outcome::ProductCreated(_)
+                    | Outcome::ProductUpdated(_)
+                    | Outcome::Restocked(_)
+                    | Outcome::Bought { .. }
+                    | Outcome::BasketBought { .. }
+                    | Outcome::Held { .. }
+                    | Outcome::Confirmed { .. }
+                    | Outcome::Released { .. }
+                    | Outcome::Cancelled { .. }
+            )
+            || self.seq() > before;
         let reply = Reply { seq: self.seq(), replayed: false, outcome };
         if changed || envelope.attempt == Attempt::Later {
             let kept = match &reply.outcome {
                 outcome if is_order(outcome) => Kept::Order,
                 Outcome::Held { .. } | Outcome::Released { .. } | Outcome::Cancelled { .. }
-                    if self.rules == Rules::Two =>
+                    if self.rules > Rules::One =>
                 {
                     Kept::Done
                 }
-                _ if self.rules == Rules::Two && envelope.requester == Requester::Operator => {
+                _ if self.rules > Rules::One && envelope.requester == Requester::Operator => {
                     Kept::OperatorWhole
                 }
                 _ => Kept::Whole,
@@ -163,13 +177,21 @@ impl Model {
         reply
     }
 
+    /// Keeps a refusal of a later attempt.
+    fn keep_refused(&mut self, envelope: &Envelope, reply: &Reply) {
+        let operators = self.rules > Rules::One && envelope.requester == Requester::Operator;
+        let kept = if operators { Kept::OperatorWhole } else { Kept::Whole };
+        let (envelope, reply) = (envelope.clone(), reply.clone());
+        self.decided.push(Decided { envelope, at_ms: self.now_ms, reply, kept });
+    }
+
     fn earlier(&self, envelope: &Envelope) -> Option<Reply> {
         let earlier = self.decided.iter().find(|earlier| {
             earlier.envelope.requester == envelope.requester
                 && earlier.envelope.request_id == envelope.request_id
         })?;
         let now = |replayed, outcome| Some(Reply { seq: self.seq(), replayed, outcome });
-        if earlier.envelope.command != envelope.command {
+        if counts::asked(&earlier.envelope.command) != counts::asked(&envelope.command) {
             return now(false, Outcome::Refused(Refusal::KeyReused));
         }
         let seq = earlier.reply.seq;
@@ -244,6 +266,12 @@ impl Model {
             }
             (Command::Release { hold }, requester) => self.release(*hold, requester, envelope),
             (Command::Cancel(cancel), _) => self.cancel(cancel, envelope),
+            (Command::MoveCursor(_), _) => unreachable!("cursors are moved before"),
+            (Command::Count { sku, by, debt }, requester) => {
+                self.add_to(sku, *by, *debt, requester, envelope)
+            }
+            (Command::SetAvailable { sku, available, only }, _) => self.set(sku, *available, *only),
+            (Command::Withdraw { sku }, _) => self.withdraw(sku),
             (Command::Buy { sku, quantity }, Requester::User(user)) => {
                 match self.buy(sku, user, *quantity) {
                     Err(refusal) => Outcome::Refused(refusal),
@@ -348,7 +376,15 @@ impl Model {
 
     fn push(&mut self, change: Change) {
         let seq = Seq(self.seq().0 + 1);
+        let products: Vec<Sku> = change.products().into_iter().cloned().collect();
         self.events.push(Event { seq, at_ms: self.now_ms, change });
+        for sku in products {
+            if self.product(&sku).unwrap().available > 0
+                && self.keys.get(&sku) == Some(&Key::Deleted)
+            {
+                self.keys.remove(&sku);
+            }
+        }
     }
 }
 

@@ -18,9 +18,12 @@
 //! due                                         the next instant that needs a tick
 //! holds                                       the open holds
 //! order USER KEY      state      restore      (restore: from hot state and events)
-//! rules two                                   from here on; `rules one` is where a script begins
+//! rules two|three                                   from here on; `rules one` is where a script begins
 //! bounds stored=N operators=N                 of outcomes of users and operators; comes first
 //! done USER KEY                               the hold, release or cancel of a request
+//! count USER SKU BY [debt=on]                 set USER SKU UNITS [only=missing|present]
+//! withdraw USER SKU                           key SKU           (its count)
+//! move CURSOR EXPECTED|none POSITION          cursors
 //! ```
 //! AT and FOR are durations; AT counts from the epoch, where the clock begins.
 //! Commands take `key=REQUEST_ID`, else they make one, and `attempt=N`.
@@ -36,8 +39,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use stock::{
-    Attempt, Batch, Bounds, Cancel, Command, Envelope, Event, HoldTtl, HotState, Items, Machine,
-    Requester, Restore, Rules, Seq, Terms, codec,
+    Attempt, Batch, Bounds, Cancel, Command, CursorMove, Debt, Envelope, Event, HoldTtl, HotState,
+    Items, Machine, Requester, Restore, Rules, Seq, SetIf, Terms, codec,
 };
 
 #[test]
@@ -141,13 +144,24 @@ impl Trace {
                 return vec![change.map_or("none".into(), |change| format!("change={change}"))];
             }
             ("rules", None) => {
-                assert_eq!(rest, "two", "{place}");
-                self.machine.adopt(Rules::Two);
+                self.machine.adopt(match rest {
+                    "two" => Rules::Two,
+                    "three" => Rules::Three,
+                    other => panic!("{place}: there are no rules {other}"),
+                });
                 assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
             }
             ("bounds", None) => self.bound(rest, place),
             ("holds", None) => {
                 return self.machine.open_holds().map(|(id, hold)| show_hold(id, hold)).collect();
+            }
+            ("key", None) => {
+                let count = self.machine.count(&rest.parse().unwrap());
+                return vec![count.map_or("none".into(), |count| format!("count={count}"))];
+            }
+            ("cursors", None) => {
+                let cursors = self.machine.cursors();
+                return cursors.map(|(name, at)| format!("{name} at={at}")).collect();
             }
             ("due", None) => {
                 let due = self.machine.next_due_ms();
@@ -283,6 +297,30 @@ impl Trace {
                     cancel.items = read_items(items);
                 }
                 (requester(user), Command::Cancel(Box::new(cancel)))
+            }
+            ["count", user, sku, by] => {
+                let debt = if get("debt").is_some() { Debt::Allowed } else { Debt::Refused };
+                let (sku, by) = (sku.parse().unwrap(), by.parse().unwrap());
+                (requester(user), Command::Count { sku, by, debt })
+            }
+            ["set", user, sku, available] => {
+                let only = match get("only") {
+                    None => SetIf::Always,
+                    Some("missing") => SetIf::Missing,
+                    Some("present") => SetIf::Present,
+                    Some(other) => panic!("{place}: only={other}"),
+                };
+                let (sku, available) = (sku.parse().unwrap(), available.parse().unwrap());
+                (requester(user), Command::SetAvailable { sku, available, only })
+            }
+            ["withdraw", user, sku] => {
+                (requester(user), Command::Withdraw { sku: sku.parse().unwrap() })
+            }
+            ["move", name, expected, position] => {
+                let expected = (expected != "none").then(|| expected.parse().unwrap());
+                let (name, position) = (name.parse().unwrap(), position.parse().unwrap());
+                let moved = CursorMove { name, expected, position };
+                (Requester::Operator, Command::MoveCursor(moved))
             }
             _ => panic!("{place}: no such command: {line}"),
         };

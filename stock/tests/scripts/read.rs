@@ -56,6 +56,8 @@ impl<'a> Named<'a> {
             "items",
             "stored",
             "operators",
+            "debt",
+            "only",
         ];
         let named = words.iter().map(|word| {
             let (name, value) = word.split_once('=').unwrap();

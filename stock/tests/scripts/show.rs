@@ -21,6 +21,9 @@ pub(crate) fn show_reply(reply: &Reply) -> String {
         Outcome::BasketBought { lines } => format!("bought {}", show_lines(lines)),
         Outcome::Cancelled { lines } => format!("cancelled {}", show_lines(lines)),
         Outcome::DoneBefore { change } => format!("done-before change={change}"),
+        Outcome::CursorMoved { position } => format!("moved to={position}"),
+        Outcome::Counted { count } => format!("counted {count}"),
+        Outcome::Withdrawn => "withdrawn".into(),
     };
     let replayed = if reply.replayed { " replayed" } else { "" };
     format!("seq={}{replayed} {outcome}", reply.seq)
@@ -51,6 +54,8 @@ pub(crate) fn show_refusal(refusal: &Refusal) -> String {
         Refusal::OfItem { sku, refusal } => format!("of {sku}: {}", show_refusal(refusal)),
         Refusal::UnknownOrder => "unknown-order".into(),
         Refusal::AlreadyCancelled => "already-cancelled".into(),
+        Refusal::CursorMoved { position } => format!("cursor-moved at={position:?}"),
+        Refusal::TooManyCursors => "too-many-cursors".into(),
         Refusal::EmptyWindow { starts_at_ms, ends_at_ms } => {
             format!("empty-window starts={starts_at_ms}ms ends={ends_at_ms}ms")
         }

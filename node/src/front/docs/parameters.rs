@@ -1,7 +1,7 @@
 //! The parameters that several endpoints have in common.
 
 use super::{Need, Parameter, Place, Shape, of, plain};
-use stock::{RequestId, Seq, Sku};
+use stock::{CursorName, RequestId, Seq, Sku};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
@@ -89,6 +89,9 @@ pub(in super::super) const LAST_SEEN: Parameter = parameter(
 
 pub(in super::super) const PRODUCT_ID: Parameter =
     parameter((Place::Path, "id"), "The product.", of::<Sku>());
+
+pub(in super::super) const CURSOR_NAME: Parameter =
+    parameter((Place::Path, "name"), "The cursor.", of::<CursorName>());
 
 /// An order or a hold.
 pub(in super::super) const ORDER_ID: Parameter =

@@ -25,7 +25,9 @@ impl Model {
         let held = lines.clone();
         self.push(match self.rules {
             Rules::One => Change::Held { user, request_id, expires_at_ms, lines: held },
-            Rules::Two => Change::HeldFor { user, request_id, ttl, expires_at_ms, lines: held },
+            Rules::Two | Rules::Three => {
+                Change::HeldFor { user, request_id, ttl, expires_at_ms, lines: held }
+            }
         });
         Outcome::Held { expires_at_ms, lines }
     }
@@ -49,11 +51,11 @@ impl Model {
         let request_id = envelope.request_id.clone();
         self.push(match (self.rules, requester) {
             (Rules::One, _) => Change::Released { hold, user, lines: freed },
-            (Rules::Two, Requester::Operator) => {
+            (_, Requester::Operator) => {
                 let by = By::Operator;
                 Change::ReleasedFor { hold, user, by, request_id, lines: freed }
             }
-            (Rules::Two, Requester::User(_)) => {
+            (_, Requester::User(_)) => {
                 let by = By::Owner;
                 Change::ReleasedFor { hold, user, by, request_id, lines: freed }
             }
@@ -119,7 +121,7 @@ impl Model {
         };
         let is_others = by.is_some_and(|by| by != user);
         match self.ending(id) {
-            Some(_) if is_others && self.rules == Rules::Two => Err(Refusal::UnknownHold),
+            Some(_) if is_others && self.rules > Rules::One => Err(Refusal::UnknownHold),
             Some(settlement) if settlement.seq() <= self.forgotten => Err(Refusal::UnknownHold),
             Some(Settlement::Expired { seq }) => Err(Refusal::HoldExpired { seq }),
             Some(settlement) => Err(Refusal::HoldSettled { settlement }),
@@ -185,7 +187,7 @@ impl Model {
         let (ordered_as, request_id) = (request_id.clone(), envelope.request_id.clone());
         self.push(match self.rules {
             Rules::One => Change::Cancelled { order, user, hold, lines: freed },
-            Rules::Two => {
+            Rules::Two | Rules::Three => {
                 Change::CancelledFor { order, user, hold, ordered_as, by, request_id, lines: freed }
             }
         });

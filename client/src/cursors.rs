@@ -1,0 +1,42 @@
+//! Cursors: how far somebody who copies the changes elsewhere has come.
+//!
+//! Never does: keep one. Called by whoever copies changes.
+
+use crate::api::json;
+use crate::settle::{Settled, Target};
+use crate::{Client, ClientError};
+use reqwest::Method;
+use stock::api::{CursorList, CursorView, PutCursor};
+use stock::{CursorName, RequestId};
+
+impl Client {
+    /// Moves a cursor if it stands at `expected`, `None` if there is none. Replicated and durable
+    /// once it is answered; refused as `cursor-moved` (409, with the `position`) when it stands
+    /// elsewhere. Exactly once: all attempts go under one request id.
+    pub async fn move_cursor(
+        &self,
+        name: &CursorName,
+        put: &PutCursor,
+        request: &RequestId,
+    ) -> Settled<CursorView> {
+        let path = format!("v1/cursors/{name}");
+        self.command(Target::Put(&path), Some(&json(put)), request).await
+    }
+
+    /// The cursor, linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] as `unknown-cursor` when there is none,
+    /// [`ClientError::Unavailable`].
+    pub async fn cursor(&self, name: &CursorName) -> Result<CursorView, ClientError> {
+        self.ask(Method::GET, &format!("v1/cursors/{name}"), None).await
+    }
+
+    /// All cursors, by name, linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`].
+    pub async fn cursors(&self) -> Result<CursorList, ClientError> {
+        self.ask(Method::GET, "v1/cursors", None).await
+    }
+}
