@@ -16,6 +16,7 @@ pub(crate) use crate::logging::LogFormat;
 
 use crate::front::{Demo, DropIn, TrustedProxies};
 use crate::rate::RateLimits;
+use crate::resp::RespSettings;
 
 use args::Flags;
 use raft::FeedLimits;
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// What the other nodes tell clients about the public listener, `host:port`.
     pub(crate) advertise_http: String,
+    /// The listener of the Redis protocol; none: there is none.
+    pub(crate) resp: Option<RespSettings>,
     /// The node's own directory.
     pub(crate) data: PathBuf,
     /// How long a request may wait for its answer.

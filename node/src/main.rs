@@ -11,6 +11,7 @@ mod mutant;
 mod node;
 mod problem;
 mod rate;
+mod resp;
 mod trace;
 
 use config::Config;

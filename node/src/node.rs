@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::front::{self, FrontState, Live, Pages};
 use crate::listener;
 use crate::metrics::Metrics;
+use crate::resp::{self, Resp};
 use anyhow::{Context, bail};
 use raft::{Replica, ReplicaConfig};
 use std::sync::Arc;
@@ -43,6 +44,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     // The public port is taken first: whoever starts a node twice by mistake hears of it before
     // anything of the directory is touched.
     let port = listener::take_port(config.http).with_context(taken)?;
+    let resp_port = match config.resp {
+        Some(resp) => Some(listener::take_port(resp.address).with_context(|| resp_taken(&config))?),
+        None => None,
+    };
     let (forwarded, frames) = actor::frames();
     let replica = Replica::open(replica_config(&config), forwarded).await?;
     abort_on_panic();
@@ -59,6 +64,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         proxies: config.proxies.clone(),
     };
     let draining_here = Arc::clone(&draining);
+    let counters = Resp::new(
+        replica.clone(),
+        stock.clone(),
+        config.deadline,
+        config.resp.map_or(stock::Debt::Refused, |resp| resp.debt),
+    );
     let state = FrontState::new(
         replica.clone(),
         stock,
@@ -78,8 +89,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         config.advertise_http,
         config.data.display()
     );
-    let mut server =
-        tokio::spawn(listener::serve(listener, app, connections_max, metrics, closing));
+    let http = listener::serve(listener, app, connections_max, metrics, closing.clone());
+    let mut server = match resp_port {
+        None => tokio::spawn(http),
+        Some(port) => {
+            let listener = port.listen(listener::BACKLOG).with_context(|| resp_taken(&config))?;
+            tracing::info!("the Redis protocol is spoken on {}", listener.local_addr()?);
+            let resp = resp::serve(listener, counters, connections_max, closing);
+            tokio::spawn(async {
+                tokio::join!(http, resp);
+            })
+        }
+    };
     tokio::select! {
         ended = &mut server => bail!("the public listener stopped: {ended:?}"),
         why = replica.failed() => bail!("{why}"),
@@ -94,6 +115,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     replica.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn resp_taken(config: &Config) -> String {
+    let address = config.resp.map_or(String::new(), |resp| resp.address.to_string());
+    format!("cannot listen on {address} for the Redis protocol; choose another --resp")
 }
 
 /// Waits for the last answers, and for those that nobody can give any more, to be told so.

@@ -144,6 +144,10 @@ impl Command {
             Self::Release { .. } => "release",
             Self::BuyBasket { .. } => "buy basket",
             Self::Cancel(_) => "cancel",
+            Self::MoveCursor(_) => "move cursor",
+            Self::Count { .. } => "count",
+            Self::SetAvailable { .. } => "set available",
+            Self::Withdraw { .. } => "withdraw",
         }
     }
 }

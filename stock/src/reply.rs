@@ -104,6 +104,9 @@ impl Outcome {
             Self::BasketBought { .. } => "basket bought",
             Self::Cancelled { .. } => "cancelled",
             Self::DoneBefore { .. } => "done before",
+            Self::CursorMoved { .. } => "cursor moved",
+            Self::Counted { .. } => "counted",
+            Self::Withdrawn => "withdrawn",
         }
     }
 

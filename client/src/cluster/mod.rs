@@ -45,7 +45,8 @@ pub struct Options {
     pub binary: Option<PathBuf>,
     /// Where directories and logs go, and stay; otherwise a temporary directory.
     pub dir: Option<PathBuf>,
-    /// Given to every node on each start, after the harness's own.
+    /// Given to every node on each start, after the harness's own; `{resp}` stands for an address
+    /// that is free for a listener of the Redis protocol: [`NodeProcess::resp`].
     pub extra_args: Vec<String>,
 }
 
@@ -131,10 +132,10 @@ impl ProcessCluster {
             let temporary = tempfile::Builder::new().prefix("flashnode-").tempdir();
             Root::Temporary(temporary.map_err(ClusterError::io("create", "a directory"))?)
         };
-        let lease = Lease::take(2 * nodes as usize)?;
+        let lease = Lease::take(3 * nodes as usize)?;
         let nodes: Vec<NodeProcess> = (1..=nodes)
-            .zip(lease.ports().chunks(2))
-            .map(|(id, pair)| NodeProcess::new(NodeId(id), root.path(), [pair[0], pair[1]]))
+            .zip(lease.ports().chunks(3))
+            .map(|(id, of)| NodeProcess::new(NodeId(id), root.path(), [of[0], of[1], of[2]]))
             .collect();
         let addresses = nodes.iter().map(|node| node.http.clone()).collect();
         let client = Client::with_timeouts(addresses, TIMEOUTS)?;
@@ -230,8 +231,9 @@ impl ProcessCluster {
         };
         let peers: Vec<String> = self.nodes.iter().map(reached).collect();
         let position = self.position(id);
+        let own = |arg: &String| arg.replace("{resp}", &self.nodes[position].resp);
         let launch = Launch {
-            args: self.extra_args.iter().chain(&launch.args).cloned().collect(),
+            args: self.extra_args.iter().chain(&launch.args).map(own).collect(),
             env: launch.env.clone(),
         };
         self.nodes[position].start(&self.binary, &peers.join(","), &launch)

@@ -25,8 +25,8 @@ use uuid::Uuid;
 const FIRST: u16 = 20_000;
 /// The first port that is not ours: Linux's ephemeral range starts at 32,768.
 const END: u16 = 32_000;
-/// Ports of a block: two a node, up to nine nodes.
-const BLOCK: u16 = 20;
+/// Ports of a block: three a node, up to nine nodes.
+const BLOCK: u16 = 30;
 
 /// A block of ports that no other harness on this machine uses.
 #[derive(Debug)]

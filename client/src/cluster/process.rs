@@ -26,6 +26,8 @@ pub struct NodeProcess {
     pub http: String,
     /// `host:port` of its peer listener.
     pub peer: String,
+    /// `host:port` that is free for its listener of the Redis protocol, should it have one.
+    pub resp: String,
     /// Its data directory.
     pub dir: PathBuf,
     /// What it printed, over all its runs.
@@ -35,11 +37,12 @@ pub struct NodeProcess {
 }
 
 impl NodeProcess {
-    pub(super) fn new(id: NodeId, root: &Path, ports: [u16; 2]) -> Self {
+    pub(super) fn new(id: NodeId, root: &Path, ports: [u16; 3]) -> Self {
         Self {
             id,
             http: format!("127.0.0.1:{}", ports[0]),
             peer: format!("127.0.0.1:{}", ports[1]),
+            resp: format!("127.0.0.1:{}", ports[2]),
             dir: root.join(format!("node-{id}")),
             log: root.join(format!("node-{id}.log")),
             child: None,

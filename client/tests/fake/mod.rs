@@ -289,6 +289,7 @@ fn problem(kind: &str, title: &str, status: u16, detail: &str) -> String {
         retry_after_ms: None,
         remaining: None,
         seq: None,
+        position: None,
     })
 }
 

@@ -28,10 +28,7 @@ pub(super) fn clicker(ask: &Ask) -> Option<Clicker<'_>> {
         return None;
     };
     match &ask.envelope.command {
-        Command::Buy { .. }
-        | Command::BuyBasket { .. }
-        | Command::Hold { .. }
-        | Command::Count { by: ..0, .. } => {
+        Command::Buy { .. } | Command::BuyBasket { .. } | Command::Hold { .. } => {
             Some(Clicker { user, address: ask.address, attempt: ask.envelope.attempt })
         }
         Command::CreateProduct(_)
@@ -43,7 +40,8 @@ pub(super) fn clicker(ask: &Ask) -> Option<Clicker<'_>> {
         | Command::MoveCursor(_)
         | Command::SetAvailable { .. }
         | Command::Withdraw { .. }
-        | Command::Count { by: 0.., .. } => None,
+        // Whoever counts is a shop's program, and not a buyer.
+        | Command::Count { .. } => None,
     }
 }
 

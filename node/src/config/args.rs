@@ -47,6 +47,17 @@ pub(super) struct Flags {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) advertise_http: Option<String>,
 
+    /// Where a listener of the Redis protocol binds; it trusts whoever reaches it [default: none]
+    /// [env: FLASHNODE_RESP]
+    #[arg(long, value_name = "IP:PORT")]
+    pub(super) resp: Option<String>,
+
+    /// Whether a DECR below zero there makes debt instead of an error; all nodes should do alike
+    /// [default: false] [env: FLASHNODE_RESP_DEBT]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true)]
+    pub(super) resp_debt: Option<bool>,
+
     /// The node's own directory [default: ./data/node-ID] [env: FLASHNODE_DATA]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
@@ -147,12 +158,14 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 25] = [
+pub(super) const VARIABLES: [(&str, &str); 27] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
     ("FLASHNODE_HTTP", "--http"),
     ("FLASHNODE_ADVERTISE_HTTP", "--advertise-http"),
+    ("FLASHNODE_RESP", "--resp"),
+    ("FLASHNODE_RESP_DEBT", "--resp-debt"),
     ("FLASHNODE_DATA", "--data"),
     ("FLASHNODE_DEADLINE_MS", "--deadline-ms"),
     ("FLASHNODE_MAX_CONNECTIONS", "--max-connections"),
@@ -219,6 +232,8 @@ impl Flags {
             config: self.config.or(other.config),
             http: self.http.or(other.http),
             advertise_http: self.advertise_http.or(other.advertise_http),
+            resp: self.resp.or(other.resp),
+            resp_debt: self.resp_debt.or(other.resp_debt),
             data: self.data.or(other.data),
             deadline_ms: self.deadline_ms.or(other.deadline_ms),
             max_connections: self.max_connections.or(other.max_connections),

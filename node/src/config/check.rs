@@ -5,13 +5,14 @@ use super::file::{ClusterFile, NodeEntry};
 use super::{Config, ConfigError, limits};
 use crate::front::{Demo, DropIn};
 use crate::logging::{self, LogFormat};
+use crate::resp::RespSettings;
 use raft::FeedLimits;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-use stock::{NodeId, Sku};
+use stock::{Debt, NodeId, Sku};
 
 /// The public listener's default port, less the node's id.
 const HTTP_PORT_BASE: u64 = 8100;
@@ -47,13 +48,14 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     check_file_nodes(&file.node)?;
     let peers = peers(id, given.peers.as_deref(), &file.node)?;
     let own = file.node.into_iter().find(|entry| entry.id == id.0);
-    let (own_http, own_advertise, own_data) = match own {
-        Some(own) => (own.http, own.advertise_http, own.data),
-        None => (None, None, None),
+    let (own_http, own_advertise, own_resp, own_data) = match own {
+        Some(own) => (own.http, own.advertise_http, own.resp, own.data),
+        None => (None, None, None, None),
     };
     let peer = peers.get(&id).cloned().unwrap_or_default();
     let http = http(id, given.http.or(own_http), &peer)?;
     let advertise_http = advertise(http, given.advertise_http.or(own_advertise))?;
+    let resp = resp(given.resp.or(own_resp), given.resp_debt.or(file.resp_debt).unwrap_or(false))?;
     let times = Times {
         deadline_ms: given.deadline_ms.or(file.deadline_ms).unwrap_or(DEADLINE_MS_DEFAULT),
         heartbeat_ms: given.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(HEARTBEAT_MS_DEFAULT),
@@ -98,6 +100,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         peers,
         http,
         advertise_http,
+        resp,
         data: given.data.or(own_data).unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
         deadline: Duration::from_millis(times.deadline_ms),
         max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
@@ -137,6 +140,13 @@ fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError>
     hours.map_or(Ok(()), |hours| within("--events-hours", hours, EVENTS))?;
     let age = hours.map(|hours| Duration::from_secs(hours * 3600));
     Ok(FeedLimits { bytes: mib.map(|mib| mib * 1024 * 1024), age })
+}
+
+fn resp(address: Option<String>, debt: bool) -> Result<Option<RespSettings>, ConfigError> {
+    let debt = if debt { Debt::Allowed } else { Debt::Refused };
+    address
+        .map(|text| Ok(RespSettings { address: bind_address("--resp", &text)?, debt }))
+        .transpose()
 }
 
 fn drop_in(product: Option<String>, reset: bool) -> Result<DropIn, ConfigError> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct ClusterFile {
     #[serde(default)]
     pub(super) node: Vec<NodeEntry>,
+    pub(super) resp_debt: Option<bool>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) max_connections: Option<u64>,
     pub(super) worker_threads: Option<u64>,
@@ -46,6 +47,7 @@ pub(super) struct NodeEntry {
     pub(super) peer: String,
     pub(super) http: Option<String>,
     pub(super) advertise_http: Option<String>,
+    pub(super) resp: Option<String>,
     pub(super) data: Option<PathBuf>,
 }
 

@@ -1,0 +1,336 @@
+//! One client: reads requests, has them answered in order, and tells it the levels it listens to.
+//!
+//! Owns the bounds of a connection: its bytes, its pipeline, how long it may be in the middle of a
+//! request, and how long it may take nothing of its answers. What is no request ends it, with a word.
+
+use super::Resp;
+use super::command::{self, Asked, CHANNELS_MAX};
+use super::pipeline::Pipeline;
+use super::wire::{self, Malformed, Reply, Request, Version};
+use rustix::net::sockopt::set_socket_keepalive;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use stock::{Seq, Sku, UserId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Requests that are answered together; those behind them wait in the connection.
+const PIPELINE_MAX: usize = 1_024;
+/// Read at once.
+const READ_BYTES: usize = 4 * 1024;
+/// How long a request may take from its first byte.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a client may take nothing of its answers.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long, and how much of, a closed connection is still read.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Between two looks at the levels that a client listens to.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Whose orders these are, unless AUTH or HELLO says otherwise.
+const USER: &str = "redis";
+
+/// What a connection has said of itself.
+pub(super) struct Session {
+    pub(super) id: u64,
+    pub(super) version: Version,
+    /// Whose orders its decrements are.
+    pub(super) user: UserId,
+    pub(super) name: Vec<u8>,
+    /// What it listens to, and the level that it was told last.
+    pub(super) channels: BTreeMap<Sku, Option<u64>>,
+    pub(super) quits: bool,
+}
+
+/// See the module.
+pub(super) struct Connection {
+    tcp: TcpStream,
+    resp: Arc<Resp>,
+    session: Session,
+    /// What was read and not answered.
+    unread: Vec<u8>,
+    /// When the request at the front of `unread` began.
+    began: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(tcp: TcpStream, id: u64, resp: Arc<Resp>) -> Self {
+        let user = UserId::new(USER).unwrap_or_else(|why| unreachable!("{USER}: {why}"));
+        let (version, name, channels) = (Version::Two, Vec::new(), BTreeMap::new());
+        let session = Session { id, version, user, name, channels, quits: false };
+        Self { tcp, resp, session, unread: Vec::new(), began: Instant::now() }
+    }
+
+    /// Serves it to its end.
+    ///
+    /// # Errors
+    /// What ended it, other than the client or the node.
+    pub(super) async fn run(mut self, mut closing: watch::Receiver<bool>) -> io::Result<()> {
+        self.tcp.set_nodelay(true)?;
+        // Idle connections are kept, as Redis does; those whose client is gone are not.
+        set_socket_keepalive(&self.tcp, true)?;
+        let mut feed = self.resp.replica.feed_watch();
+        let (mut seen, mut rests_until) = (Seq(0), Instant::now());
+        loop {
+            let (requests, end) = self.take();
+            let idle = requests.is_empty();
+            let mut out = self.answer(requests).await;
+            if let Some(malformed) = end {
+                Reply::error(format!("ERR Protocol error: {malformed}"))
+                    .write(self.session.version, &mut out);
+            }
+            self.write(&out).await?;
+            if end.is_some() || self.session.quits {
+                return self.end().await;
+            }
+            if !idle {
+                // Perhaps more requests are here already; a stop is seen between pipelines.
+                if *closing.borrow() {
+                    return self.end().await;
+                }
+                continue;
+            }
+            let listens = !self.session.channels.is_empty();
+            let untold = self.session.channels.values().any(Option::is_none);
+            let changed = async {
+                sleep_until(rests_until).await;
+                if untold { Some(seen) } else { feed.after(seen).await }
+            };
+            tokio::select! {
+                read = read(&mut self.tcp, &mut self.unread, self.began) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                }
+                newest = changed, if listens => {
+                    let Some(newest) = newest else { return Ok(()) };
+                    (seen, rests_until) = (newest, Instant::now() + LOOK_INTERVAL);
+                    let out = self.levels();
+                    self.write(&out).await?;
+                }
+                () = closed(&mut closing) => return self.end().await,
+            }
+        }
+    }
+
+    /// The whole requests that are here, and what is none behind them.
+    fn take(&mut self) -> (Vec<Request>, Option<Malformed>) {
+        let (mut requests, mut at, mut end) = (Vec::new(), 0, None);
+        while requests.len() < PIPELINE_MAX {
+            match wire::request(&self.unread[at..]) {
+                Ok(Some((request, len))) => {
+                    at += len;
+                    // An empty array asks for nothing and is answered by nothing.
+                    if !request.is_empty() {
+                        requests.push(request);
+                    }
+                }
+                Ok(None) => break,
+                Err(malformed) => {
+                    end = Some(malformed);
+                    break;
+                }
+            }
+        }
+        if at > 0 || self.unread.is_empty() {
+            self.began = Instant::now();
+        }
+        self.unread.drain(..at);
+        if self.unread.is_empty() && self.unread.capacity() > wire::REQUEST_BYTES_MAX {
+            self.unread = Vec::new();
+        }
+        (requests, end)
+    }
+
+    /// The answers to a pipeline, as bytes.
+    async fn answer(&mut self, requests: Vec<Request>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if requests.is_empty() {
+            return out;
+        }
+        let mut pipeline = Pipeline::new(&self.resp, requests.len());
+        for request in requests {
+            let asked = command::asked(request);
+            pipeline.add(asked, &mut self.session).await;
+            if self.session.quits {
+                break;
+            }
+        }
+        for (reply, version) in pipeline.finish().await {
+            reply.write(version, &mut out);
+        }
+        out
+    }
+
+    /// The levels that have changed since they were told last.
+    fn levels(&mut self) -> Vec<u8> {
+        let channels = &mut self.session.channels;
+        let changed: Vec<(Sku, u64)> = self.resp.replica.read(|machine| {
+            let level = |(sku, told): (&Sku, &mut Option<u64>)| {
+                let level = machine.product(sku).map_or(0, |product| product.available);
+                (told.replace(level) != Some(level)).then(|| (sku.clone(), level))
+            };
+            channels.iter_mut().filter_map(level).collect()
+        });
+        let mut out = Vec::new();
+        for (sku, level) in changed {
+            let message = vec![
+                Reply::Bulk("message".to_owned()),
+                Reply::Bulk(command::channel_of(&sku)),
+                Reply::Bulk(level.to_string()),
+            ];
+            Reply::Push(message).write(self.session.version, &mut out);
+        }
+        out
+    }
+
+    /// Closes so that the last answer arrives: unread bytes would reset the connection, and a reset
+    /// may overtake it.
+    async fn end(mut self) -> io::Result<()> {
+        self.tcp.shutdown().await?;
+        let mut rest = vec![0; READ_BYTES];
+        let linger = async {
+            let mut left = LINGER_BYTES_MAX;
+            while left > 0 {
+                match self.tcp.read(&mut rest).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => left = left.saturating_sub(read),
+                }
+            }
+        };
+        let _late = timeout(LINGER_TIME_MAX, linger).await;
+        Ok(())
+    }
+
+    async fn write(&mut self, out: &[u8]) -> io::Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        match timeout(WRITE_STALL_MAX, self.tcp.write_all(out)).await {
+            Ok(written) => written,
+            Err(_) => {
+                let why = "the client does not read its answers";
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
+        }
+    }
+}
+
+/// Waits until the node closes.
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // Without a sender nobody is left to keep the node open.
+    let _closed = closing.wait_for(|closing| *closing).await;
+}
+
+/// Reads what comes next. A request that has begun has to end in time.
+async fn read(tcp: &mut TcpStream, into: &mut Vec<u8>, began: Instant) -> io::Result<usize> {
+    let in_request = !into.is_empty();
+    into.reserve(READ_BYTES);
+    let read = tcp.read_buf(into);
+    if !in_request {
+        return read.await;
+    }
+    match tokio::time::timeout_at(began + REQUEST_TIME_MAX, read).await {
+        Ok(read) => read,
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "a request does not come to its end"))
+        }
+    }
+}
+
+impl Session {
+    /// What it becomes by a command that is about the connection alone; none of others.
+    pub(super) fn apply(&mut self, asked: &Asked) -> Option<Reply> {
+        Some(match asked {
+            Asked::Told(reply) => reply.clone(),
+            Asked::Ping(text) if self.listens_in_two() => Reply::Array(vec![
+                Reply::Bulk("pong".to_owned()),
+                Reply::Raw(text.clone().unwrap_or_default()),
+            ]),
+            Asked::Ping(None) => Reply::Simple("PONG"),
+            Asked::Ping(Some(text)) => Reply::Raw(text.clone()),
+            Asked::Hello { version, user, name } => {
+                self.version = version.unwrap_or(self.version);
+                user.iter().for_each(|user| self.user = user.clone());
+                name.iter().for_each(|name| self.name.clone_from(name));
+                self.hello()
+            }
+            Asked::Auth(user) => {
+                self.user = user.clone();
+                Reply::OK
+            }
+            Asked::SetName(name) => {
+                self.name.clone_from(name);
+                Reply::OK
+            }
+            Asked::GetName if self.name.is_empty() => Reply::Null,
+            Asked::GetName => Reply::Raw(self.name.clone()),
+            Asked::ClientId => Reply::Int(i64::try_from(self.id).unwrap_or(i64::MAX)),
+            Asked::Quit => {
+                self.quits = true;
+                Reply::OK
+            }
+            Asked::Subscribe(skus) => self.subscribe(skus),
+            Asked::Unsubscribe(channels) => self.unsubscribe(channels),
+            Asked::Read(_) | Asked::Write(..) | Asked::Delete(_) => return None,
+        })
+    }
+
+    /// Whether only commands about channels are taken: without push messages, answers to others
+    /// could not be told from levels.
+    pub(super) fn listens_in_two(&self) -> bool {
+        self.version == Version::Two && !self.channels.is_empty()
+    }
+
+    fn hello(&self) -> Reply {
+        let text = |text: &str| Reply::Bulk(text.to_owned());
+        Reply::Map(vec![
+            ("server", text("flashnode")),
+            ("version", text(env!("CARGO_PKG_VERSION"))),
+            ("proto", Reply::Int(if self.version == Version::Two { 2 } else { 3 })),
+            ("id", Reply::Int(i64::try_from(self.id).unwrap_or(i64::MAX))),
+            ("mode", text("standalone")),
+            ("role", text("master")),
+            ("modules", Reply::Array(Vec::new())),
+        ])
+    }
+
+    fn subscribe(&mut self, skus: &[Sku]) -> Reply {
+        let mut replies = Vec::new();
+        for sku in skus {
+            if self.channels.len() >= CHANNELS_MAX && !self.channels.contains_key(sku) {
+                replies.push(Reply::error(format!("ERR at most {CHANNELS_MAX} channels")));
+                continue;
+            }
+            self.channels.insert(sku.clone(), None);
+            replies.push(self.confirmed("subscribe", Reply::Bulk(command::channel_of(sku))));
+        }
+        Reply::Several(replies)
+    }
+
+    fn unsubscribe(&mut self, channels: &[Vec<u8>]) -> Reply {
+        if channels.is_empty() && self.channels.is_empty() {
+            return self.confirmed("unsubscribe", Reply::Null);
+        }
+        let mut names = channels.to_vec();
+        if names.is_empty() {
+            names = self.channels.keys().map(|sku| command::channel_of(sku).into()).collect();
+        }
+        let replies = names.into_iter().map(|name| {
+            if let Some(sku) = command::product_of(&name) {
+                self.channels.remove(&sku);
+            }
+            self.confirmed("unsubscribe", Reply::Raw(name))
+        });
+        Reply::Several(replies.collect())
+    }
+
+    fn confirmed(&self, what: &str, channel: Reply) -> Reply {
+        let left = i64::try_from(self.channels.len()).unwrap_or(i64::MAX);
+        Reply::Push(vec![Reply::Bulk(what.to_owned()), channel, Reply::Int(left)])
+    }
+}
