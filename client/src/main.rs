@@ -22,6 +22,7 @@ Examples:
   flashctl top                                    the control room in this terminal
   flashctl storm --product sneaker --buyers 30000 --concurrency 128
   flashctl storm --product sneaker --holds 50% --abandon 20%
+  flashctl sink postgres --to postgres://shop@db/shop
   flashctl status --nodes 127.0.0.1:8101,127.0.0.1:8102,127.0.0.1:8103
 
 Exit codes: 0 ok, 1 failed (refused), 2 usage, 3 unavailable, 4 an invariant was violated.";
@@ -67,6 +68,8 @@ enum Command {
     Storm(cmd::storm::Args),
     /// Start a cluster of real processes, storm it, kill its leader, and audit it
     Demo(cmd::demo::Args),
+    /// Carry the committed changes into PostgreSQL, exactly once
+    Sink(cmd::sink::Args),
     /// Print what a shell needs to complete this command line
     Completions(cmd::completions::Args),
 }
@@ -102,6 +105,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Ready(args) => cmd::ready::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,
+        Command::Sink(args) => cmd::sink::run(args, &cli.global).await,
         Command::Completions(args) => Ok(cmd::completions::run(args, Cli::command())),
     }
 }

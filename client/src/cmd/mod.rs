@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod order;
 pub(crate) mod product;
 pub(crate) mod ready;
+pub(crate) mod sink;
 pub(crate) mod status;
 pub(crate) mod storm;
 pub(crate) mod terms;

@@ -1,0 +1,81 @@
+//! The cluster as a sink's source: the typed client's feed and export.
+
+use client::export::Export;
+use client::{Client, ClientError};
+use futures_util::future::select_ok;
+use sink::{Source, SourceError, Standing, State};
+use stock::Seq;
+use stock::api::{EventView, ExportLine};
+use tokio::sync::mpsc;
+
+/// What a node answers whose feed no longer reaches back.
+const GONE: u16 = 410;
+
+/// See the module.
+pub(super) struct Cluster {
+    client: Client,
+}
+
+impl Cluster {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+impl Source for Cluster {
+    type State = Whole;
+
+    /// As the node sees it that answers first.
+    async fn standing(&self) -> Result<Standing, SourceError> {
+        let nodes = 0..self.client.nodes_count();
+        let asked = select_ok(nodes.map(|node| Box::pin(self.client.cluster(node)))).await;
+        let (view, _) = asked.map_err(told)?;
+        let newest = view.nodes.iter().filter(|node| node.reachable).map(|node| node.seq).max();
+        let unformed = || SourceError::Unavailable("the cluster has not formed yet".to_owned());
+        let cluster_id = view.cluster_id.ok_or_else(unformed)?;
+        Ok(Standing { cluster_id, newest: newest.unwrap_or_default() })
+    }
+
+    async fn follow(&self, after: Seq, queue: mpsc::Sender<EventView>) -> SourceError {
+        let mut events = self.client.events(Some(after));
+        loop {
+            match events.next().await {
+                Ok(event) => {
+                    if queue.send(event).await.is_err() {
+                        return SourceError::Unavailable("nobody reads it any more".to_owned());
+                    }
+                }
+                Err(error) => return told(error),
+            }
+        }
+    }
+
+    async fn state(&self) -> Result<Whole, SourceError> {
+        Ok(Whole(self.client.export().await.map_err(told)?))
+    }
+}
+
+/// An export that is being read.
+pub(super) struct Whole(Export);
+
+impl State for Whole {
+    fn seq(&self) -> Seq {
+        self.0.seq()
+    }
+
+    async fn next(&mut self) -> Result<Option<ExportLine>, SourceError> {
+        self.0.next().await.map_err(told)
+    }
+}
+
+fn told(error: ClientError) -> SourceError {
+    match error {
+        ClientError::Refused(problem) if problem.status == GONE => {
+            SourceError::Gone(problem.detail)
+        }
+        ClientError::Unavailable { why } | ClientError::Unknown { why, .. } => {
+            SourceError::Unavailable(why)
+        }
+        other => SourceError::Refused(other.to_string()),
+    }
+}

@@ -1,0 +1,157 @@
+//! `flashctl sink`: the committed changes, carried into the systems that a shop already has.
+//!
+//! Owns: the options of each target, and how a sink is run in a terminal: a line on standard error
+//! every few seconds, metrics where they are asked for, an end at Ctrl-C after the write under
+//! way. The work is the crate `sink`'s.
+
+mod cluster;
+mod metrics;
+mod postgres;
+
+use super::{Exit, Failure, Global, interrupted};
+use crate::out;
+use client::storm::grouped;
+use cluster::Cluster;
+use sink::{Options, Progress, SinkError, Target};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Between two looks whether there is something to say.
+const LOOK: Duration = Duration::from_millis(500);
+/// Between two lines while nothing but the position changes.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Into PostgreSQL: orders, holds, products and all changes as tables, each exactly once
+    Postgres(postgres::Args),
+    /// Compare a PostgreSQL database with the cluster at one seq, and print each difference
+    Verify(postgres::VerifyArgs),
+}
+
+/// Options of every sink.
+#[derive(Debug, clap::Args)]
+struct Running {
+    /// End once the target has every change that the cluster has now
+    #[arg(long)]
+    once: bool,
+    /// The most changes written at once
+    #[arg(long, value_name = "N", default_value_t = 2_000,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50_000))]
+    batch: usize,
+    /// The most rows, messages or lines written in a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_rows_per_second: Option<u32>,
+    /// Serve /metrics for Prometheus at this address, such as 127.0.0.1:9150
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Postgres(args) => postgres::run(args, global).await,
+        Command::Verify(args) => postgres::verify(args, global).await,
+    }
+}
+
+/// Runs a sink until it is to end.
+async fn carry<T: Target>(
+    name: &str,
+    mut target: T,
+    running: &Running,
+    global: &Global,
+) -> Result<Exit, Failure> {
+    let source = Arc::new(Cluster::new(global.client()?));
+    let progress = Arc::new(Progress::new(name));
+    if let Some(address) = running.metrics {
+        let served = metrics::serve(address, Arc::clone(&progress)).await;
+        served.map_err(|why| Failure::Failed(format!("--metrics {address}: {why}")))?;
+    }
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        stop.send_replace(true);
+        // Whoever asks twice does not want to wait for the write.
+        interrupted().await;
+        std::process::exit(Exit::Interrupted as i32);
+    });
+    let options = Options {
+        batch_max: running.batch,
+        rows_per_second: running.max_rows_per_second,
+        until_caught_up: running.once,
+    };
+    let telling = tokio::spawn(tell(Arc::clone(&progress)));
+    let began = Instant::now();
+    let ended = sink::run(&source, &mut target, &options, &progress, stopping).await;
+    telling.abort();
+    match ended {
+        Ok(()) => {
+            summary(&progress, began.elapsed(), global);
+            Ok(Exit::Ok)
+        }
+        Err(error @ (SinkError::Target(_) | SinkError::Source(_))) => {
+            Err(Failure::Failed(error.to_string()))
+        }
+    }
+}
+
+/// A line whenever something is wrong, or goes on, or a while has passed.
+async fn tell(progress: Arc<Progress>) {
+    let (mut told, mut told_at, mut trouble) = (None, Instant::now(), None);
+    let mut standby = false;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = progress.trouble();
+        if now != trouble {
+            if let Some(why) = &now {
+                eprintln!("flashctl: {why}; trying again");
+            }
+            trouble = now;
+        }
+        if progress.standby() != standby {
+            standby = progress.standby();
+            let what = if standby { "another runner is at work: standing by" } else { "at work" };
+            eprintln!("flashctl: {what}");
+        }
+        let position = progress.position();
+        let due = told.is_none() || (told_at.elapsed() >= LINE_EVERY && told != Some(position));
+        if due && !standby && position.0 > 0 {
+            eprintln!("flashctl: {}", line(&progress));
+            (told, told_at) = (Some(position), Instant::now());
+        }
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    format!(
+        "at {} of {}; {} rows written; late by {} ms at the 99th percentile",
+        grouped(progress.position().0),
+        grouped(progress.newest().0),
+        grouped(progress.rows()),
+        grouped(progress.late_ms_at(0.99)),
+    )
+}
+
+fn summary(progress: &Progress, took: Duration, global: &Global) {
+    let rows_per_s = progress.rows() as f64 / took.as_secs_f64().max(0.001);
+    if global.json {
+        out::json(&serde_json::json!({
+            "position": progress.position(),
+            "newest": progress.newest(),
+            "rows": progress.rows(),
+            "rows_per_s": rows_per_s.round(),
+            "late_p50_ms": progress.late_ms_at(0.5),
+            "late_p99_ms": progress.late_ms_at(0.99),
+        }));
+    } else {
+        out::text(&format!("{}; {} rows/s\n", line(progress), grouped(rows_per_s as u64)));
+    }
+}

@@ -1,0 +1,34 @@
+//! Bridges out of a flashnode cluster: the committed changes, carried in order into the systems
+//! that a shop already has.
+//!
+//! Owns: the way of each change from the feed into a target, exactly once where the target keeps
+//! the position itself, at least once under a stable id where it cannot. Never does: talk to a
+//! cluster by itself. A [`Source`] does that, so that the same loop runs inside a node on what the
+//! node has applied, and in `flashctl` over HTTP. It imports `stock` alone, for the contract's
+//! types. Called by `flashctl sink`.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`source`] | what a sink asks of a cluster: the feed, the state export, how far it is |
+//! | [`target`] | what a sink asks of the system that it writes to |
+//! | [`run`] | the loop: read, write, retry, stand by, stop |
+//! | `feed` | the bounded queue between reading and writing |
+//! | `retry` | how long to wait before the next attempt |
+//! | [`progress`] | how far it is, how late, as a metric and in words |
+//! | [`changes`] | what a run of events does to orders, holds and products |
+//! | [`postgres`] | the target PostgreSQL, and its comparison with the cluster |
+
+pub mod changes;
+mod feed;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod progress;
+mod retry;
+pub mod run;
+pub mod source;
+pub mod target;
+
+pub use progress::Progress;
+pub use run::{Options, SinkError, run};
+pub use source::{Source, SourceError, Standing, State};
+pub use target::{Applied, Target, TargetError};
