@@ -68,7 +68,7 @@ enum Command {
     Storm(cmd::storm::Args),
     /// Start a cluster of real processes, storm it, kill its leader, and audit it
     Demo(cmd::demo::Args),
-    /// Carry the committed changes into PostgreSQL, exactly once
+    /// Carry the committed changes into PostgreSQL, files and other systems
     Sink(cmd::sink::Args),
     /// Print what a shell needs to complete this command line
     Completions(cmd::completions::Args),

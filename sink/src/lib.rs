@@ -16,10 +16,18 @@
 //! | `retry` | how long to wait before the next attempt |
 //! | [`progress`] | how far it is, how late, as a metric and in words |
 //! | [`changes`] | what a run of events does to orders, holds and products |
+//! | [`message`] | a change as a message: CloudEvents under an id that never changes |
+//! | [`cursor`] | targets whose position is a cursor kept by the cluster |
+//! | [`files`] | the target files: a line a change, rotated |
+//! | [`webhook`] | the target webhook: signed POSTs |
 //! | [`postgres`] | the target PostgreSQL, and its comparison with the cluster |
 
 pub mod changes;
+pub mod cursor;
 mod feed;
+#[cfg(feature = "files")]
+pub mod files;
+pub mod message;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod progress;
@@ -27,6 +35,10 @@ mod retry;
 pub mod run;
 pub mod source;
 pub mod target;
+#[cfg(any(feature = "postgres", feature = "webhook"))]
+mod tls;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use progress::Progress;
 pub use run::{Options, SinkError, run};

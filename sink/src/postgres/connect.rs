@@ -3,16 +3,14 @@
 //! Owns: what a connection string means here. `sslmode=disable` is plain; `require` is TLS with a
 //! certificate that one of the roots vouches for, and nothing else; the default, `prefer`, goes on
 //! without TLS where the server has none or a certificate that nobody vouches for. TLS is rustls
-//! with ring, joined to tokio-postgres here by a few lines, without a crate of its own.
+//! with ring (`tls.rs`), joined to tokio-postgres here by a few lines, without a crate of its own.
 
 use crate::target::TargetError;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use crate::tls;
+use rustls::pki_types::ServerName;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,8 +19,6 @@ use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_rustls::{TlsConnector, client};
 
-/// Where Debian, and whoever follows it, keeps the roots.
-const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The longest name that PostgreSQL takes whole.
@@ -104,21 +100,7 @@ impl Database {
     }
 
     fn tls(&self) -> Result<Tls, String> {
-        let path = self.roots.as_deref().unwrap_or(Path::new(ROOTS));
-        let failed = |why: String| format!("the roots of {}: {why}", path.display());
-        let mut roots = RootCertStore::empty();
-        let read = CertificateDer::pem_file_iter(path).map_err(|why| failed(why.to_string()))?;
-        for root in read {
-            let root = root.map_err(|why| failed(why.to_string()))?;
-            roots.add(root).map_err(|why| failed(why.to_string()))?;
-        }
-        let ring = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(ring)
-            .with_safe_default_protocol_versions()
-            .map_err(|why| failed(why.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Tls(TlsConnector::from(Arc::new(config))))
+        tls::connector(self.roots.as_deref()).map(Tls)
     }
 }
 

@@ -68,8 +68,9 @@ const UPDATED: &str = concat!(
     ", hold_ttl_ms = $8 WHERE product_id = $1"
 );
 const MOVED: &str = "
-UPDATE products SET stocked = stocked + given.stocked, available = available + given.available,
-        held = held + given.held, sold = sold + given.sold
+UPDATE products SET stocked = products.stocked + given.stocked,
+        available = products.available + given.available,
+        held = products.held + given.held, sold = products.sold + given.sold
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
         AS given(product_id, stocked, available, held, sold)
     WHERE products.product_id = given.product_id";

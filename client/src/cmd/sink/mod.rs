@@ -5,6 +5,7 @@
 //! way. The work is the crate `sink`'s.
 
 mod cluster;
+mod files;
 mod metrics;
 mod postgres;
 
@@ -33,6 +34,10 @@ pub(crate) struct Args {
 enum Command {
     /// Into PostgreSQL: orders, holds, products and all changes as tables, each exactly once
     Postgres(postgres::Args),
+    /// Into files: a line a change, rotated, each exactly once
+    Files(files::Args),
+    /// All orders at one seq as CSV
+    Csv(files::CsvArgs),
     /// Compare a PostgreSQL database with the cluster at one seq, and print each difference
     Verify(postgres::VerifyArgs),
 }
@@ -58,6 +63,8 @@ struct Running {
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     match &args.command {
         Command::Postgres(args) => postgres::run(args, global).await,
+        Command::Files(args) => files::run(args, global).await,
+        Command::Csv(args) => files::csv(args, global).await,
         Command::Verify(args) => postgres::verify(args, global).await,
     }
 }

@@ -1,0 +1,163 @@
+//! Three nodes, a storm of buyers, and `flashctl sink` as a process that can be killed.
+
+use super::program::flashnode;
+use client::cluster::{Options, ProcessCluster};
+use client::storm::{self, Mix, Plan, Progress, Share, Tally};
+use client::{Client, Timeouts};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stock::api::{OrderView, PutProduct};
+use stock::{HoldTtl, NodeId, Seq, Sku};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::JoinHandle;
+
+/// Long enough for a starved machine, short enough to end a test that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So few that a storm lasts for as long as things are killed.
+const BUYERS_PER_S: f64 = 1_000.0;
+
+/// Three nodes and what runs beside them fill a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+pub(crate) struct Scene {
+    pub(crate) cluster: ProcessCluster,
+    pub(crate) client: Arc<Client>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    pub(crate) async fn open(extra_args: &[&str]) -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let extra_args = extra_args.iter().map(ToString::to_string).collect();
+        let options = Options { binary: Some(flashnode()), extra_args, ..Options::default() };
+        let mut cluster = ProcessCluster::start(options).unwrap();
+        cluster.wait_ready(PATIENCE).await.unwrap();
+        let timeouts = Timeouts { give_up: PATIENCE, settle: PATIENCE, ..Timeouts::default() };
+        let client = Client::with_timeouts(cluster.addresses(), timeouts).unwrap();
+        Self { cluster, client: Arc::new(client), _turn: turn }
+    }
+
+    pub(crate) fn nodes(&self) -> String {
+        self.cluster.addresses().join(",")
+    }
+
+    pub(crate) async fn sell(&self, id: &str, stock: u64) -> Sku {
+        let sku = Sku::new(id).unwrap();
+        let terms = PutProduct { name: id.into(), stock, ..PutProduct::default() };
+        self.client.create_product(&sku, &terms).await.unwrap();
+        sku
+    }
+
+    /// Lets so many buyers loose, of whom a tenth hold first; and hands out what they count.
+    pub(crate) fn storm(&self, sku: &Sku, buyers: u64) -> (JoinHandle<Tally>, Arc<Progress>) {
+        let percent = |percent: u8| Share::percent(percent).unwrap();
+        let mix = Mix {
+            holds: percent(10),
+            abandon: percent(20),
+            release: percent(20),
+            ttl: HoldTtl::from_ms(5_000).unwrap(),
+        };
+        let plan = Plan { mix, rate: Some(BUYERS_PER_S), ..Plan::new(sku.clone(), buyers, 64) };
+        let (client, progress) = (Arc::clone(&self.client), Arc::new(Progress::default()));
+        let counted = Arc::clone(&progress);
+        (tokio::spawn(async move { storm::run(&client, &plan, &progress).await }), counted)
+    }
+
+    /// Kills a node, and starts it again once the others serve.
+    pub(crate) async fn replace(&mut self, id: NodeId) {
+        self.cluster.kill(id).unwrap();
+        until("a leader among the others", async || {
+            self.cluster.leader().await.ok().filter(|leader| *leader != id)
+        })
+        .await;
+        self.cluster.start_node(id).unwrap();
+        self.cluster.wait_ready(PATIENCE).await.unwrap();
+    }
+
+    /// Every order of the cluster, by id.
+    pub(crate) async fn orders(&self) -> Vec<OrderView> {
+        let (mut orders, mut after) = (Vec::new(), Seq(0));
+        loop {
+            let page = self.client.orders_after(after).await.unwrap();
+            orders.extend(page.orders);
+            match page.next_after {
+                Some(next) => after = next,
+                None => return orders,
+            }
+        }
+    }
+}
+
+/// How many buy.
+pub(crate) fn buyers() -> u64 {
+    let told = std::env::var("FLASHNODE_SINK_BUYS");
+    told.map_or(10_000, |buyers| buyers.parse().unwrap())
+}
+
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `flashctl sink …` as a process; what it says is in a file. Killed when dropped.
+pub(crate) struct Sink {
+    args: Vec<String>,
+    child: Child,
+    pub(crate) log: PathBuf,
+}
+
+impl Sink {
+    pub(crate) fn start(args: &[&str], log: PathBuf) -> Self {
+        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let child = Self::spawn(&args, &log);
+        Self { args, child, log }
+    }
+
+    fn spawn(args: &[String], log: &PathBuf) -> Child {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_flashctl"))
+            .arg("sink")
+            .args(args)
+            .env_remove("FLASHCTL_NODES")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.child = Self::spawn(&self.args, &self.log);
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn told(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,0 +1,153 @@
+//! Servers of others, from Debian's packages: each in a temporary directory, on a free port, ended
+//! with its test.
+
+use super::scene::{PATIENCE, until};
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+use tempfile::TempDir;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// Where Debian puts what is not on everybody's path.
+const DIRS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/lib/rabbitmq/bin"];
+
+/// Finds a program; none, said aloud, where it is missing.
+pub(crate) fn find(program: &str, package: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = versions.map(|version| version.path().join("bin"));
+    let path = versions.chain(DIRS.map(PathBuf::from)).map(|dir| dir.join(program));
+    let found = path.into_iter().find(|path| path.is_file());
+    if found.is_none() {
+        let why = format!("there is no {program} here (Debian package {package})");
+        assert!(std::env::var_os("FLASHNODE_NO_SKIPS").is_none(), "{why}");
+        eprintln!("skipped: {why}");
+    }
+    found
+}
+
+/// A port that is free now, and below those that the system gives to connections: while a server
+/// is down, nobody's connection may take it.
+pub(crate) fn free_port() -> u16 {
+    let mut port = 10_000 + (std::process::id() % 5_000) as u16;
+    loop {
+        port += 1;
+        assert!(port < 20_000, "no free port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// PostgreSQL with its own defaults, as a user that is not root.
+pub(crate) struct Postgres {
+    dir: TempDir,
+    port: u16,
+    user: Option<u32>,
+    program: PathBuf,
+    child: Option<Child>,
+}
+
+impl Postgres {
+    /// Starts one; none, said aloud, where it is missing.
+    pub(crate) async fn start() -> Option<Self> {
+        let program = find("postgres", "postgresql")?;
+        let initdb = find("initdb", "postgresql")?;
+        let dir = tempfile::Builder::new().prefix("flashnode-postgres-").tempdir().unwrap();
+        let user = unprivileged();
+        if let Some(user) = user {
+            chown(dir.path(), Some(user), None).unwrap();
+        }
+        let mut made = command(&initdb, user, dir.path());
+        made.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]);
+        let made = made.arg(dir.path().join("data")).output().unwrap();
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut server = Self { dir, port: free_port(), user, program, child: None };
+        server.start_again().await;
+        Some(server)
+    }
+
+    /// Starts it on the data and the port that it had.
+    pub(crate) async fn start_again(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let started = Instant::now();
+        // After a kill its children may still be about to end, and then it does not start yet.
+        while started.elapsed() < PATIENCE {
+            let mut server = command(&self.program, self.user, self.dir.path());
+            server.arg("-D").arg(self.dir.path().join("data"));
+            server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+            server.args(["-c", "unix_socket_directories="]);
+            server.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
+            let mut child = server.spawn().unwrap();
+            let ready = until("PostgreSQL to answer or to end", async || {
+                if self.config().connect(NoTls).await.is_ok() {
+                    return Some(true);
+                }
+                child.try_wait().unwrap().map(|_ended| false)
+            })
+            .await;
+            if ready {
+                self.child = Some(child);
+                return;
+            }
+        }
+        panic!("PostgreSQL does not start: {}", std::fs::read_to_string(self.log()).unwrap());
+    }
+
+    /// SIGKILL to the server: its other processes then end by themselves.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres");
+        config
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = self.config().connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}
+
+fn command(program: &Path, user: Option<u32>, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(dir).stdin(Stdio::null());
+    if let Some(user) = user {
+        command.uid(user);
+    }
+    command
+}
+
+/// The user to run as: PostgreSQL refuses root, and Debian's package has made a user for it.
+fn unprivileged() -> Option<u32> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let line = users.lines().find(|line| line.starts_with("postgres:")).unwrap();
+    Some(line.split(':').nth(2).unwrap().parse().unwrap())
+}

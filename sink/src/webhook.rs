@@ -1,0 +1,261 @@
+//! The target webhook: each batch of changes as one HTTP POST, signed.
+//!
+//! **At least once, in order, under an id that never changes.** The next POST is sent once the one
+//! before was answered with a 2xx, so the receiver sees no change before the one that came first. A
+//! receiver that does not answer, or answers 5xx, 408 or 429, is asked again for ever; one that
+//! refuses (any other 4xx) too, unless there is a file for dead letters, where the batch goes after
+//! so many tries.
+//!
+//! The body is a CloudEvents batch, `application/cloudevents-batch+json`. The header
+//! `Flashnode-Signature: t=SECONDS,v1=HEX` is HMAC-SHA256, under the shared secret, over the
+//! seconds since the Unix epoch, a full stop, and the body: a receiver that compares both knows who
+//! sent it and that nobody sends it again later.
+//!
+//! Owns: one kept connection over hyper, with rustls for https. Never does: follow a redirect.
+
+use crate::cursor::Delivery;
+use crate::message::Message;
+use crate::target::TargetError;
+use crate::tls;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde_json::json;
+use sha2::Sha256;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// The header that says who sent it.
+pub const SIGNATURE: &str = "flashnode-signature";
+/// How long the receiver may take.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may take to come about.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How much of an answer is read, to be shown.
+const ANSWER_BYTES_MAX: usize = 4 * 1024;
+
+/// Where to, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The receiver: an http or https URL.
+    pub url: String,
+    /// What the signature is made with.
+    pub secret: Option<Vec<u8>>,
+    /// Where batches go that the receiver refuses, and after how many tries.
+    pub dead_letters: Option<(PathBuf, u32)>,
+    /// Who may vouch for an https receiver, as PEM; the system's unless told otherwise.
+    pub tls_roots: Option<PathBuf>,
+}
+
+/// See the module.
+pub struct Webhook {
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: Option<TlsConnector>,
+    settings: Settings,
+    sender: Option<SendRequest<Full<Bytes>>>,
+    /// The id of the first message of the batch that was refused last, and how often.
+    refused: Option<(String, u32)>,
+}
+
+impl Webhook {
+    /// A receiver; nothing is connected yet.
+    ///
+    /// # Errors
+    /// In words, when the URL or the roots cannot be used.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let bad = |why: &str| format!("{:?} is no receiver: {why}", settings.url);
+        let uri: Uri = settings.url.parse().map_err(|_| bad("it is no URL"))?;
+        let host = uri.host().ok_or_else(|| bad("it has no host"))?.to_owned();
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(tls::connector(settings.tls_roots.as_deref())?), 443),
+            _ => return Err(bad("use http:// or https://")),
+        };
+        let port = uri.port_u16().unwrap_or(port);
+        Ok(Self { uri, host, port, tls, settings, sender: None, refused: None })
+    }
+
+    async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, TargetError> {
+        let lost = |why: &dyn std::fmt::Display| {
+            TargetError::Lost(format!("{}:{}: {why}", self.host, self.port))
+        };
+        // A literal IPv6 address has brackets in a URL and none in a socket's.
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, self.port)).await.map_err(|why| lost(&why))?;
+        stream.set_nodelay(true).map_err(|why| lost(&why))?;
+        match &self.tls {
+            None => {
+                let (sender, connection) =
+                    handshake(TokioIo::new(stream)).await.map_err(|why| lost(&why))?;
+                // It ends with the sender, and its failure is the failure of what is sent.
+                tokio::spawn(connection);
+                Ok(sender)
+            }
+            Some(tls) => {
+                let name = ServerName::try_from(host.to_owned()).map_err(|why| lost(&why))?;
+                let stream = tls.connect(name, stream).await.map_err(|why| lost(&why))?;
+                let (sender, connection) =
+                    handshake(TokioIo::new(stream)).await.map_err(|why| lost(&why))?;
+                tokio::spawn(connection);
+                Ok(sender)
+            }
+        }
+    }
+
+    fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, TargetError> {
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let host = self.uri.authority().map_or(self.host.as_str(), |host| host.as_str());
+        // What stands before an @ is for this side alone.
+        let host = host.rsplit('@').next().unwrap_or(host);
+        let mut request = Request::post(path)
+            .header(HOST, host)
+            .header(USER_AGENT, "flashnode")
+            .header(CONTENT_TYPE, "application/cloudevents-batch+json");
+        if let Some(secret) = &self.settings.secret {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            request = request.header(SIGNATURE, signature(secret, now, &body));
+        }
+        let request = request.body(Full::new(body));
+        request.map_err(|why| TargetError::Refused(format!("the request: {why}")))
+    }
+
+    /// Sends one body, and says what came back.
+    async fn post(&mut self, body: Bytes) -> Result<(StatusCode, String), TargetError> {
+        let request = self.request(body)?;
+        let lost = |why: &dyn std::fmt::Display| TargetError::Lost(format!("the receiver: {why}"));
+        let mut kept = self.sender.take();
+        if let Some(sender) = &mut kept
+            && sender.ready().await.is_err()
+        {
+            kept = None;
+        }
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => timeout(CONNECT_MAX, self.connection())
+                .await
+                .map_err(|_| lost(&"no connection in time"))??,
+        };
+        let answered = async {
+            let answer = sender.send_request(request).await.map_err(|why| lost(&why))?;
+            let status = answer.status();
+            let words = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+            Ok::<_, TargetError>((status, words.map(|words| words.to_bytes()).ok()))
+        };
+        let answered = timeout(ANSWER_MAX, answered).await;
+        let (status, words) = answered.map_err(|_| lost(&"no answer in time"))??;
+        // Kept when the answer was read to its end.
+        let text = match words {
+            Some(words) => {
+                self.sender = Some(sender);
+                String::from_utf8_lossy(&words).into_owned()
+            }
+            None => String::new(),
+        };
+        Ok((status, text))
+    }
+
+    /// Puts what was refused aside, if it was often enough.
+    fn refuse(&mut self, messages: &[Message], why: String) -> Result<(), TargetError> {
+        let Some(((path, tries), first)) =
+            self.settings.dead_letters.clone().zip(messages.first())
+        else {
+            return Err(TargetError::Lost(why));
+        };
+        let count = match &self.refused {
+            Some((id, count)) if *id == first.id => count + 1,
+            _ => 1,
+        };
+        self.refused = Some((first.id.clone(), count));
+        if count < tries {
+            return Err(TargetError::Lost(why));
+        }
+        tracing::error!("{} messages from {} on become dead letters: {why}", messages.len(), first.id);
+        let mut lines = Vec::new();
+        for message in messages {
+            let line = json!({ "why": why, "message": message.json });
+            lines.extend_from_slice(line.to_string().as_bytes());
+            lines.push(b'\n');
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let put = file.and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()));
+        put.map_err(|why| TargetError::Lost(format!("{}: {why}", path.display())))?;
+        self.refused = None;
+        Ok(())
+    }
+}
+
+impl Delivery for Webhook {
+    async fn connect(&mut self) -> Result<(), TargetError> {
+        // Connected when there is something to say: receivers close what is idle.
+        self.sender = None;
+        Ok(())
+    }
+
+    async fn deliver(&mut self, messages: &[Message]) -> Result<(), TargetError> {
+        let batch: Vec<_> = messages.iter().map(|message| &message.json).collect();
+        let body = Bytes::from(json!(batch).to_string());
+        let (status, words) = self.post(body).await?;
+        let asks_again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+        let why = || format!("the receiver answered {status}: {}", words.trim());
+        if status.is_success() {
+            self.refused = None;
+            Ok(())
+        } else if status.is_client_error() && !asks_again.contains(&status) {
+            self.refuse(messages, why())
+        } else {
+            Err(TargetError::Lost(why()))
+        }
+    }
+}
+
+/// What [`SIGNATURE`] holds for this body at this time.
+pub fn signature(secret: &[u8], at_s: u64, body: &[u8]) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret);
+    let mut mac = mac.unwrap_or_else(|why| unreachable!("a key of any length: {why}"));
+    mac.update(format!("{at_s}.").as_bytes());
+    mac.update(body);
+    let hex: String =
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={at_s},v1={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
+
+    use super::*;
+
+    /// As `printf '1700000000.[]' | openssl dgst -sha256 -hmac secret` has it.
+    #[test]
+    fn a_signature_is_the_hmac_of_time_and_body() {
+        let expected = "74f76d8933679a54d6be8c7560a5233b124658241ca5a3b0f09af80d3ea60d78";
+        assert_eq!(
+            signature(b"secret", 1_700_000_000, b"[]"),
+            format!("t=1700000000,v1={expected}")
+        );
+    }
+
+    #[test]
+    fn a_receiver_is_a_url() {
+        let of = |url: &str| {
+            let (secret, dead_letters, tls_roots) = (None, None, None);
+            Webhook::new(Settings { url: url.to_owned(), secret, dead_letters, tls_roots })
+        };
+        assert!(of("http://127.0.0.1:9/hook?a=b").is_ok());
+        for bad in ["", "127.0.0.1", "ftp://a/b", "http://"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+}
