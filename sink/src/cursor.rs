@@ -11,8 +11,8 @@ use crate::message::{Envelope, Message};
 use crate::source::{SourceError, State};
 use crate::target::{Applied, Target, TargetError};
 use std::sync::Arc;
-use stock::Seq;
 use stock::api::{EventView, ExportLine};
+use stock::{CursorName, Seq};
 
 /// Messages of a state that are delivered at once.
 const PAGE: usize = 500;
@@ -20,12 +20,12 @@ const PAGE: usize = 500;
 /// Named positions, kept by the cluster.
 pub trait Cursors: Send + Sync + 'static {
     /// Where the cursor with this name stands; 0 when it was never moved.
-    fn read(&self, name: &str) -> impl Future<Output = Result<Seq, SourceError>> + Send;
+    fn read(&self, name: &CursorName) -> impl Future<Output = Result<Seq, SourceError>> + Send;
 
     /// Moves it from one place to another. False when it does not stand there.
     fn advance(
         &self,
-        name: &str,
+        name: &CursorName,
         places: (Seq, Seq),
     ) -> impl Future<Output = Result<bool, SourceError>> + Send;
 }
@@ -52,15 +52,15 @@ pub trait Delivery: Send {
 /// A delivery whose position is a cursor.
 pub struct Cursored<C, D> {
     cursors: Arc<C>,
-    name: String,
+    name: CursorName,
     delivery: D,
     envelope: Option<Envelope>,
 }
 
 impl<C: Cursors, D: Delivery> Cursored<C, D> {
     /// Under the cursor with this name.
-    pub fn new(cursors: Arc<C>, name: &str, delivery: D) -> Self {
-        Self { cursors, name: name.to_owned(), delivery, envelope: None }
+    pub fn new(cursors: Arc<C>, name: CursorName, delivery: D) -> Self {
+        Self { cursors, name, delivery, envelope: None }
     }
 
     async fn stands(&mut self, places: (Seq, Seq), rows: u64) -> Result<Applied, TargetError> {

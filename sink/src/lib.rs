@@ -20,6 +20,8 @@
 //! | [`cursor`] | targets whose position is a cursor kept by the cluster |
 //! | [`files`] | the target files: a line a change, rotated |
 //! | [`webhook`] | the target webhook: signed POSTs |
+//! | [`rabbitmq`] | the target RabbitMQ: a durable queue, publisher confirms |
+//! | [`nats`] | the target NATS JetStream: a stream, message ids |
 //! | [`postgres`] | the target PostgreSQL, and its comparison with the cluster |
 
 pub mod changes;
@@ -28,9 +30,13 @@ mod feed;
 #[cfg(feature = "files")]
 pub mod files;
 pub mod message;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod progress;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 mod retry;
 pub mod run;
 pub mod source;

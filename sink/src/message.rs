@@ -52,7 +52,10 @@ impl Envelope {
             self.message(format!("state-{state}-{what}"), name, (at_ms, data))
         };
         match line {
-            ExportLine::Head { .. } => Vec::new(),
+            // Debts and cursors are no changes of the sale.
+            ExportLine::Head { .. } | ExportLine::Debt { .. } | ExportLine::Cursor { .. } => {
+                Vec::new()
+            }
             ExportLine::Product(view) => {
                 vec![of_state("product", format!("product-{}", view.id), json!(view))]
             }

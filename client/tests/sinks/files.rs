@@ -57,6 +57,6 @@ async fn whatever_is_killed_the_files_have_every_change_once() {
         beside(&["sink", "csv", "--out", &csv.display().to_string(), "--nodes", &nodes]).await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let text = std::fs::read_to_string(csv).unwrap();
-    let ids = text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap());
+    let ids = text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse::<u64>().unwrap());
     assert!(ids.eq(scene.orders().await.iter().map(|order| order.order_id.0)), "{text}");
 }

@@ -8,8 +8,11 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
 mod files;
+mod nats;
 mod postgres;
 #[path = "../program/mod.rs"]
 mod program;
+mod rabbitmq;
 mod scene;
 mod servers;
+mod webhook;

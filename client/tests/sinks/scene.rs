@@ -78,6 +78,11 @@ impl Scene {
         self.cluster.wait_ready(PATIENCE).await.unwrap();
     }
 
+    /// The newest change.
+    pub(crate) async fn newest(&self) -> Seq {
+        self.client.orders_after(Seq(u64::MAX >> 11)).await.unwrap().seq
+    }
+
     /// Every order of the cluster, by id.
     pub(crate) async fn orders(&self) -> Vec<OrderView> {
         let (mut orders, mut after) = (Vec::new(), Seq(0));
@@ -89,6 +94,35 @@ impl Scene {
                 None => return orders,
             }
         }
+    }
+}
+
+/// What somebody gets who takes every message, and drops what comes again: an id that is not above
+/// all before it must be one that came before, or order is not kept.
+#[derive(Default)]
+pub(crate) struct Seen {
+    ids: Vec<u64>,
+    again: u64,
+}
+
+impl Seen {
+    pub(crate) fn take(&mut self, id: &str) {
+        let id: u64 = id.parse().unwrap();
+        let newest = self.ids.last().copied().unwrap_or(0);
+        assert!(id <= newest + 1, "{id} came after {newest}");
+        if id > newest {
+            self.ids.push(id);
+        } else {
+            self.again += 1;
+        }
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        self.ids.last().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn again(&self) -> u64 {
+        self.again
     }
 }
 

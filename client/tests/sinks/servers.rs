@@ -133,6 +133,132 @@ impl Drop for Postgres {
     }
 }
 
+/// RabbitMQ with an Erlang node, a port and files of its own.
+pub(crate) struct RabbitMq {
+    dir: TempDir,
+    port: u16,
+    name: String,
+    dist_port: u16,
+    child: Option<Child>,
+}
+
+impl RabbitMq {
+    /// Starts one; none, said aloud, where it is missing.
+    pub(crate) async fn start() -> Option<Self> {
+        find("rabbitmq-server", "rabbitmq-server")?;
+        let dir = tempfile::Builder::new().prefix("flashnode-rabbitmq-").tempdir().unwrap();
+        let (port, dist_port) = (free_port(), free_port());
+        let name = format!("flashnode-{port}@localhost");
+        let mut server = Self { dir, port, name, dist_port, child: None };
+        server.start_again().await;
+        Some(server)
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let log = self.dir.path().join("out");
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let dir = self.dir.path();
+        // Debian's script under /usr/sbin changes to the user rabbitmq, who has no part here.
+        let mut server = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
+        server
+            .env("HOME", dir)
+            .env("RABBITMQ_NODENAME", &self.name)
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", self.dist_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", dir.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", dir.join("log"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("plugins"))
+            .env("RABBITMQ_CONF_ENV_FILE", dir.join("none"))
+            .env("RABBITMQ_CONFIG_FILE", dir.join("none"))
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            // A group of its own: the script's child is the server, and is ended with it.
+            .process_group(0)
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.child = Some(server.spawn().unwrap());
+        until("RabbitMQ to answer", async || {
+            let connected = lapin::Connection::connect(&self.url(), Default::default()).await;
+            connected.is_ok().then_some(())
+        })
+        .await;
+    }
+
+    /// SIGKILL to all of it.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let group = rustix::process::Pid::from_child(&child);
+        let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        child.wait().unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://127.0.0.1:{}/%2f", self.port)
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// NATS with JetStream, in files of its own.
+pub(crate) struct Nats {
+    dir: TempDir,
+    port: u16,
+    program: PathBuf,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// Starts one; none, said aloud, where it is missing.
+    pub(crate) async fn start() -> Option<Self> {
+        let program = find("nats-server", "nats-server")?;
+        let dir = tempfile::Builder::new().prefix("flashnode-nats-").tempdir().unwrap();
+        let mut server = Self { dir, port: free_port(), program, child: None };
+        server.start_again().await;
+        Some(server)
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let log = self.dir.path().join("out");
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut server = command(&self.program, None, self.dir.path());
+        server.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"]);
+        server.arg(self.dir.path().join("store"));
+        server.stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(server.spawn().unwrap());
+        until("NATS to answer", async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()
+        })
+        .await;
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.kill();
+        }
+    }
+}
+
 fn command(program: &Path, user: Option<u32>, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir).stdin(Stdio::null());

@@ -84,7 +84,7 @@ pub(super) async fn rebase<S: State>(
                     orders.clear();
                 }
             }
-            ExportLine::End { .. } => {}
+            ExportLine::Debt { .. } | ExportLine::Cursor { .. } | ExportLine::End { .. } => {}
         }
     }
     rows += page(&transaction, &orders).await.map_err(lost)?;

@@ -174,7 +174,10 @@ impl Comparison<'_> {
         let mut table = Orders::default();
         while let Some(line) = state.next().await? {
             match line {
-                ExportLine::Head { .. } | ExportLine::End { .. } => {}
+                ExportLine::Head { .. }
+                | ExportLine::Debt { .. }
+                | ExportLine::Cursor { .. }
+                | ExportLine::End { .. } => {}
                 ExportLine::Product(view) => {
                     products.insert(view.id.clone(), Product::of(&view));
                 }

@@ -1,15 +1,20 @@
-//! The cluster as a sink's source: the typed client's feed and export.
+//! The cluster as a sink's source: the typed client's feed, export and cursors.
 
 use client::export::Export;
-use client::{Client, ClientError};
+use client::{Answer, Client, ClientError, new_request_id};
 use futures_util::future::select_ok;
+use sink::cursor::Cursors;
 use sink::{Source, SourceError, Standing, State};
-use stock::Seq;
-use stock::api::{EventView, ExportLine};
+use stock::api::{EventView, ExportLine, PutCursor};
+use stock::{CursorName, Seq};
 use tokio::sync::mpsc;
 
 /// What a node answers whose feed no longer reaches back.
 const GONE: u16 = 410;
+/// And one that knows no such cursor.
+const UNKNOWN: u16 = 404;
+/// And one that has it elsewhere.
+const MOVED: u16 = 409;
 
 /// See the module.
 pub(super) struct Cluster {
@@ -52,6 +57,37 @@ impl Source for Cluster {
 
     async fn state(&self) -> Result<Whole, SourceError> {
         Ok(Whole(self.client.export().await.map_err(told)?))
+    }
+}
+
+impl Cursors for Cluster {
+    async fn read(&self, name: &CursorName) -> Result<Seq, SourceError> {
+        match self.client.cursor(name).await {
+            Ok(cursor) => Ok(Seq(cursor.position)),
+            Err(ClientError::Refused(problem)) if problem.status == UNKNOWN => Ok(Seq(0)),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    async fn advance(
+        &self,
+        name: &CursorName,
+        (from, to): (Seq, Seq),
+    ) -> Result<bool, SourceError> {
+        // No cursor is ever moved to 0.
+        let expected = (from > Seq(0)).then_some(from.0);
+        let put = PutCursor { expected, position: to.0 };
+        let settled = self.client.move_cursor(name, &put, &new_request_id()).await;
+        match settled.answer {
+            Answer::Done { .. } => Ok(true),
+            Answer::Refused { problem } if problem.status == MOVED => Ok(false),
+            Answer::Refused { problem } => {
+                Err(SourceError::Refused(format!("{}: {}", problem.title, problem.detail)))
+            }
+            Answer::NotProposed { why, .. } | Answer::Unknown { why } => {
+                Err(SourceError::Unavailable(why))
+            }
+        }
     }
 }
 

@@ -4,17 +4,21 @@
 //! every few seconds, metrics where they are asked for, an end at Ctrl-C after the write under
 //! way. The work is the crate `sink`'s.
 
+mod brokers;
 mod cluster;
 mod files;
 mod metrics;
 mod postgres;
+mod webhook;
 
 use super::{Exit, Failure, Global, interrupted};
 use crate::out;
 use client::storm::grouped;
 use cluster::Cluster;
+use sink::cursor::{Cursored, Delivery};
 use sink::{Options, Progress, SinkError, Target};
 use std::net::SocketAddr;
+use stock::CursorName;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -36,6 +40,12 @@ enum Command {
     Postgres(postgres::Args),
     /// Into files: a line a change, rotated, each exactly once
     Files(files::Args),
+    /// To an HTTP receiver: signed POSTs, at least once under stable ids
+    Webhook(webhook::Args),
+    /// Into a durable queue of RabbitMQ, at least once under stable ids
+    Rabbitmq(brokers::RabbitMqArgs),
+    /// Into a stream of NATS JetStream, at least once under stable ids
+    Nats(brokers::NatsArgs),
     /// All orders at one seq as CSV
     Csv(files::CsvArgs),
     /// Compare a PostgreSQL database with the cluster at one seq, and print each difference
@@ -64,6 +74,9 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     match &args.command {
         Command::Postgres(args) => postgres::run(args, global).await,
         Command::Files(args) => files::run(args, global).await,
+        Command::Webhook(args) => webhook::run(args, global).await,
+        Command::Rabbitmq(args) => brokers::rabbitmq(args, global).await,
+        Command::Nats(args) => brokers::nats(args, global).await,
         Command::Csv(args) => files::csv(args, global).await,
         Command::Verify(args) => postgres::verify(args, global).await,
     }
@@ -72,11 +85,33 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
 /// Runs a sink until it is to end.
 async fn carry<T: Target>(
     name: &str,
-    mut target: T,
+    target: T,
     running: &Running,
     global: &Global,
 ) -> Result<Exit, Failure> {
     let source = Arc::new(Cluster::new(global.client()?));
+    carry_from(&source, name, target, running, global).await
+}
+
+/// The same, into a target whose position is a cursor of the cluster.
+async fn carry_under<D: Delivery>(
+    cursor: &CursorName,
+    delivery: D,
+    running: &Running,
+    global: &Global,
+) -> Result<Exit, Failure> {
+    let source = Arc::new(Cluster::new(global.client()?));
+    let target = Cursored::new(Arc::clone(&source), cursor.clone(), delivery);
+    carry_from(&source, cursor.as_str(), target, running, global).await
+}
+
+async fn carry_from<T: Target>(
+    source: &Arc<Cluster>,
+    name: &str,
+    mut target: T,
+    running: &Running,
+    global: &Global,
+) -> Result<Exit, Failure> {
     let progress = Arc::new(Progress::new(name));
     if let Some(address) = running.metrics {
         let served = metrics::serve(address, Arc::clone(&progress)).await;
@@ -97,7 +132,7 @@ async fn carry<T: Target>(
     };
     let telling = tokio::spawn(tell(Arc::clone(&progress)));
     let began = Instant::now();
-    let ended = sink::run(&source, &mut target, &options, &progress, stopping).await;
+    let ended = sink::run(source, &mut target, &options, &progress, stopping).await;
     telling.abort();
     match ended {
         Ok(()) => {
