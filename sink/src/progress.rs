@@ -153,8 +153,8 @@ impl Progress {
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
-                "# HELP flash_sale_sink_{name} {help}\n# TYPE flash_sale_sink_{name} {kind}\n\
-                 flash_sale_sink_{name}{{sink=\"{}\"}} {value}\n",
+                "# HELP flashnode_sink_{name} {help}\n# TYPE flashnode_sink_{name} {kind}\n\
+                 flashnode_sink_{name}{{sink=\"{}\"}} {value}\n",
                 self.name
             );
         }

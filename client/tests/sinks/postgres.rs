@@ -3,9 +3,13 @@
 use super::program::{beside, code, stderr, stdout};
 use super::scene::{PATIENCE, Scene, Sink, buyers, until};
 use super::servers::Postgres;
+use client::export::Export;
 use client::new_request_id;
-use stock::NodeId;
+use sink::postgres::{Database, Postgres as Target};
+use sink::{SourceError, State, Target as _};
 use std::process::Output;
+use stock::api::ExportLine;
+use stock::{NodeId, Seq};
 
 struct Copy {
     scene: Scene,
@@ -22,6 +26,13 @@ impl Copy {
         let (to, nodes) = (self.server.url(), self.scene.nodes());
         let args = [&["postgres", "--to", &to, "--nodes", &nodes][..], more].concat();
         Sink::start(&args, self.scene.cluster.dir().join(name))
+    }
+
+    /// Brings the copy up to date.
+    async fn once(&self) {
+        let (to, nodes) = (self.server.url(), self.scene.nodes());
+        let output = beside(&["sink", "postgres", "--to", &to, "--nodes", &nodes, "--once"]).await;
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
     }
 
     async fn verify(&self, wait_s: u64) -> Output {
@@ -125,4 +136,45 @@ async fn whatever_is_killed_the_table_ends_with_exactly_the_clusters_orders() {
     ] {
         assert!(lines.iter().any(|line| line.starts_with(&expected)), "{expected}\n{told}");
     }
+}
+
+/// The cluster's state, as a target takes it.
+struct Whole(Export);
+
+impl State for Whole {
+    fn seq(&self) -> Seq {
+        self.0.seq()
+    }
+
+    async fn next(&mut self) -> Result<Option<ExportLine>, SourceError> {
+        self.0.next().await.map_err(|why| SourceError::Unavailable(why.to_string()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_state_stands_in_for_changes_that_the_feed_has_lost() {
+    let Some(copy) = Copy::open(&[]).await else { return };
+    let sku = copy.scene.sell("drop", 5_000).await;
+    for round in 0..3 {
+        let (storm, _) = copy.scene.storm(&sku, 500);
+        storm.await.unwrap();
+        let order = copy.scene.orders().await[round * 7].order_id;
+        let cancelled = copy.scene.client.cancel(order, None, &new_request_id()).await;
+        assert!(cancelled.answer.is_done(), "{cancelled:?}");
+        if round != 1 {
+            copy.once().await;
+            continue;
+        }
+        // As if the feed no longer told what happened in this round.
+        let database = Database::new(&copy.server.url(), "flashnode", None).unwrap();
+        let mut target = Target::new(database);
+        let cluster_id = copy.scene.client.cluster(0).await.unwrap().cluster_id.unwrap();
+        let from = target.open(&cluster_id).await.unwrap();
+        let mut state = Whole(copy.scene.client.export().await.unwrap());
+        assert!(state.seq() > from, "{from}");
+        target.rebase(from, &mut state).await.unwrap();
+    }
+    let verified = copy.verify(PATIENCE.as_secs()).await;
+    assert_eq!(code(&verified), 0, "{}{}", stdout(&verified), stderr(&verified));
+    copy.assert_same_orders().await;
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
@@ -32,9 +33,10 @@ pub(crate) fn find(program: &str, package: &str) -> Option<PathBuf> {
 /// A port that is free now, and below those that the system gives to connections: while a server
 /// is down, nobody's connection may take it.
 pub(crate) fn free_port() -> u16 {
-    let mut port = 10_000 + (std::process::id() % 5_000) as u16;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 5_000) as u16;
     loop {
-        port += 1;
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed);
         assert!(port < 20_000, "no free port");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
@@ -139,6 +141,7 @@ pub(crate) struct RabbitMq {
     port: u16,
     name: String,
     dist_port: u16,
+    epmd_port: u16,
     child: Option<Child>,
 }
 
@@ -147,9 +150,9 @@ impl RabbitMq {
     pub(crate) async fn start() -> Option<Self> {
         find("rabbitmq-server", "rabbitmq-server")?;
         let dir = tempfile::Builder::new().prefix("flashnode-rabbitmq-").tempdir().unwrap();
-        let (port, dist_port) = (free_port(), free_port());
+        let [port, dist_port, epmd_port] = [0; 3].map(|_| free_port());
         let name = format!("flashnode-{port}@localhost");
-        let mut server = Self { dir, port, name, dist_port, child: None };
+        let mut server = Self { dir, port, name, dist_port, epmd_port, child: None };
         server.start_again().await;
         Some(server)
     }
@@ -172,6 +175,7 @@ impl RabbitMq {
             .env("RABBITMQ_CONF_ENV_FILE", dir.join("none"))
             .env("RABBITMQ_CONFIG_FILE", dir.join("none"))
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
             // A group of its own: the script's child is the server, and is ended with it.
             .process_group(0)
             .current_dir(dir)
@@ -204,6 +208,9 @@ impl Drop for RabbitMq {
         if self.child.is_some() {
             self.kill();
         }
+        // Erlang's name server, which outlives whoever started it.
+        let mut epmd = Command::new("epmd");
+        let _ended = epmd.arg("-kill").env("ERL_EPMD_PORT", self.epmd_port.to_string()).output();
     }
 }
 
