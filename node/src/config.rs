@@ -14,6 +14,7 @@ mod mutant;
 
 pub(crate) use crate::logging::LogFormat;
 
+use crate::bridge::SinkConfig;
 use crate::front::{Demo, DropIn, TrustedProxies};
 use crate::rate::RateLimits;
 use crate::resp::RespSettings;
@@ -70,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) limits: RateLimits,
     /// From whom the client's address is believed.
     pub(crate) proxies: TrustedProxies,
+    /// Where the sink inside this node writes, if there is one.
+    pub(crate) sink: Option<SinkConfig>,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.

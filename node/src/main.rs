@@ -1,6 +1,7 @@
 //! `flashnode`: one node of a cluster that keeps the stock of a flash sale true.
 
 mod actor;
+mod bridge;
 mod config;
 mod front;
 mod listener;

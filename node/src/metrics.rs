@@ -16,8 +16,8 @@ use crate::front::Route;
 use axum::http::StatusCode;
 use host::Host;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use raft::Limit;
 use std::path::Path;
@@ -155,6 +155,10 @@ struct Families {
     connections_refused: IntCounter,
     /// One for each of [`Listener::ALL`], in its order.
     listeners: Vec<IntGauge>,
+    sink_running: IntGauge,
+    sink_position: IntGauge,
+    sink_lag: IntGauge,
+    sink_late: Gauge,
 }
 
 struct RouteFamilies {
@@ -236,6 +240,23 @@ impl Metrics {
             "Clients that listen to live stock, by what they hear",
             "feed",
         )?;
+        let sink_running =
+            gauge(&registry, "flashnode_sink_running", "1 while the sink is at work on this node")?;
+        let sink_position = gauge(
+            &registry,
+            "flashnode_sink_position",
+            "Last change that the target of the sink here has",
+        )?;
+        let sink_lag = gauge(
+            &registry,
+            "flashnode_sink_lag_events",
+            "Changes that the target of the sink here does not have",
+        )?;
+        let sink_late = Gauge::new(
+            "flashnode_sink_late_p99_seconds",
+            "How late the target of the sink here got changes, 99 of 100",
+        )?;
+        registry.register(Box::new(sink_late.clone()))?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -252,6 +273,10 @@ impl Metrics {
             leader_changes,
             connections,
             connections_refused,
+            sink_running,
+            sink_position,
+            sink_lag,
+            sink_late,
             listeners: Listener::ALL
                 .iter()
                 .map(|(_, name)| listeners.with_label_values(&[name]))
@@ -286,6 +311,15 @@ impl Metrics {
             Limit::Address => 1,
         };
         self.0.rate_limited[position].inc();
+    }
+
+    /// Shows how far the sink on this node is; none when it is not at work here.
+    pub(crate) fn sink(&self, progress: Option<&sink::Progress>) {
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.0.sink_running.set(i64::from(progress.is_some_and(|sink| !sink.standby())));
+        self.0.sink_position.set(progress.map_or(0, |sink| signed(sink.position().0)));
+        self.0.sink_lag.set(progress.map_or(0, |sink| signed(sink.lag())));
+        self.0.sink_late.set(progress.map_or(0.0, |sink| sink.late_ms_at(0.99) as f64 / 1000.0));
     }
 
     /// Counts a proposed batch of this many commands.

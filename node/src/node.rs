@@ -6,6 +6,7 @@
 //! for a leader that does not come is answered after [`WAIT_MAX`].
 
 use crate::actor;
+use crate::bridge;
 use crate::config::Config;
 use crate::front::{self, FrontState, Live, Pages};
 use crate::listener;
@@ -81,6 +82,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
+    if let Some(settings) = &config.sink {
+        tokio::spawn(bridge::run(replica.clone(), settings.clone(), metrics.clone()));
+    }
     let connections_max = listener::make_room(config.max_connections);
     let listener = port.listen(listener::BACKLOG).with_context(taken)?;
     tracing::info!(

@@ -91,11 +91,7 @@ impl<C: Cursors, D: Delivery> Target for Cursored<C, D> {
         self.stands((from, last.seq), messages.len() as u64).await
     }
 
-    async fn rebase<S: State>(
-        &mut self,
-        from: Seq,
-        state: &mut S,
-    ) -> Result<Applied, TargetError> {
+    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
         let (envelope, seq) = (self.envelope()?, state.seq());
         let (mut rows, mut at_ms, mut page) = (0, 0, Vec::new());
         while let Some(line) = state.next().await? {

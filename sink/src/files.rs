@@ -158,11 +158,7 @@ impl Target for Files {
         self.apply_now(from, batch)
     }
 
-    async fn rebase<S: State>(
-        &mut self,
-        from: Seq,
-        state: &mut S,
-    ) -> Result<Applied, TargetError> {
+    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
         self.rebase_now(from, state).await
     }
 }
@@ -259,10 +255,12 @@ mod tests {
     }
 
     fn ids(dir: &Path) -> Vec<u64> {
-        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).collect();
         files.sort_by_key(std::fs::DirEntry::file_name);
         let text = |entry: &std::fs::DirEntry| std::fs::read_to_string(entry.path()).unwrap();
-        let all: String = files.iter().filter(|entry| entry.file_name() != "lock").map(text).collect();
+        let all: String =
+            files.iter().filter(|entry| entry.file_name() != "lock").map(text).collect();
         let id = |line: &str| {
             let value: Value = serde_json::from_str(line).unwrap();
             value["id"].as_str().unwrap().parse().unwrap()

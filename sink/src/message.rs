@@ -64,9 +64,9 @@ impl Envelope {
             }
             ExportLine::Order(view) => {
                 let made = (view.order_id > from).then(|| self.event(&ordered(view)));
-                let cancelled = view.cancelled.then(|| {
-                    of_state("order", format!("order-{}", view.order_id), json!(view))
-                });
+                let cancelled = view
+                    .cancelled
+                    .then(|| of_state("order", format!("order-{}", view.order_id), json!(view)));
                 made.into_iter().chain(cancelled).collect()
             }
             ExportLine::End { .. } => {

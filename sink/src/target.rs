@@ -16,10 +16,7 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// [`TargetError::Lost`], or [`TargetError::Refused`] when it holds another cluster's changes.
-    fn open(
-        &mut self,
-        cluster_id: &str,
-    ) -> impl Future<Output = Result<Seq, TargetError>> + Send;
+    fn open(&mut self, cluster_id: &str) -> impl Future<Output = Result<Seq, TargetError>> + Send;
 
     /// Writes the changes after `from`, all of them and in order, and its new position.
     ///

@@ -18,8 +18,8 @@ use crate::message::Message;
 use crate::target::TargetError;
 use crate::tls;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
@@ -168,8 +168,7 @@ impl Webhook {
 
     /// Puts what was refused aside, if it was often enough.
     fn refuse(&mut self, messages: &[Message], why: String) -> Result<(), TargetError> {
-        let Some(((path, tries), first)) =
-            self.settings.dead_letters.clone().zip(messages.first())
+        let Some(((path, tries), first)) = self.settings.dead_letters.clone().zip(messages.first())
         else {
             return Err(TargetError::Lost(why));
         };
@@ -181,7 +180,11 @@ impl Webhook {
         if count < tries {
             return Err(TargetError::Lost(why));
         }
-        tracing::error!("{} messages from {} on become dead letters: {why}", messages.len(), first.id);
+        tracing::error!(
+            "{} messages from {} on become dead letters: {why}",
+            messages.len(),
+            first.id
+        );
         let mut lines = Vec::new();
         for message in messages {
             let line = json!({ "why": why, "message": message.json });

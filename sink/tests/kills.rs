@@ -137,11 +137,7 @@ impl Target for Connection {
         Ok(Applied { rows: batch.len() as u64 })
     }
 
-    async fn rebase<S: State>(
-        &mut self,
-        from: Seq,
-        state: &mut S,
-    ) -> Result<Applied, TargetError> {
+    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
         while state.next().await?.is_some() {}
         let mut table = self.table.lock().unwrap();
         assert_eq!(table.position, from.0);
@@ -199,15 +195,13 @@ async fn it_stops_when_it_is_told_to() {
     let progress = Arc::new(Progress::new("test"));
     let (stop, stopping) = watch::channel(false);
     let options = Options { rows_per_second: Some(1), ..Options::default() };
-    let (ended, ()) = tokio::join!(
-        run(&cluster, &mut connection, &options, &progress, stopping),
-        async {
+    let (ended, ()) =
+        tokio::join!(run(&cluster, &mut connection, &options, &progress, stopping), async {
             while progress.rows() == 0 {
                 tokio::task::yield_now().await;
             }
             stop.send_replace(true);
-        }
-    );
+        });
     ended.unwrap();
     let rows = &table.lock().unwrap().rows;
     assert!(rows.iter().copied().eq(1..=progress.position().0), "{rows:?}");

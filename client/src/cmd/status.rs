@@ -6,7 +6,7 @@
 
 use super::{Exit, Failure, Global};
 use crate::out::{self, Paint};
-use client::ClientError;
+use client::{Client, ClientError};
 use futures_util::future::join_all;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -30,10 +30,15 @@ pub(crate) async fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     let views = join_all(nodes.map(|node| client.cluster(node))).await;
     let view = best(views)?;
     let quorum = quorum(&view);
+    let sink = sink_of(&client).await;
     if global.json {
-        out::json(&Shown { view: &view, quorum: matches!(quorum, Quorum::Of(_)) });
+        let has_quorum = matches!(quorum, Quorum::Of(_));
+        out::json(&Shown { view: &view, quorum: has_quorum, sink });
     } else {
         out::text(&in_words(&view, &quorum, Paint::stdout()));
+        if let Some(sink) = sink {
+            out::text(&format!("\n{sink}\n"));
+        }
     }
     Ok(if matches!(quorum, Quorum::Of(_)) { Exit::Ok } else { Exit::Unavailable })
 }
@@ -45,6 +50,59 @@ struct Shown<'a> {
     view: &'a ClusterView,
     /// Whether a leader has a majority behind it.
     quorum: bool,
+    /// How far the sink inside a node is, if one is at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sink: Option<SinkView>,
+}
+
+/// How far the sink inside a node is, as that node's metrics say.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct SinkView {
+    /// Where it is at work.
+    node: NodeId,
+    /// The last change that its target has.
+    position: u64,
+    /// Changes that its target does not have.
+    lag_events: u64,
+    /// How late its target got changes, 99 of 100.
+    late_p99_seconds: f64,
+}
+
+impl SinkView {
+    /// None when it is not at work on this node.
+    fn read(node: NodeId, metrics: &str) -> Option<Self> {
+        let value = |name: &str| {
+            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        };
+        (value("flashnode_sink_running")? == "1").then_some(())?;
+        Some(Self {
+            node,
+            position: value("flashnode_sink_position")?.parse().ok()?,
+            lag_events: value("flashnode_sink_lag_events")?.parse().ok()?,
+            late_p99_seconds: value("flashnode_sink_late_p99_seconds")?.parse().ok()?,
+        })
+    }
+}
+
+impl std::fmt::Display for SinkView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { node, position, lag_events, late_p99_seconds } = self;
+        write!(
+            f,
+            "sink: at work on node {node}, at {position}, {lag_events} changes behind; late by \
+             {late_p99_seconds} s at the 99th percentile"
+        )
+    }
+}
+
+/// Asks every node whether the sink is at work there; who does not answer has none.
+async fn sink_of(client: &Client) -> Option<SinkView> {
+    let nodes = 0..client.nodes_count();
+    let asked = join_all(nodes.map(|node| async move {
+        let view = client.cluster(node).await.ok()?;
+        SinkView::read(view.node, &client.metrics(node).await.ok()?)
+    }));
+    asked.await.into_iter().flatten().next()
 }
 
 /// The view of the node that reaches most of the others; of several, one with a quorum, then the
@@ -192,6 +250,21 @@ mod tests {
         let nodes = (1..).zip(seen).map(|(id, (role, term))| node(id, role, term)).collect();
         let leader = Some(NodeId(1));
         ClusterView { cluster_id: Some("ab".into()), node: NodeId(1), leader, nodes }
+    }
+
+    #[test]
+    fn the_sink_is_shown_where_it_is_at_work() {
+        let metrics = |running: u8| {
+            format!(
+                "# TYPE flashnode_sink_running gauge\nflashnode_sink_running {running}\n\
+                 flashnode_sink_position 17\nflashnode_sink_lag_events 3\n\
+                 flashnode_sink_late_p99_seconds 0.25\n"
+            )
+        };
+        assert_eq!(SinkView::read(NodeId(2), &metrics(0)), None);
+        assert_eq!(SinkView::read(NodeId(2), ""), None);
+        let words = SinkView::read(NodeId(2), &metrics(1)).unwrap().to_string();
+        assert!(words.starts_with("sink: at work on node 2, at 17, 3 changes behind"), "{words}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::Path;
 use stock::NodeId;
 
 fn lines(dir: &Path) -> Vec<Value> {
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.retain(|path| path.extension().is_some_and(|kind| kind == "ndjson"));
     assert!(files.len() > 1, "{files:?} were not rotated");
@@ -38,8 +39,18 @@ async fn whatever_is_killed_the_files_have_every_change_once() {
     let orders = scene.orders().await;
     sink.kill();
     // What is left, to its end.
-    let output = beside(&["sink", "files", "--once", "--dir", &dir_text, "--rotate-mib", "1",
-        "--nodes", &nodes]).await;
+    let output = beside(&[
+        "sink",
+        "files",
+        "--once",
+        "--dir",
+        &dir_text,
+        "--rotate-mib",
+        "1",
+        "--nodes",
+        &nodes,
+    ])
+    .await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let lines = lines(&dir);
     let ids = lines.iter().map(|line| line["id"].as_str().unwrap().parse::<u64>().unwrap());
@@ -57,6 +68,7 @@ async fn whatever_is_killed_the_files_have_every_change_once() {
         beside(&["sink", "csv", "--out", &csv.display().to_string(), "--nodes", &nodes]).await;
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let text = std::fs::read_to_string(csv).unwrap();
-    let ids = text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse::<u64>().unwrap());
+    let ids =
+        text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse::<u64>().unwrap());
     assert!(ids.eq(scene.orders().await.iter().map(|order| order.order_id.0)), "{text}");
 }

@@ -9,6 +9,7 @@
 
 mod files;
 mod nats;
+mod node;
 mod postgres;
 #[path = "../program/mod.rs"]
 mod program;

@@ -11,9 +11,9 @@ use std::process::Output;
 use stock::api::ExportLine;
 use stock::{NodeId, Seq};
 
-struct Copy {
-    scene: Scene,
-    server: Postgres,
+pub(crate) struct Copy {
+    pub(crate) scene: Scene,
+    pub(crate) server: Postgres,
 }
 
 impl Copy {
@@ -35,14 +35,14 @@ impl Copy {
         assert_eq!(code(&output), 0, "{}", stderr(&output));
     }
 
-    async fn verify(&self, wait_s: u64) -> Output {
+    pub(crate) async fn verify(&self, wait_s: u64) -> Output {
         let wait = wait_s.to_string();
         let (to, nodes) = (self.server.url(), self.scene.nodes());
         beside(&["sink", "verify", "--to", &to, "--nodes", &nodes, "--wait", &wait]).await
     }
 
     /// What `sink verify` looks at, looked at without it.
-    async fn assert_same_orders(&self) {
+    pub(crate) async fn assert_same_orders(&self) {
         let database = self.server.client().await;
         let rows = database
             .query(

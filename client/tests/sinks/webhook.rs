@@ -32,10 +32,7 @@ async fn receive(listener: TcpListener, receiver: Arc<Mutex<Receiver>>) {
     }
 }
 
-async fn answer(
-    stream: &mut BufReader<TcpStream>,
-    receiver: &Mutex<Receiver>,
-) -> io::Result<bool> {
+async fn answer(stream: &mut BufReader<TcpStream>, receiver: &Mutex<Receiver>) -> io::Result<bool> {
     let (mut length, mut signature) = (0, String::new());
     loop {
         let mut line = String::new();
@@ -128,8 +125,23 @@ async fn what_is_refused_often_enough_becomes_a_dead_letter() {
     }
     let file = scene.cluster.dir().join("dead.ndjson");
     let (nodes, dead) = (scene.nodes(), file.display().to_string());
-    let args = ["sink", "webhook", "--url", &url, "--secret", SECRET, "--batch", "1", "--once",
-        "--dead-letters", &dead, "--tries", "3", "--nodes", &nodes];
+    let args = [
+        "sink",
+        "webhook",
+        "--url",
+        &url,
+        "--secret",
+        SECRET,
+        "--batch",
+        "1",
+        "--once",
+        "--dead-letters",
+        &dead,
+        "--tries",
+        "3",
+        "--nodes",
+        &nodes,
+    ];
     let posts = async {
         // The receiver's own order check would end at the one that is missing.
         until("the refusal", async || {

@@ -1,12 +1,14 @@
 //! Makes one [`Config`] of the flags and the file, and refuses what contradicts itself.
 
 use super::args::Flags;
-use super::file::{ClusterFile, NodeEntry};
+use super::file::{ClusterFile, NodeEntry, SinkEntry};
 use super::{Config, ConfigError, limits};
+use crate::bridge::SinkConfig;
 use crate::front::{Demo, DropIn};
 use crate::logging::{self, LogFormat};
 use crate::resp::RespSettings;
 use raft::FeedLimits;
+use sink::postgres::Database;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -90,6 +92,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let limits =
         limits::limits(given.rate_limit_per_user, given.rate_limit_per_ip, file.rate_limit)?;
     let proxies = limits::proxies(given.trusted_proxies.as_deref(), file.trusted_proxies)?;
+    let sink = file.sink.map(sink).transpose()?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -115,6 +118,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         demo,
         limits,
         proxies,
+        sink,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
         otlp_endpoint: given.otlp_endpoint.map(otlp_endpoint).transpose()?,
@@ -133,6 +137,19 @@ fn otlp_endpoint(url: String) -> Result<String, ConfigError> {
         return wrong("use the URL of a collector, such as http://127.0.0.1:4318, without TLS");
     }
     Ok(url)
+}
+
+fn sink(entry: SinkEntry) -> Result<SinkConfig, ConfigError> {
+    let SinkEntry { postgres, schema, tls_roots, max_rows_per_second } = entry;
+    let schema = schema.as_deref().unwrap_or("flashnode");
+    let postgres = Database::new(&postgres, schema, tls_roots)
+        .map_err(|why| ConfigError::OutOfRange(format!("[sink] postgres: {why}")))?;
+    if max_rows_per_second == Some(0) {
+        let why =
+            "[sink] max_rows_per_second is 0, which writes nothing; leave it out for no limit";
+        return Err(ConfigError::OutOfRange(why.to_owned()));
+    }
+    Ok(SinkConfig { postgres, max_rows_per_second })
 }
 
 fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError> {

@@ -27,6 +27,7 @@ pub(super) struct ClusterFile {
     pub(super) demo: Option<bool>,
     pub(super) rate_limit: Option<RateLimitEntry>,
     pub(super) trusted_proxies: Option<Vec<String>>,
+    pub(super) sink: Option<SinkEntry>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
 }
@@ -37,6 +38,16 @@ pub(super) struct ClusterFile {
 pub(super) struct RateLimitEntry {
     pub(super) per_user: Option<String>,
     pub(super) per_ip: Option<String>,
+}
+
+/// `[sink]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SinkEntry {
+    pub(super) postgres: String,
+    pub(super) schema: Option<String>,
+    pub(super) tls_roots: Option<PathBuf>,
+    pub(super) max_rows_per_second: Option<u32>,
 }
 
 /// One `[[node]]`.

@@ -25,7 +25,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const NAME_BYTES_MAX: usize = 63;
 
 /// Which database, and which schema of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
     config: Config,
     schema: String,

@@ -71,11 +71,7 @@ impl Target for Postgres {
         write::batch(client, statements, from, batch).await
     }
 
-    async fn rebase<S: State>(
-        &mut self,
-        from: Seq,
-        state: &mut S,
-    ) -> Result<Applied, TargetError> {
+    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
         let Session { client, statements } = self.session()?;
         rebase::rebase(client, statements, from, state).await
     }
@@ -108,7 +104,9 @@ fn lost(error: tokio_postgres::Error) -> TargetError {
     let hopeless = told.is_some_and(|told| {
         let code = told.code();
         *code != SqlState::DUPLICATE_SCHEMA
-            && ["22", "23", "28", "3D", "3F", "42"].iter().any(|class| code.code().starts_with(class))
+            && ["22", "23", "28", "3D", "3F", "42"]
+                .iter()
+                .any(|class| code.code().starts_with(class))
     });
     if hopeless { TargetError::Refused(why) } else { TargetError::Lost(why) }
 }

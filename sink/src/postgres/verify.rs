@@ -290,9 +290,9 @@ impl Comparison<'_> {
             let id: String = row.get(0);
             let cluster = Sku::new(id.clone()).ok().and_then(|sku| products.remove(&sku));
             match cluster {
-                None => (self.tell)(&format!(
-                    "product {id} is in the database and not in the cluster"
-                )),
+                None => {
+                    (self.tell)(&format!("product {id} is in the database and not in the cluster"))
+                }
                 Some(cluster) => {
                     let found = Product::read(&row);
                     if found != cluster {
@@ -325,8 +325,7 @@ impl Comparison<'_> {
             .await?;
         for row in rows {
             let id = Seq(unsigned(row.get(0)));
-            let items: Vec<ItemOnly> =
-                serde_json::from_str(row.get(2)).unwrap_or_default();
+            let items: Vec<ItemOnly> = serde_json::from_str(row.get(2)).unwrap_or_default();
             let items = items.into_iter().map(|item| (item.product_id, item.quantity)).collect();
             let (user, expires_ms) = (row.get(1), unsigned(row.get(3)));
             let found = OpenHold { user, items, expires_ms };
@@ -369,7 +368,9 @@ impl Comparison<'_> {
             ));
         }
         if missing == 0 && unordered != 0 {
-            (self.tell)(&format!("there are {unordered} more orders than changes of that kind"));
+            (self.tell)(&format!(
+                "orders less the changes that made them are {unordered}, which must be 0"
+            ));
         }
         Ok(())
     }
@@ -438,8 +439,7 @@ fn read_order(row: &Row) -> Result<OrderRow, VerifyError> {
     let strange = |why: &dyn fmt::Display| {
         TargetError::Refused(format!("order {order_id} of the database is none: {why}"))
     };
-    let items: Vec<LineView> =
-        serde_json::from_str(row.get(4)).map_err(|why| strange(&why))?;
+    let items: Vec<LineView> = serde_json::from_str(row.get(4)).map_err(|why| strange(&why))?;
     Ok(OrderRow {
         order_id,
         user_id: row.get::<_, String>(1).try_into().map_err(|why| strange(&why))?,

@@ -174,8 +174,7 @@ impl Write<'_> {
         let requests: Vec<&str> = holds.iter().map(|hold| hold.request_id.as_str()).collect();
         let items: Vec<String> = holds.iter().map(|hold| json!(hold.items).to_string()).collect();
         let expire: Vec<i64> = holds.iter().map(|hold| signed(hold.expires_at.ms())).collect();
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&ids, &users, &requests, &items, &expire];
+        let values: [&(dyn ToSql + Sync); 5] = [&ids, &users, &requests, &items, &expire];
         self.transaction.execute(&self.statements.holds, &values).await
     }
 
@@ -240,8 +239,7 @@ impl Write<'_> {
         let available: Vec<i64> = moved.values().map(|moved| moved.available()).collect();
         let held: Vec<i64> = moved.values().map(|moved| moved.held).collect();
         let sold: Vec<i64> = moved.values().map(|moved| moved.sold).collect();
-        let values: [&(dyn ToSql + Sync); 5] =
-            [&skus, &stocked, &available, &held, &sold];
+        let values: [&(dyn ToSql + Sync); 5] = [&skus, &stocked, &available, &held, &sold];
         let done = self.transaction.execute(&self.statements.moved, &values).await;
         all("products to count", done.map_err(lost)?, moved.len())
     }

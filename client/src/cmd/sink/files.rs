@@ -59,7 +59,8 @@ pub(super) async fn csv(args: &CsvArgs, global: &Global) -> Result<Exit, Failure
 }
 
 async fn write_file(client: &Client, path: &Path) -> Result<(Seq, u64), Failure> {
-    let failed = |why: &dyn std::fmt::Display| Failure::Failed(format!("{}: {why}", path.display()));
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::Failed(format!("{}: {why}", path.display()));
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let file = NamedTempFile::new_in(dir.unwrap_or(Path::new("."))).map_err(|why| failed(&why))?;
     let mut whole = BufWriter::new(file);

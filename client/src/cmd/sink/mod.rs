@@ -18,9 +18,9 @@ use cluster::Cluster;
 use sink::cursor::{Cursored, Delivery};
 use sink::{Options, Progress, SinkError, Target};
 use std::net::SocketAddr;
-use stock::CursorName;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stock::CursorName;
 use tokio::sync::watch;
 
 /// Between two looks whether there is something to say.
