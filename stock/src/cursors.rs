@@ -88,7 +88,9 @@ impl CursorTable {
     /// Takes these cursors instead: a snapshot says which there are.
     pub(crate) fn replace(&mut self, cursors: Vec<(CursorName, Cursor)>, sum: &mut StateSum) {
         let before = std::mem::take(&mut self.0);
-        before.iter().for_each(|(name, cursor)| sum.remove(Element::cursor(name, cursor)));
+        for (name, cursor) in &before {
+            sum.remove(Element::cursor(name, cursor));
+        }
         self.0 = cursors.into_iter().collect();
         self.hash_into(sum);
     }

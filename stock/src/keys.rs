@@ -83,7 +83,9 @@ impl KeyTable {
     /// Takes these notes instead: a snapshot says which there are.
     pub(crate) fn replace(&mut self, notes: Vec<(Sku, Note)>, sum: &mut StateSum) {
         let before = std::mem::take(&mut self.0);
-        before.iter().for_each(|(sku, note)| sum.remove(Element::key(sku, *note)));
+        for (sku, note) in &before {
+            sum.remove(Element::key(sku, *note));
+        }
         self.0 = notes.into_iter().collect();
         self.hash_into(sum);
     }

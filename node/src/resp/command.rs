@@ -35,6 +35,12 @@ pub(super) enum Asked {
     /// None: from all.
     Unsubscribe(Vec<Vec<u8>>),
     Ping(Option<Vec<u8>>),
+    /// What begins a transaction, of which there are none.
+    Multi,
+    /// What ends one.
+    Exec {
+        refusal: String,
+    },
 }
 
 /// What is read of keys; none is a text that can be no key.
@@ -101,9 +107,14 @@ pub(super) fn asked(request: Request) -> Asked {
     let arguments: Vec<Vec<u8>> = arguments.collect();
     let lower = String::from_utf8_lossy(&name).to_ascii_lowercase();
     let Some((known, arity, _)) = TABLE.iter().find(|(known, ..)| **known == *lower) else {
-        return told_error(unknown(&name, &arguments));
+        let refusal = unknown(&name, &arguments);
+        return match &*lower {
+            "multi" => Asked::Multi,
+            "exec" | "discard" => Asked::Exec { refusal },
+            _ => told_error(refusal),
+        };
     };
-    let count = 1 + arguments.len() as i64;
+    let count = integer_of(1 + arguments.len());
     if if *arity < 0 { count < -arity } else { count != *arity } {
         return told_error(wrong_number(known));
     }
@@ -129,7 +140,7 @@ fn unknown(name: &[u8], arguments: &[Vec<u8>]) -> String {
         if line.len() > 256 {
             break;
         }
-        line.push_str(&format!("'{}' ", shown(argument)));
+        line = format!("{line}'{}' ", shown(argument));
     }
     line
 }
@@ -239,7 +250,7 @@ fn command(arguments: &[Vec<u8>]) -> Result<Reply, String> {
         return Ok(Reply::Array(TABLE.iter().map(entry).collect()));
     };
     Ok(match &first.to_ascii_lowercase()[..] {
-        b"count" => Reply::Int(TABLE.len() as i64),
+        b"count" => Reply::Int(integer_of(TABLE.len())),
         b"docs" => Reply::Map(Vec::new()),
         b"list" => {
             Reply::Array(TABLE.iter().map(|(name, ..)| Reply::Bulk((*name).into())).collect())
@@ -274,7 +285,6 @@ fn set(arguments: &[Vec<u8>]) -> Result<Asked, String> {
         only = match (&option.to_ascii_lowercase()[..], only) {
             (b"nx", SetIf::Always) => SetIf::Missing,
             (b"xx", SetIf::Always) => SetIf::Present,
-            (b"nx" | b"xx", _) => return Err("ERR syntax error".to_owned()),
             (b"ex" | b"px" | b"exat" | b"pxat" | b"keepttl" | b"get", _) => {
                 let option = String::from_utf8_lossy(option).to_uppercase();
                 return Err(format!(
@@ -324,6 +334,11 @@ fn integer(text: &[u8]) -> Result<i64, String> {
     let parsed = std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'));
     let parsed = parsed.and_then(|text| text.parse().ok());
     parsed.ok_or_else(|| "ERR value is not an integer or out of range".to_owned())
+}
+
+/// A number of things as a number of the protocol.
+pub(super) fn integer_of(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A number of units to add, whose negative is one, too.

@@ -34,6 +34,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Whose orders these are, unless AUTH or HELLO says otherwise.
 const USER: &str = "redis";
 
+/// To MULTI, and to whatever comes before its EXEC.
+const NO_TRANSACTIONS: &str = "ERR nothing was done: this listener has no transactions";
+
 /// What a connection has said of itself.
 pub(super) struct Session {
     pub(super) id: u64,
@@ -43,6 +46,9 @@ pub(super) struct Session {
     pub(super) name: Vec<u8>,
     /// What it listens to, and the level that it was told last.
     pub(super) channels: BTreeMap<Sku, Option<u64>>,
+    /// Between a MULTI, which is refused, and its EXEC. A library sends both with all commands
+    /// between them, and takes an error of one for: nothing was done. So nothing is.
+    pub(super) in_multi: bool,
     pub(super) quits: bool,
 }
 
@@ -61,7 +67,8 @@ impl Connection {
     pub(super) fn new(tcp: TcpStream, id: u64, resp: Arc<Resp>) -> Self {
         let user = UserId::new(USER).unwrap_or_else(|why| unreachable!("{USER}: {why}"));
         let (version, name, channels) = (Version::Two, Vec::new(), BTreeMap::new());
-        let session = Session { id, version, user, name, channels, quits: false };
+        let (in_multi, quits) = (false, false);
+        let session = Session { id, version, user, name, channels, in_multi, quits };
         Self { tcp, resp, session, unread: Vec::new(), began: Instant::now() }
     }
 
@@ -210,13 +217,11 @@ impl Connection {
         if out.is_empty() {
             return Ok(());
         }
-        match timeout(WRITE_STALL_MAX, self.tcp.write_all(out)).await {
-            Ok(written) => written,
-            Err(_) => {
-                let why = "the client does not read its answers";
-                Err(io::Error::new(io::ErrorKind::TimedOut, why))
-            }
-        }
+        let Ok(written) = timeout(WRITE_STALL_MAX, self.tcp.write_all(out)).await else {
+            let why = "the client does not read its answers";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        };
+        written
     }
 }
 
@@ -245,7 +250,18 @@ async fn read(tcp: &mut TcpStream, into: &mut Vec<u8>, began: Instant) -> io::Re
 impl Session {
     /// What it becomes by a command that is about the connection alone; none of others.
     pub(super) fn apply(&mut self, asked: &Asked) -> Option<Reply> {
+        if self.in_multi && !matches!(asked, Asked::Exec { .. } | Asked::Quit) {
+            return Some(Reply::error(NO_TRANSACTIONS));
+        }
         Some(match asked {
+            Asked::Multi => {
+                self.in_multi = true;
+                Reply::error(NO_TRANSACTIONS)
+            }
+            Asked::Exec { refusal } => {
+                self.in_multi = false;
+                Reply::error(refusal.as_str())
+            }
             Asked::Told(reply) => reply.clone(),
             Asked::Ping(text) if self.listens_in_two() => Reply::Array(vec![
                 Reply::Bulk("pong".to_owned()),
@@ -255,8 +271,12 @@ impl Session {
             Asked::Ping(Some(text)) => Reply::Raw(text.clone()),
             Asked::Hello { version, user, name } => {
                 self.version = version.unwrap_or(self.version);
-                user.iter().for_each(|user| self.user = user.clone());
-                name.iter().for_each(|name| self.name.clone_from(name));
+                if let Some(user) = user {
+                    self.user = user.clone();
+                }
+                if let Some(name) = name {
+                    self.name.clone_from(name);
+                }
                 self.hello()
             }
             Asked::Auth(user) => {

@@ -3,8 +3,8 @@
 //! They are gathered into *segments*: commands whose order among themselves makes no difference, for
 //! no two of them are about one key but alike (only increments, only decrements, only reads). The
 //! writes of a segment go to the actor at once and become one batch, its reads share one read
-//! barrier; the next segment begins when all are answered. So a pipeline of increments is one
-//! batch, and a GET behind a SET sees it.
+//! barrier; the next segment begins when all are answered. So a pipeline of decrements is one
+//! batch, and a GET behind a SET sees it. Increments of one key in a segment are one command.
 //!
 //! Each write has a fresh request id, under which the node itself settles what a failing leader
 //! leaves open, until the deadline. What is open then is told as unknown, and never as refused.
@@ -17,8 +17,8 @@ use crate::actor::{Answer, NotProposed};
 use raft::ReadError;
 use std::collections::BTreeMap;
 use stock::{
-    Attempt, Change, Command, Envelope, Machine, Order, Outcome, Refusal, RequestId, Requester,
-    Rules, Seq, SetIf, Sku, UserId,
+    Attempt, Change, Command, DEBT_MAX, Envelope, Machine, Order, Outcome, Refusal, RequestId,
+    Requester, Rules, Seq, SetIf, Sku, UserId,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -38,11 +38,13 @@ enum Does {
     Sets,
 }
 
-/// A write of a segment, and the place of its answer.
+/// A write of a segment, and the places of its answers.
 struct Writing {
     at: usize,
     sku: Sku,
     write: Write,
+    /// Further increments that it stands for, each with the sum of those up to it.
+    further: Vec<(usize, i64)>,
 }
 
 /// The commands so far, with the answers that are known.
@@ -51,6 +53,8 @@ pub(super) struct Pipeline<'r> {
     deadline: Instant,
     answers: Vec<(Reply, Version)>,
     keys: BTreeMap<Sku, Does>,
+    /// Where in `writes` the increments of a key are.
+    increments: BTreeMap<Sku, usize>,
     writes: Vec<Writing>,
     envelopes: Vec<Envelope>,
     reads: Vec<(usize, Read)>,
@@ -63,6 +67,7 @@ impl<'r> Pipeline<'r> {
             deadline: Instant::now() + resp.deadline,
             answers: Vec::with_capacity(requests),
             keys: BTreeMap::new(),
+            increments: BTreeMap::new(),
             writes: Vec::new(),
             envelopes: Vec::new(),
             reads: Vec::new(),
@@ -100,7 +105,9 @@ impl<'r> Pipeline<'r> {
                     Write::Set { .. } | Write::Delete => Does::Sets,
                 };
                 self.order(std::slice::from_ref(&sku), does).await;
-                self.write(at, &session.user, (sku, write));
+                if !self.joins(at, (&sku, write)) {
+                    self.write(at, &session.user, (sku, write));
+                }
                 self.answers.push((Reply::Null, version));
             }
             Asked::Delete(mut skus) => {
@@ -134,6 +141,24 @@ impl<'r> Pipeline<'r> {
         }
     }
 
+    /// Makes an increment part of the one before it of its key, if there is one in the segment: one
+    /// command for all of them. What each leaves follows from what all leave.
+    fn joins(&mut self, at: usize, (sku, write): (&Sku, Write)) -> bool {
+        let Write::Count(by @ 0..) = write else { return false };
+        let Some(&position) = self.increments.get(sku) else {
+            self.increments.insert(sku.clone(), self.writes.len());
+            return false;
+        };
+        let Command::Count { by: all, .. } = &mut self.envelopes[position].command else {
+            return false;
+        };
+        let sum = all.checked_add(by).filter(|sum| sum.unsigned_abs() <= DEBT_MAX);
+        let Some(sum) = sum else { return false };
+        *all = sum;
+        self.writes[position].further.push((at, sum));
+        true
+    }
+
     fn write(&mut self, at: usize, user: &UserId, (sku, write): (Sku, Write)) {
         let command = match write {
             Write::Set { available, only } => {
@@ -145,28 +170,29 @@ impl<'r> Pipeline<'r> {
         let (requester, request_id) = (Requester::User(user.clone()), fresh_id());
         let attempt = Attempt::First;
         self.envelopes.push(Envelope { requester, request_id, attempt, command });
-        self.writes.push(Writing { at, sku, write });
+        self.writes.push(Writing { at, sku, write, further: Vec::new() });
     }
 
     /// Has the segment's commands answered.
     async fn settle(&mut self) {
         self.keys.clear();
+        self.increments.clear();
         let (writes, reads) = (std::mem::take(&mut self.writes), std::mem::take(&mut self.reads));
         let envelopes = std::mem::take(&mut self.envelopes);
         let refused = self.resp.refused(!writes.is_empty());
-        let (written, read) = match &refused {
-            Some(refused) => {
-                (vec![refused.clone(); writes.len()], vec![refused.clone(); reads.len()])
-            }
-            None => tokio::join!(
+        let (written, read) = if let Some(refused) = &refused {
+            (vec![refused.clone(); writes.len()], vec![refused.clone(); reads.len()])
+        } else {
+            tokio::join!(
                 self.resp.write(&writes, envelopes, self.deadline),
                 self.resp.read(&reads, self.deadline)
-            ),
+            )
         };
         for ((at, _), reply) in reads.into_iter().zip(read) {
             self.answers[at].0 = reply;
         }
-        for (Writing { at, write, .. }, reply) in writes.into_iter().zip(written) {
+        for (Writing { at, write, further, .. }, reply) in writes.into_iter().zip(written) {
+            let reply = self.spread(write, &further, reply);
             let answer = &mut self.answers[at].0;
             match (write, &mut *answer, reply) {
                 (Write::Delete, Reply::Int(all), Reply::Int(one)) => *all += one,
@@ -175,6 +201,22 @@ impl<'r> Pipeline<'r> {
                 (_, _, reply) => *answer = reply,
             }
         }
+    }
+}
+
+impl Pipeline<'_> {
+    /// Answers the further increments of a write; returns the answer to its first.
+    fn spread(&mut self, write: Write, further: &[(usize, i64)], reply: Reply) -> Reply {
+        let (Write::Count(first), Some((_, all))) = (write, further.last()) else { return reply };
+        let after = |sum: i64| match &reply {
+            Reply::Int(count) => Reply::Int(count - (all - sum)),
+            // All were refused, or none knows of any.
+            other => other.clone(),
+        };
+        for (at, sum) in further {
+            self.answers[*at].0 = after(*sum);
+        }
+        after(first)
     }
 }
 

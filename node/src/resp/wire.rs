@@ -158,7 +158,7 @@ impl Reply {
             Self::Null => into.extend_from_slice(b"_\r\n"),
             Self::Array(replies) => {
                 head(into, b'*', replies.len());
-                replies.iter().for_each(|reply| reply.write(version, into));
+                write_all(replies, version, into);
             }
             Self::Map(pairs) => {
                 match version {
@@ -171,13 +171,19 @@ impl Reply {
                 }
             }
             Self::Several(replies) => {
-                replies.iter().for_each(|reply| reply.write(version, into));
+                write_all(replies, version, into);
             }
             Self::Push(replies) => {
                 head(into, if version == Version::Two { b'*' } else { b'>' }, replies.len());
-                replies.iter().for_each(|reply| reply.write(version, into));
+                write_all(replies, version, into);
             }
         }
+    }
+}
+
+fn write_all(replies: &[Reply], version: Version, into: &mut Vec<u8>) {
+    for reply in replies {
+        reply.write(version, into);
     }
 }
 

@@ -99,6 +99,17 @@ async fn a_pipeline_is_answered_in_order_and_sees_itself() {
         }
         raw.says(expected).await;
     }
+    // Increments of one key that come together are one command; each is answered its own count.
+    let mut raw = Raw::open(&scene, 3).await;
+    let seq = scene.client.products_after(None).await.expect("a read").seq;
+    raw.pipeline(&["INCR mug", "INCRBY pen 5", "INCRBY mug 4", "INCR pen", "INCR mug"]).await;
+    raw.says(":1\r\n:5\r\n:5\r\n:6\r\n:6\r\n").await;
+    let after = scene.client.products_after(None).await.expect("a read").seq;
+    assert_eq!(after.0, seq.0 + 2, "two changes");
+    // A transaction is refused as a whole: libraries send it in one piece.
+    raw.pipeline(&["MULTI", "INCR mug", "GET mug", "EXEC", "GET mug"]).await;
+    raw.says(&"-ERR nothing was done: this listener has no transactions\r\n".repeat(3)).await;
+    raw.says("-ERR unknown command 'EXEC', with args beginning with: \r\n$1\r\n6\r\n").await;
     // Many decrements of one key are as many orders, however many are sent at once.
     let mut raw = Raw::open(&scene, 2).await;
     raw.pipeline(&["SET cap 1500"]).await;

@@ -104,14 +104,14 @@ impl Machine {
             }
             (Debt::Allowed, _) => {}
         }
-        let owes = owed.checked_add(units).filter(|owes| *owes <= DEBT_MAX);
-        let owes = owes.ok_or_else(|| out_of_range(available))?;
+        let debts = owed.checked_add(units).filter(|all| *all <= DEBT_MAX);
+        let debts = debts.ok_or_else(|| out_of_range(available))?;
         let units = match self.product(sku) {
             Some(_) => None,
             None => Some(Units::Create(self.created(sku, 0)?)),
         };
-        let outcome = Outcome::Counted { count: signed(available) - signed(owes) };
-        Ok(Decision::Key(KeyEffect { sku, units, note: Some(Note::Owes(owes)), outcome }))
+        let outcome = Outcome::Counted { count: signed(available) - signed(debts) };
+        Ok(Decision::Key(KeyEffect { sku, units, note: Some(Note::Owes(debts)), outcome }))
     }
 
     /// What the state says to a set.

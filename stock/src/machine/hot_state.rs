@@ -78,7 +78,7 @@ const FORMAT: u8 = 3;
 /// All fields of the second layout, in its order.
 type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq, S);
 /// What the third has after them.
-type Further<K, C> = (K, C);
+type Further = (Vec<(Sku, Note)>, Vec<(CursorName, Cursor)>);
 
 impl Serialize for HotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -101,7 +101,7 @@ impl Serialize for HotState {
         if self.rules < Rules::Three && !has_further {
             return (NO_SEQ, FORMAT_TWO, fields).serialize(serializer);
         }
-        let further: Further<_, _> = (&self.keys, &self.cursors);
+        let further = (&self.keys, &self.cursors);
         (NO_SEQ, FORMAT, fields, further).serialize(serializer)
     }
 }
@@ -149,7 +149,7 @@ impl<'de> Visitor<'de> for HotStateVisitor {
         let fields: Fields<Vec<Product>, Vec<(u128, StoredOutcome)>> = part(&mut parts)?;
         let (seq, log_time_ms, state_hash, products, stored, ..) = fields;
         let (.., rules, done_after, settled_after, operator_stored) = fields;
-        let further: Further<Vec<(Sku, Note)>, Vec<(CursorName, Cursor)>> = match format {
+        let further: Further = match format {
             FORMAT_TWO => Further::default(),
             _ => part(&mut parts)?,
         };

@@ -15,7 +15,7 @@ fn words(line: &str) -> Request {
 
 #[test]
 fn what_is_no_request_is_told() {
-    let long = format!("*1\r\n${}\r\n", REQUEST_BYTES_MAX);
+    let long = format!("*1\r\n${REQUEST_BYTES_MAX}\r\n");
     let many = format!("*{}\r\n", ARGUMENTS_MAX + 1);
     for (bytes, wrong) in [
         ("PING\r\n", Malformed::NoArray),
