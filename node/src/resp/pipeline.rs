@@ -14,6 +14,7 @@ use super::command::{Asked, Read, Write};
 use super::connection::Session;
 use super::wire::{Reply, Version};
 use crate::actor::{Answer, NotProposed};
+use crate::trace;
 use raft::ReadError;
 use std::collections::BTreeMap;
 use stock::{
@@ -250,6 +251,8 @@ impl Resp {
         if writes.is_empty() {
             return Vec::new();
         }
+        // They end when all are answered; a reply has no status.
+        let _requests = trace::each(&envelopes, trace::decoded);
         let told = self.stock.ask_all(envelopes, None, deadline).await;
         let mut replies = Vec::with_capacity(writes.len());
         for (writing, told) in writes.iter().zip(told) {
