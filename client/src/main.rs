@@ -105,7 +105,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Ready(args) => cmd::ready::run(args, &cli.global).await,
         Command::Storm(args) => cmd::storm::run(args, &cli.global).await,
         Command::Demo(args) => cmd::demo::run(args, &cli.global).await,
-        Command::Sink(args) => cmd::sink::run(args, &cli.global).await,
+        Command::Sink(args) => Box::pin(cmd::sink::run(args, &cli.global)).await,
         Command::Completions(args) => Ok(cmd::completions::run(args, Cli::command())),
     }
 }

@@ -8,6 +8,7 @@
 
 mod host;
 mod scrape;
+mod sinking;
 
 pub(crate) use scrape::{Broken, Found, ProductGauges, Scrape};
 
@@ -16,10 +17,12 @@ use crate::front::Route;
 use axum::http::StatusCode;
 use host::Host;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use raft::Limit;
+use sink::Progress;
+use sinking::SinkGauges;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -155,10 +158,7 @@ struct Families {
     connections_refused: IntCounter,
     /// One for each of [`Listener::ALL`], in its order.
     listeners: Vec<IntGauge>,
-    sink_running: IntGauge,
-    sink_position: IntGauge,
-    sink_lag: IntGauge,
-    sink_late: Gauge,
+    sink: SinkGauges,
 }
 
 struct RouteFamilies {
@@ -240,23 +240,7 @@ impl Metrics {
             "Clients that listen to live stock, by what they hear",
             "feed",
         )?;
-        let sink_running =
-            gauge(&registry, "flashnode_sink_running", "1 while the sink is at work on this node")?;
-        let sink_position = gauge(
-            &registry,
-            "flashnode_sink_position",
-            "Last change that the target of the sink here has",
-        )?;
-        let sink_lag = gauge(
-            &registry,
-            "flashnode_sink_lag_events",
-            "Changes that the target of the sink here does not have",
-        )?;
-        let sink_late = Gauge::new(
-            "flashnode_sink_late_p99_seconds",
-            "How late the target of the sink here got changes, 99 of 100",
-        )?;
-        registry.register(Box::new(sink_late.clone()))?;
+        let sink = SinkGauges::new(&registry)?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -273,10 +257,7 @@ impl Metrics {
             leader_changes,
             connections,
             connections_refused,
-            sink_running,
-            sink_position,
-            sink_lag,
-            sink_late,
+            sink,
             listeners: Listener::ALL
                 .iter()
                 .map(|(_, name)| listeners.with_label_values(&[name]))
@@ -314,12 +295,8 @@ impl Metrics {
     }
 
     /// Shows how far the sink on this node is; none when it is not at work here.
-    pub(crate) fn sink(&self, progress: Option<&sink::Progress>) {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.0.sink_running.set(i64::from(progress.is_some_and(|sink| !sink.standby())));
-        self.0.sink_position.set(progress.map_or(0, |sink| signed(sink.position().0)));
-        self.0.sink_lag.set(progress.map_or(0, |sink| signed(sink.lag())));
-        self.0.sink_late.set(progress.map_or(0.0, |sink| sink.late_ms_at(0.99) as f64 / 1000.0));
+    pub(crate) fn sink(&self, progress: Option<&Progress>) {
+        self.0.sink.show(progress);
     }
 
     /// Counts a proposed batch of this many commands.

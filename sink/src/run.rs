@@ -181,7 +181,7 @@ impl<S: Source, T: Target> Sink<'_, S, T> {
             if self.options.until_caught_up && position >= goal {
                 return End::Stopped;
             }
-            let max = self.pace.batch_max(self.options);
+            let max = Pace::batch_max(self.options);
             let taken = tokio::select! {
                 taken = feed.take(&mut batch, max) => taken,
                 () = stopped(&mut self.stop) => return End::Stopped,
@@ -274,7 +274,7 @@ struct Pace {
 }
 
 impl Pace {
-    fn batch_max(&self, options: &Options) -> usize {
+    fn batch_max(options: &Options) -> usize {
         let paced = options.rows_per_second.map(|rows| (rows / 8).max(1) as usize);
         options.batch_max.max(1).min(paced.unwrap_or(usize::MAX))
     }

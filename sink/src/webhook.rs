@@ -19,7 +19,7 @@ use crate::target::TargetError;
 use crate::tls;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
@@ -27,6 +27,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::json;
 use sha2::Sha256;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -151,7 +152,7 @@ impl Webhook {
             let answer = sender.send_request(request).await.map_err(|why| lost(&why))?;
             let status = answer.status();
             let words = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            Ok::<_, TargetError>((status, words.map(|words| words.to_bytes()).ok()))
+            Ok::<_, TargetError>((status, words.ok().map(Collected::to_bytes)))
         };
         let answered = timeout(ANSWER_MAX, answered).await;
         let (status, words) = answered.map_err(|_| lost(&"no answer in time"))??;
@@ -229,9 +230,12 @@ pub fn signature(secret: &[u8], at_s: u64, body: &[u8]) -> String {
     let mut mac = mac.unwrap_or_else(|why| unreachable!("a key of any length: {why}"));
     mac.update(format!("{at_s}.").as_bytes());
     mac.update(body);
-    let hex: String =
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={at_s},v1={hex}")
+    let mut text = format!("t={at_s},v1=");
+    for byte in mac.finalize().into_bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::scene::{Scene, Seen, Sink, buyers, until};
 use super::servers::RabbitMq;
 use futures_util::StreamExt as _;
+use lapin::ConnectionProperties;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::FieldTable;
 use stock::NodeId;
@@ -33,7 +34,8 @@ async fn whatever_is_killed_the_queue_has_every_change_in_order() {
     }
     storm.await.unwrap();
     let newest = scene.newest().await;
-    let connection = lapin::Connection::connect(&server.url(), Default::default()).await.unwrap();
+    let connection =
+        lapin::Connection::connect(&server.url(), ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let consumer = channel.basic_consume(
         "flashnode.events".into(),

@@ -184,7 +184,9 @@ impl RabbitMq {
             .stderr(log);
         self.child = Some(server.spawn().unwrap());
         until("RabbitMQ to answer", async || {
-            let connected = lapin::Connection::connect(&self.url(), Default::default()).await;
+            let connected =
+                lapin::Connection::connect(&self.url(), lapin::ConnectionProperties::default())
+                    .await;
             connected.is_ok().then_some(())
         })
         .await;

@@ -54,7 +54,8 @@ async fn answer(stream: &mut BufReader<TcpStream>, receiver: &Mutex<Receiver>) -
     mac.update(format!("{time}.").as_bytes());
     mac.update(&body);
     let expected = mac.finalize().into_bytes();
-    assert_eq!(hex, expected.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let at = |at: usize| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+    assert!((0..hex.len() / 2).map(at).eq(expected), "{signature}");
     let events: Vec<Value> = serde_json::from_slice(&body).unwrap();
     let status = {
         let mut receiver = receiver.lock().unwrap();

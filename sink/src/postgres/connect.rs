@@ -108,7 +108,7 @@ fn tls_failed(error: &tokio_postgres::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         let told = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.is::<rustls::Error>() || told.is_some_and(|told| told.is::<rustls::Error>()) {
+        if inner.is::<rustls::Error>() || matches!(told, Some(told) if told.is::<rustls::Error>()) {
             return true;
         }
         cause = inner.source();

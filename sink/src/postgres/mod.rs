@@ -89,6 +89,7 @@ fn unsigned(number: i64) -> u64 {
 
 /// Whether trying again may help: not where the server has understood and says that the data or
 /// the tables are not what they must be.
+#[allow(clippy::needless_pass_by_value, reason = "it is for map_err")]
 fn lost(error: tokio_postgres::Error) -> TargetError {
     let told = error.as_db_error();
     let why = match told {

@@ -291,7 +291,7 @@ impl Comparison<'_> {
             let cluster = Sku::new(id.clone()).ok().and_then(|sku| products.remove(&sku));
             match cluster {
                 None => {
-                    (self.tell)(&format!("product {id} is in the database and not in the cluster"))
+                    (self.tell)(&format!("product {id} is in the database and not in the cluster"));
                 }
                 Some(cluster) => {
                     let found = Product::read(&row);

@@ -58,5 +58,5 @@ pub(super) async fn rabbitmq(args: &RabbitMqArgs, global: &Global) -> Result<Exi
 
 pub(super) async fn nats(args: &NatsArgs, global: &Global) -> Result<Exit, Failure> {
     let server = Nats::new(&args.to, (&args.stream, &args.subject), args.tls_roots.clone());
-    carry_under(&args.cursor, server, &args.running, global).await
+    Box::pin(carry_under(&args.cursor, server, &args.running, global)).await
 }

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         Command::Files(args) => files::run(args, global).await,
         Command::Webhook(args) => webhook::run(args, global).await,
         Command::Rabbitmq(args) => brokers::rabbitmq(args, global).await,
-        Command::Nats(args) => brokers::nats(args, global).await,
+        Command::Nats(args) => Box::pin(brokers::nats(args, global)).await,
         Command::Csv(args) => files::csv(args, global).await,
         Command::Verify(args) => postgres::verify(args, global).await,
     }
@@ -183,17 +183,18 @@ fn line(progress: &Progress) -> String {
 }
 
 fn summary(progress: &Progress, took: Duration, global: &Global) {
-    let rows_per_s = progress.rows() as f64 / took.as_secs_f64().max(0.001);
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rows_per_s = progress.rows().saturating_mul(1_000) / took_ms;
     if global.json {
         out::json(&serde_json::json!({
             "position": progress.position(),
             "newest": progress.newest(),
             "rows": progress.rows(),
-            "rows_per_s": rows_per_s.round(),
+            "rows_per_s": rows_per_s,
             "late_p50_ms": progress.late_ms_at(0.5),
             "late_p99_ms": progress.late_ms_at(0.99),
         }));
     } else {
-        out::text(&format!("{}; {} rows/s\n", line(progress), grouped(rows_per_s as u64)));
+        out::text(&format!("{}; {} rows/s\n", line(progress), grouped(rows_per_s)));
     }
 }

@@ -47,8 +47,8 @@ pub(super) struct VerifyArgs {
 #[derive(Debug, clap::Args)]
 struct To {
     /// The database: a connection string as libpq takes it. sslmode=require checks the certificate
-    #[arg(long, value_name = "URL", env = "FLASHCTL_SINK_TO", hide_env_values = true)]
-    to: String,
+    #[arg(long = "to", value_name = "URL", env = "FLASHCTL_SINK_TO", hide_env_values = true)]
+    url: String,
     /// The schema that has the tables, and nothing else
     #[arg(long, value_name = "NAME", default_value = "flashnode")]
     schema: String,
@@ -59,7 +59,7 @@ struct To {
 
 impl To {
     fn database(&self) -> Result<Database, Failure> {
-        Database::new(&self.to, &self.schema, self.tls_roots.clone()).map_err(Failure::Usage)
+        Database::new(&self.url, &self.schema, self.tls_roots.clone()).map_err(Failure::Usage)
     }
 }
 
