@@ -59,8 +59,12 @@ async fn of_two_who_move_a_cursor_one_is_refused_through_kills_and_snapshots() {
 
     // All nodes die; what was acknowledged is there, in snapshots and in the state's hash.
     let ids: Vec<_> = scene.cluster.nodes().iter().map(|node| node.id).collect();
-    ids.iter().for_each(|id| scene.cluster.kill(*id).expect("it runs"));
-    ids.iter().for_each(|id| scene.cluster.start_node(*id).expect("it starts again"));
+    for id in &ids {
+        scene.cluster.kill(*id).expect("it runs");
+    }
+    for id in ids {
+        scene.cluster.start_node(id).expect("it starts again");
+    }
     scene.cluster.wait_ready(PATIENCE).await.expect("they are back");
     let cursors = scene.client.cursors().await.expect("a read").cursors;
     let at: Vec<_> = cursors.iter().map(|cursor| (cursor.name.clone(), cursor.position)).collect();

@@ -288,7 +288,6 @@ fn problem(kind: &str, title: &str, status: u16, detail: &str) -> String {
         detail: detail.into(),
         retry_after_ms: None,
         remaining: None,
-        position: None,
         seq: None,
         position: None,
     })

@@ -7,13 +7,11 @@ use stock::NodeId;
 
 /// Runs a program of redis-tools; none, said aloud, where there is none.
 fn run(program: &str, args: &[&str]) -> Option<Output> {
-    match Command::new(program).args(args).output() {
-        Ok(output) => Some(output),
-        Err(_) => {
-            skipped(&format!("there is no {program} here (Debian package redis-tools)"));
-            None
-        }
+    let output = Command::new(program).args(args).output().ok();
+    if output.is_none() {
+        skipped(&format!("there is no {program} here (Debian package redis-tools)"));
     }
+    output
 }
 
 /// What redis-cli prints to one command.

@@ -59,7 +59,7 @@ fn encoded(line: &str) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
     let mut text = format!("*{}\r\n", words.len());
     for word in words {
-        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        text = format!("{text}${}\r\n{word}\r\n", word.len());
     }
     text.into_bytes()
 }
@@ -114,9 +114,9 @@ async fn a_pipeline_is_answered_in_order_and_sees_itself() {
     let mut raw = Raw::open(&scene, 2).await;
     raw.pipeline(&["SET cap 1500"]).await;
     raw.says("+OK\r\n").await;
-    raw.pipeline(&["DECR cap"; 2_000]).await;
-    let sold: String = (0..1500).rev().map(|left| format!(":{left}\r\n")).collect();
-    raw.says(&sold).await;
+    raw.pipeline(&vec!["DECR cap"; 2_000]).await;
+    let sold: Vec<String> = (0..1500).rev().map(|left| format!(":{left}\r\n")).collect();
+    raw.says(&sold.concat()).await;
     raw.says(&"-SOLDOUT cap has none left\r\n".repeat(500)).await;
     let product = scene.client.product(&key("cap")).await.expect("it is there");
     assert_eq!((product.sold, product.available), (1500, 0));

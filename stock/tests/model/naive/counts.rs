@@ -91,13 +91,11 @@ impl Model {
         let (by, owed) = (i128::from(by), self.owed(sku));
         let counted = |model: &Self| Outcome::Counted { count: model.count(sku).unwrap() };
         if by >= 0 {
-            return match self.add(sku, (by - owed).max(0)) {
-                Err(refusal) => Outcome::Refused(refusal),
-                Ok(()) => {
-                    self.note(sku, (owed - by).max(0));
-                    counted(self)
-                }
-            };
+            if let Err(refusal) = self.add(sku, (by - owed).max(0)) {
+                return Outcome::Refused(refusal);
+            }
+            self.note(sku, (owed - by).max(0));
+            return counted(self);
         }
         let available = self.available(sku);
         let out_of_range = Outcome::Refused(Refusal::RestockOutOfRange {
@@ -154,13 +152,11 @@ impl Model {
             (SetIf::Present, None) => return Outcome::Refused(Refusal::UnknownProduct),
             _ => {}
         }
-        match self.add(sku, i128::from(available) - self.available(sku)) {
-            Err(refusal) => Outcome::Refused(refusal),
-            Ok(()) => {
-                self.note(sku, 0);
-                Outcome::Counted { count: self.count(sku).unwrap() }
-            }
+        if let Err(refusal) = self.add(sku, i128::from(available) - self.available(sku)) {
+            return Outcome::Refused(refusal);
         }
+        self.note(sku, 0);
+        Outcome::Counted { count: self.count(sku).unwrap() }
     }
 
     pub(super) fn withdraw(&mut self, sku: &Sku) -> Outcome {
