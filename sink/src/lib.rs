@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`source`] | what a sink asks of a cluster: the feed, the state export, how far it is |
 //! | [`target`] | what a sink asks of the system that it writes to |
-//! | [`run`] | the loop: read, write, retry, stand by, stop |
+//! | [`run`](mod@run) | the loop: read, write, retry, stand by, stop |
 //! | `feed` | the bounded queue between reading and writing |
 //! | `retry` | how long to wait before the next attempt |
 //! | [`progress`] | how far it is, how late, as a metric and in words |
