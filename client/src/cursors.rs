@@ -12,7 +12,9 @@ use stock::{CursorName, RequestId};
 impl Client {
     /// Moves a cursor if it stands at `expected`, `None` if there is none. Replicated and durable
     /// once it is answered; refused as `cursor-moved` (409, with the `position`) when it stands
-    /// elsewhere. Exactly once: all attempts go under one request id.
+    /// elsewhere. All attempts go under one request id: a copy of the move that brought the cursor
+    /// where it stands changes nothing, and a later copy is refused, unless somebody has meanwhile
+    /// set the cursor back to `expected`.
     pub async fn move_cursor(
         &self,
         name: &CursorName,

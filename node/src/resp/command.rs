@@ -209,7 +209,7 @@ fn hello(arguments: &[Vec<u8>]) -> Result<Asked, String> {
                 others
             }
             [option, by, others @ ..] if option.eq_ignore_ascii_case(b"setname") => {
-                name = Some(by.clone());
+                name = Some(client_name(by)?);
                 others
             }
             [option, ..] => {
@@ -220,10 +220,19 @@ fn hello(arguments: &[Vec<u8>]) -> Result<Asked, String> {
     }
 }
 
+/// A name that a connection gives itself, and may ask for as often as it likes.
+fn client_name(name: &[u8]) -> Result<Vec<u8>, String> {
+    const BYTES_MAX: usize = 128;
+    if name.len() > BYTES_MAX {
+        return Err(format!("ERR a client's name has at most {BYTES_MAX} bytes"));
+    }
+    Ok(name.to_vec())
+}
+
 fn client(arguments: &[Vec<u8>]) -> Result<Asked, String> {
     let lower = arguments[0].to_ascii_lowercase();
     Ok(match (&lower[..], &arguments[1..]) {
-        (b"setname", [name]) => Asked::SetName(name.clone()),
+        (b"setname", [name]) => Asked::SetName(client_name(name)?),
         (b"getname", []) => Asked::GetName,
         (b"id", []) => Asked::ClientId,
         // What libraries say of themselves on each connection.

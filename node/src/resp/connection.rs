@@ -107,14 +107,22 @@ impl Connection {
                 sleep_until(rests_until).await;
                 if untold { Some(seen) } else { feed.after(seen).await }
             };
+            let in_request = !self.unread.is_empty();
             tokio::select! {
                 read = read(&mut self.tcp, &mut self.unread, self.began) => {
                     if read? == 0 {
                         return Ok(());
                     }
+                    if !in_request {
+                        self.began = Instant::now();
+                    }
                 }
                 newest = changed, if listens => {
                     let Some(newest) = newest else { return Ok(()) };
+                    // It answers nothing about the stock any more.
+                    if self.resp.replica.fenced().is_some() {
+                        return self.end().await;
+                    }
                     (seen, rests_until) = (newest, Instant::now() + LOOK_INTERVAL);
                     let out = self.levels();
                     self.write(&out).await?;
@@ -143,7 +151,7 @@ impl Connection {
                 }
             }
         }
-        if at > 0 || self.unread.is_empty() {
+        if at > 0 {
             self.began = Instant::now();
         }
         self.unread.drain(..at);
@@ -250,6 +258,9 @@ async fn read(tcp: &mut TcpStream, into: &mut Vec<u8>, began: Instant) -> io::Re
 impl Session {
     /// What it becomes by a command that is about the connection alone; none of others.
     pub(super) fn apply(&mut self, asked: &Asked) -> Option<Reply> {
+        if let Asked::Hello { .. } = asked {
+            self.in_multi = false;
+        }
         if self.in_multi && !matches!(asked, Asked::Exec { .. } | Asked::Quit) {
             return Some(Reply::error(NO_TRANSACTIONS));
         }

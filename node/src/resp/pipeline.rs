@@ -195,13 +195,24 @@ impl<'r> Pipeline<'r> {
         for (Writing { at, write, further, .. }, reply) in writes.into_iter().zip(written) {
             let reply = self.spread(write, &further, reply);
             let answer = &mut self.answers[at].0;
-            match (write, &mut *answer, reply) {
-                (Write::Delete, Reply::Int(all), Reply::Int(one)) => *all += one,
-                // Of several deletions the worst is told.
-                (Write::Delete, Reply::Error(_), _) => {}
-                (_, _, reply) => *answer = reply,
-            }
+            *answer = match write {
+                Write::Delete => joined(std::mem::replace(answer, Reply::Null), reply),
+                Write::Set { .. } | Write::Count(_) => reply,
+            };
         }
+    }
+}
+
+/// The answer to a deletion of several keys, of what is known of some and of one more.
+fn joined(some: Reply, one: Reply) -> Reply {
+    match (some, one) {
+        (Reply::Int(some), Reply::Int(one)) => Reply::Int(some + one),
+        (Reply::Int(0), error @ Reply::Error(_)) | (error @ Reply::Error(_), Reply::Int(0)) => {
+            error
+        }
+        (some, one) if some == one => some,
+        // Some are gone, and of others nothing was done, or nobody knows.
+        _ => Reply::error(UNKNOWN),
     }
 }
 
@@ -370,6 +381,30 @@ fn refusal_of(writing: &Writing, refusal: &Refusal) -> Reply {
         (_, other) => {
             tracing::error!("a counter was refused by {other:?}");
             Reply::error("ERR refused")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_is_as_uncertain_as_its_parts_together() {
+        let [done, none] = [1, 0].map(Reply::Int);
+        let [again, unknown] = ["TRYAGAIN nothing was done", UNKNOWN].map(Reply::error);
+        for (some, one, all) in [
+            (&done, &done, &Reply::Int(2)),
+            (&none, &again, &again),
+            (&again, &none, &again),
+            (&again, &again, &again),
+            (&done, &again, &unknown),
+            (&again, &done, &unknown),
+            (&again, &unknown, &unknown),
+            (&unknown, &none, &unknown),
+            (&unknown, &done, &unknown),
+        ] {
+            assert_eq!(joined(some.clone(), one.clone()), *all, "{some:?} and {one:?}");
         }
     }
 }
