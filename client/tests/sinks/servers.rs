@@ -210,9 +210,18 @@ impl Drop for RabbitMq {
         if self.child.is_some() {
             self.kill();
         }
-        // Erlang's name server, which outlives whoever started it.
-        let mut epmd = Command::new("epmd");
-        let _ended = epmd.arg("-kill").env("ERL_EPMD_PORT", self.epmd_port.to_string()).output();
+        // Erlang's name server outlives whoever started it, and does not end before it has noticed
+        // that the node has gone.
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            let mut epmd = Command::new("epmd");
+            let ended = epmd.arg("-kill").env("ERL_EPMD_PORT", self.epmd_port.to_string()).output();
+            let said = ended.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+            if !said.is_ok_and(|said| said.contains("living nodes")) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 }
 
