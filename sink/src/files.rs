@@ -7,6 +7,7 @@
 //! Owns: a directory, with `events-FIRST.ndjson`, FIRST being the first change in it, and `lock`.
 //! Never does: remove a file that has its name. A line is a CloudEvent ([`crate::message`]).
 
+use crate::durable::{sync_dir, unsynced};
 use crate::message::{Envelope, Message};
 use crate::source::State;
 use crate::target::{Applied, Target, TargetError};
@@ -71,7 +72,7 @@ impl Files {
             let opened = opened.map_err(|why| failed(&path, &why))?;
             // What was cut off, and what was written but never synced.
             opened.set_len(end.bytes).map_err(|why| failed(&path, &why))?;
-            opened.sync_all().map_err(|why| failed(&path, &why))?;
+            opened.sync_all().map_err(|why| unsynced(&path, &why))?;
             file = Some((opened, end.bytes));
         }
         let position = end.position;
@@ -103,8 +104,8 @@ impl Files {
             line(&mut text, &open.envelope.event(event)).map_err(|why| failed(&dir, &why))?;
         }
         // Of a write that fails half-way nothing counts: the next open looks at the file.
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
-        written.map_err(|why| failed(&dir, &why))?;
+        file.write_all(&text).map_err(|why| failed(&dir, &why))?;
+        file.sync_data().map_err(|why| unsynced(&dir, &why))?;
         *bytes += text.len() as u64;
         open.position = last.seq;
         Ok(Applied { rows: batch.len() as u64 })
@@ -176,11 +177,6 @@ fn line(text: &mut Vec<u8>, message: &Message) -> io::Result<()> {
     serde_json::to_writer(&mut *text, &message.json)?;
     text.push(b'\n');
     Ok(())
-}
-
-fn sync_dir(dir: &Path) -> Result<(), TargetError> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|why| failed(dir, &why))
 }
 
 /// The newest file that has its name.

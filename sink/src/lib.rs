@@ -26,6 +26,8 @@
 
 pub mod changes;
 pub mod cursor;
+#[cfg(any(feature = "files", feature = "webhook"))]
+mod durable;
 mod feed;
 #[cfg(feature = "files")]
 pub mod files;

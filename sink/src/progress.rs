@@ -68,7 +68,8 @@ impl Progress {
 
     /// Changes that the target does not have yet.
     pub fn lag(&self) -> u64 {
-        self.newest().0 - self.position().0
+        // Others move both meanwhile.
+        self.newest().0.saturating_sub(self.position().0)
     }
 
     /// Whether another runner is at work.

@@ -14,6 +14,7 @@
 //! Owns: one kept connection over hyper, with rustls for https. Never does: follow a redirect.
 
 use crate::cursor::Delivery;
+use crate::durable::{sync_dir, unsynced};
 use crate::message::Message;
 use crate::target::TargetError;
 use crate::tls;
@@ -28,9 +29,9 @@ use rustls::pki_types::ServerName;
 use serde_json::json;
 use sha2::Sha256;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -192,12 +193,31 @@ impl Webhook {
             lines.extend_from_slice(line.to_string().as_bytes());
             lines.push(b'\n');
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let put = file.and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()));
-        put.map_err(|why| TargetError::Lost(format!("{}: {why}", path.display())))?;
+        put_aside(&path, &lines)?;
         self.refused = None;
         Ok(())
     }
+}
+
+/// Adds lines to a file, durably, as is the file's name. What was cut off before stays a line.
+fn put_aside(path: &Path, lines: &[u8]) -> Result<(), TargetError> {
+    let written = || -> io::Result<File> {
+        let mut file = File::options().read(true).create(true).append(true).open(path)?;
+        let mut last = [b'\n'];
+        // An empty file has no last byte.
+        if file.seek(SeekFrom::End(-1)).is_ok() {
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        file.write_all(lines)?;
+        Ok(file)
+    };
+    let file = written().map_err(|why| TargetError::Lost(format!("{}: {why}", path.display())))?;
+    file.sync_all().map_err(|why| unsynced(path, &why))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    sync_dir(dir.unwrap_or(Path::new(".")))
 }
 
 impl Delivery for Webhook {

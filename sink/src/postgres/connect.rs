@@ -78,8 +78,16 @@ impl Database {
                 self.with(tls).await.map_err(super::lost)?
             }
         };
-        // The schema alone, so that no name of ours can mean a table of somebody else's.
-        let settings = format!("SET search_path TO {}; SET synchronous_commit TO on", self.schema);
+        // The schema alone, so that no name of ours can mean a table of somebody else's. A writer
+        // that is gone without a word must not hold the position's row for hours, nor may those
+        // who wait for it.
+        let settings = format!(
+            "SET search_path TO {}; SET synchronous_commit TO on; \
+             SET idle_in_transaction_session_timeout TO '30s'; SET lock_timeout TO '10s'; \
+             SET tcp_keepalives_idle TO 10; SET tcp_keepalives_interval TO 5; \
+             SET tcp_keepalives_count TO 4",
+            self.schema
+        );
         client.batch_execute(&settings).await.map_err(super::lost)?;
         Ok(client)
     }

@@ -110,7 +110,7 @@ async fn version(
         return Ok(0);
     }
     let count = client.query_one("SELECT count(*) FROM migrations", &[]).await.map_err(lost)?;
-    Ok(usize::try_from(count.get::<_, i64>(0)).unwrap_or(0))
+    Ok(usize::try_from(count.try_get::<_, i64>(0).map_err(lost)?).unwrap_or(0))
 }
 
 /// Where the copy of this cluster stands, which begins at 0.
@@ -122,14 +122,15 @@ pub(super) async fn position(client: &Client, cluster_id: &str) -> Result<Seq, T
     client.execute(begin, &[&cluster_id]).await.map_err(lost)?;
     let row = client.query_one("SELECT cluster_id, position FROM position", &[]).await;
     let row = row.map_err(lost)?;
-    let found: String = row.get(0);
+    // Never a panic: this runs within a node, too, whose tables somebody may have changed.
+    let found: String = row.try_get(0).map_err(lost)?;
     if found != cluster_id {
         return Err(TargetError::Refused(format!(
             "the schema has the orders of the cluster {found}, and this is {cluster_id}; give \
              each cluster a schema of its own with --schema"
         )));
     }
-    Ok(Seq(unsigned(row.get(1))))
+    Ok(Seq(unsigned(row.try_get(1).map_err(lost)?)))
 }
 
 /// Moves the position, and takes the row's lock until the transaction ends.

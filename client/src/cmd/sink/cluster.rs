@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 /// What a node answers whose feed no longer reaches back.
 const GONE: u16 = 410;
 /// And one that knows no such cursor.
-const UNKNOWN: u16 = 404;
+const UNKNOWN: &str = "/problems/unknown-cursor";
 /// And one that has it elsewhere.
-const MOVED: u16 = 409;
+const MOVED: &str = "/problems/cursor-moved";
 
 /// See the module.
 pub(super) struct Cluster {
@@ -64,7 +64,15 @@ impl Cursors for Cluster {
     async fn read(&self, name: &CursorName) -> Result<Seq, SourceError> {
         match self.client.cursor(name).await {
             Ok(cursor) => Ok(Seq(cursor.position)),
-            Err(ClientError::Refused(problem)) if problem.status == UNKNOWN => Ok(Seq(0)),
+            // Made before anything is delivered: where it cannot be made, nothing is.
+            Err(ClientError::Refused(problem)) if problem.kind == UNKNOWN => {
+                let put = PutCursor { expected: None, position: 0 };
+                if self.moved(name, &put).await? {
+                    Ok(Seq(0))
+                } else {
+                    Err(SourceError::Unavailable("somebody else made it".to_owned()))
+                }
+            }
             Err(error) => Err(told(error)),
         }
     }
@@ -74,13 +82,18 @@ impl Cursors for Cluster {
         name: &CursorName,
         (from, to): (Seq, Seq),
     ) -> Result<bool, SourceError> {
-        // No cursor is ever moved to 0.
-        let expected = (from > Seq(0)).then_some(from.0);
-        let put = PutCursor { expected, position: to.0 };
-        let settled = self.client.move_cursor(name, &put, &new_request_id()).await;
+        let put = PutCursor { expected: Some(from.0), position: to.0 };
+        self.moved(name, &put).await
+    }
+}
+
+impl Cluster {
+    /// Whether the cursor was moved, or stands elsewhere.
+    async fn moved(&self, name: &CursorName, put: &PutCursor) -> Result<bool, SourceError> {
+        let settled = self.client.move_cursor(name, put, &new_request_id()).await;
         match settled.answer {
             Answer::Done { .. } => Ok(true),
-            Answer::Refused { problem } if problem.status == MOVED => Ok(false),
+            Answer::Refused { problem } if problem.kind == MOVED => Ok(false),
             Answer::Refused { problem } => {
                 Err(SourceError::Refused(format!("{}: {}", problem.title, problem.detail)))
             }
