@@ -17,11 +17,12 @@ export function listen(nodes, told, changed) {
     const mine = new EventSource(`${base}/v1/levels`);
     source = mine;
     mine.base = base;
-    mine.onopen = () => {
+    mine.onopen = () => changed(true);
+    mine.onmessage = (event) => {
+      // Only now: a node may take a listener and end it at once.
       pause = PAUSE_MS;
-      changed(true);
+      told(JSON.parse(event.data));
     };
-    mine.onmessage = (event) => told(JSON.parse(event.data));
     mine.onerror = () => {
       // The browser would go on asking this node alone.
       mine.close();
@@ -29,8 +30,8 @@ export function listen(nodes, told, changed) {
       source = null;
       changed(false);
       nodes.leave(base);
-      // Whoever left the node for us may have opened another one already.
-      setTimeout(open, pause);
+      // Whoever left the node for us may have opened another one already. Not all pages at once.
+      setTimeout(open, pause * (0.5 + Math.random()));
       pause = Math.min(PAUSE_MAX_MS, pause * 2);
     };
   }

@@ -122,7 +122,7 @@ function resume() {
 // Products.
 
 async function products() {
-  const list = await nodes.read("/v1/products?consistency=stale&limit=100");
+  const list = await nodes.read("/v1/products?consistency=stale&limit=1000");
   const section = find("products");
   for (const node of section.querySelectorAll(".empty")) node.remove();
   for (const product of list.products) {
@@ -262,10 +262,13 @@ async function start() {
   nodes.follow(detour);
   await look();
   say(find("silence"), T.nobody);
-  const unknown = (id) => !cards.has(id) && products().catch(() => {});
+  // One list tells of all that are new, and what is on no list is asked for seldom.
+  let asked_at = 0;
   listen(nodes, ({ product_id, stock }) => {
     levels.set(product_id, stock);
-    unknown(product_id);
+    if (cards.has(product_id) || Date.now() - asked_at < LOOK_MS) return;
+    asked_at = Date.now();
+    products().catch(() => {});
   }, live);
   setInterval(tick, TICK_MS);
   tick();

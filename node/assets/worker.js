@@ -44,8 +44,9 @@ async function serve(event, url) {
   } finally {
     clearTimeout(timer);
   }
+  // Another program or a proxy may answer under this address, too.
   if (answer?.ok) {
-    event.waitUntil(kept.put(url, answer.clone()));
+    if (answer.headers.has("flashnode-node")) event.waitUntil(kept.put(url, answer.clone()));
     return answer;
   }
   const asked = answer !== null && answer.status < 500;
