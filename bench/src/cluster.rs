@@ -5,8 +5,7 @@
 
 use crate::load::{self, Load, Script};
 use anyhow::{Context, ensure};
-pub(crate) use client::cluster::Options;
-use client::cluster::{NodeProcess, ProcessCluster};
+use client::cluster::{NodeProcess, Options, ProcessCluster};
 use std::path::PathBuf;
 use std::time::Duration;
 use stock::NodeId;

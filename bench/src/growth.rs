@@ -11,7 +11,7 @@ use crate::samples::Spread;
 use crate::usage::resident_mib_of;
 use anyhow::{Context, ensure};
 use clap::Args;
-use client::cluster::{Launch, ProcessCluster};
+use client::cluster::ProcessCluster;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -80,7 +80,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     ensure!(options.orders.is_sorted(), "--orders wants growing numbers");
     let machine = Machine::look();
     println!("{}", machine.in_words());
-    let mut cluster = start_all(options.binary.clone()).await?;
+    let entries = SNAPSHOT_ENTRIES.to_string();
+    // They say how long their snapshots take.
+    let extra_args = ["--snapshot-entries", &entries, "--log-level", "info,raft::snapshot=debug"];
+    let mut cluster = cluster::start(options.binary.clone(), &extra_args, UNITS).await?;
     if options.products > 1 {
         open_sales(&cluster, options.products).await?;
     }
@@ -120,25 +123,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     std::fs::write(&json, report::json(&machine, &measured)?)?;
     println!("samples: {}", json.display());
     Ok(())
-}
-
-/// Three nodes that say how long their snapshots take.
-async fn start_all(binary: Option<PathBuf>) -> anyhow::Result<ProcessCluster> {
-    let extra_args = vec!["--snapshot-entries".to_owned(), SNAPSHOT_ENTRIES.to_string()];
-    let options = cluster::Options { binary, extra_args, ..cluster::Options::default() };
-    let mut cluster = ProcessCluster::prepare(options)?;
-    let ids: Vec<stock::NodeId> = cluster.nodes().iter().map(|node| node.id).collect();
-    for id in ids {
-        cluster.launch(id, &talkative())?;
-    }
-    cluster.wait_ready(WAIT_MAX).await?;
-    cluster::put(&cluster, "sneaker", UNITS).await?;
-    Ok(cluster)
-}
-
-fn talkative() -> Launch {
-    let env = vec![("RUST_LOG".to_owned(), "info,raft::snapshot=debug".into())];
-    Launch { env, ..Launch::default() }
 }
 
 /// How long the snapshots took that are in the nodes' logs, in ms, in the order of their ends.
@@ -239,7 +223,7 @@ async fn measure(cluster: &mut ProcessCluster, orders: u64, seconds: u64) -> any
 /// Starts a node; how long it takes until it is ready.
 async fn start(cluster: &mut ProcessCluster, node: stock::NodeId) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    cluster.launch(node, &talkative())?;
+    cluster.start_node(node)?;
     while !cluster.ready(node).await {
         ensure!(began.elapsed() < WAIT_MAX, "node {node} is not ready in {WAIT_MAX:?}");
         tokio::time::sleep(LOOK).await;

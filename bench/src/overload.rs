@@ -74,10 +74,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let last_shed = after.buys.iter().rev().find(|buy| buy.outcome == Outcome::Shed);
     let shed_for = last_shed.map_or(Duration::ZERO, |buy| buy.due);
     println!("  the last 503 fell due {:.0} ms after the overload's end", ms(shed_for));
-    let before = resident_mib_of(&pids)?;
     let open = load(&options, &cluster, "open", FEW, options.open).await?;
     tell(&format!("{} connections at once", options.open), &open, options.seconds);
-    println!("  {:.0} MiB more in all nodes", resident_mib_of(&pids)? - before);
+    println!("  {:.0} MiB in all nodes now", resident_mib_of(&pids)?);
     drop(cluster);
     fairness(&options, peak).await
 }
