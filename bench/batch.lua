@@ -1,5 +1,5 @@
 -- Calls of SIZE buys each, all with users and keys of their own, over PRODUCTS products (1: the
--- sneaker). `SALT` tells runs apart. Prints as buys.lua does.
+-- sneaker). `SALT` tells runs apart. Prints what report.lua says.
 local salt = os.getenv("SALT") or "0"
 local size = tonumber(os.getenv("SIZE") or "5000")
 local products = tonumber(os.getenv("PRODUCTS") or "1")
@@ -23,12 +23,4 @@ function request()
   end
   return wrk.format("POST", "/v1/buys/batch", headers, "[" .. table.concat(items, ",") .. "]")
 end
-function done(summary, latency, requests)
-  io.write(string.format("RESULT %d %d %d\n", summary.requests, summary.duration,
-    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
-    + summary.errors.timeout))
-  for i = 1, #latency do
-    local us, times = latency(i)
-    io.write(string.format("LATENCY %d %d\n", us, times))
-  end
-end
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
