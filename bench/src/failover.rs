@@ -145,13 +145,43 @@ async fn measure(options: &Options, end: End, number: u16) -> anyhow::Result<Rou
 
 /// The longest time between two accepted buys while the leader is gone.
 fn gap(seen: &Seen) -> Duration {
-    // Whoever was answered just before its end is where the gap begins.
+    // Whoever was answered just before its end is where the gap begins, so all are moved by that.
+    let (begin, end) = (ENDS_AFTER, ENDS_AFTER + GONE_FOR);
     let mut answered: Vec<Duration> = seen
         .accepted()
-        .map(|buy| buy.due + buy.latency)
-        .filter(|at| (ENDS_AFTER..ENDS_AFTER + GONE_FOR).contains(&(*at + SPAN)))
+        .map(|buy| buy.due + buy.latency + SPAN)
+        .filter(|at| (begin..end).contains(at))
         .collect();
+    // Where nobody is answered any more, the gap lasts as long as it was looked for.
+    answered.push(end);
     answered.sort_unstable();
     let pauses = answered.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     pauses.max().unwrap_or(GONE_FOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paced::Bought;
+
+    /// Answers every 10 ms but in the given times.
+    fn gap_without(silent: std::ops::Range<u64>) -> Duration {
+        let at = (0..9_000).step_by(10).filter(|at| !silent.contains(at));
+        let bought = |at| Bought {
+            due: Duration::from_millis(at),
+            latency: Duration::ZERO,
+            service: Duration::ZERO,
+            target: 0,
+            outcome: Outcome::Accepted,
+        };
+        gap(&Seen { buys: at.map(bought).collect() })
+    }
+
+    #[test]
+    fn a_gap_is_as_long_as_nobody_was_answered() {
+        assert_eq!(gap_without(0..0), Duration::from_millis(10));
+        assert_eq!(gap_without(3_000..3_400), Duration::from_millis(410));
+        assert_eq!(gap_without(3_000..9_000), Duration::from_millis(2_960));
+        assert_eq!(gap_without(0..9_000), GONE_FOR);
+    }
 }

@@ -1,14 +1,16 @@
 //! `bench growth`: what buys, starts and catching up cost when much was sold before.
 //!
 //! One cluster is filled through the batch endpoint; at each number of orders it is measured with
-//! single buys, one of its followers is started anew, and one is emptied and catches up.
+//! single buys once it has come to rest, right after a cluster that has sold nothing: machines have
+//! better and worse minutes, so the ratio of the two is what tells. Then one of its followers is
+//! started anew, and one is emptied and catches up.
 
 use crate::cluster::{self, WAIT_MAX};
-use crate::load::{self, Load, Script};
+use crate::load::{self, Load, Script, Seen};
 use crate::machine::Machine;
 use crate::report;
 use crate::samples::Spread;
-use crate::usage::resident_mib_of;
+use crate::usage::{CpuSeconds, cpu_of, resident_mib_of};
 use anyhow::{Context, ensure};
 use clap::Args;
 use client::cluster::ProcessCluster;
@@ -23,6 +25,10 @@ const CALL: usize = 5_000;
 const CONNECTIONS: usize = 64;
 /// A fifth of the default, so that snapshots fall into every sample.
 const SNAPSHOT_ENTRIES: u64 = 2_000;
+/// Nodes whose processor time over `REST_LOOK` is less than this share of one core are at rest:
+/// nothing of what came before is sealed, checkpointed or written any more.
+const REST_CORES_MAX: f64 = 0.1;
+const REST_LOOK: Duration = Duration::from_secs(1);
 /// Between two looks at a node that starts.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -51,6 +57,8 @@ pub(crate) struct Options {
 struct Stage {
     orders: u64,
     buys_a_second: f64,
+    /// To those of a cluster that has sold nothing, measured right before.
+    ratio_to_fresh: f64,
     p50_ms: f64,
     p99_ms: f64,
     /// Of the snapshots that all nodes took meanwhile: how many, the median, the longest.
@@ -90,12 +98,18 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut stages: Vec<Stage> = Vec::new();
     for &orders in &options.orders {
         fill(&cluster, orders, options.products).await?;
-        let stage = measure(&mut cluster, orders, options.seconds).await?;
+        rest(&cluster).await?;
+        let fresh = cluster::start(options.binary.clone(), &extra_args, UNITS).await?;
+        let reference = buys(&fresh, orders, options.seconds).await?;
+        drop(fresh);
+        let stage = measure(&mut cluster, orders, options.seconds, &reference).await?;
         println!(
-            "{orders} orders: {:.0} buys/s, p50 {:.1} ms, p99 {:.1} ms; {} snapshots, p50 {:.0} ms, \
+            "{orders} orders: {:.0} buys/s ({:.2} of a fresh cluster's {:.0}), p50 {:.1} ms, p99 {:.1} ms; {} snapshots, p50 {:.0} ms, \
              longest {:.0} ms; a node: {:.0} MiB of memory, {:.0} MiB of disk; restart {:.2} s, an \
              empty node {:.2} s",
             stage.buys_a_second,
+            stage.ratio_to_fresh,
+            reference.requests_a_second,
             stage.p50_ms,
             stage.p99_ms,
             stage.snapshots,
@@ -158,7 +172,11 @@ async fn open_sales(cluster: &ProcessCluster, products: u64) -> anyhow::Result<(
 }
 
 /// Buys until there are so many orders.
-async fn fill(cluster: &ProcessCluster, orders: u64, products: u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(
+    cluster: &ProcessCluster,
+    orders: u64,
+    products: u64,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut calls = 0;
     loop {
@@ -186,11 +204,35 @@ async fn orders_of(cluster: &ProcessCluster) -> anyhow::Result<u64> {
     line.and_then(|number| number.parse().ok()).context("no flashnode_orders_total")
 }
 
-async fn measure(cluster: &mut ProcessCluster, orders: u64, seconds: u64) -> anyhow::Result<Stage> {
-    let warm_up = format!("warm-{orders}");
-    cluster::capacity(cluster, CONNECTIONS, 2, &warm_up).await?;
+/// Waits until the nodes have nothing left to do.
+async fn rest(cluster: &ProcessCluster) -> anyhow::Result<()> {
+    let pids = cluster::pids(cluster);
+    let began = Instant::now();
+    loop {
+        let before = cpu_of(&pids)?;
+        tokio::time::sleep(REST_LOOK).await;
+        let CpuSeconds(spent) = cpu_of(&pids)? - before;
+        if spent < REST_CORES_MAX * REST_LOOK.as_secs_f64() {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < WAIT_MAX, "the nodes do not come to rest in {WAIT_MAX:?}");
+    }
+}
+
+/// Single buys, after a warm-up.
+async fn buys(cluster: &ProcessCluster, orders: u64, seconds: u64) -> anyhow::Result<Seen> {
+    cluster::capacity(cluster, CONNECTIONS, 2, &format!("warm-{orders}")).await?;
+    cluster::capacity(cluster, CONNECTIONS, seconds, &format!("{orders}")).await
+}
+
+async fn measure(
+    cluster: &mut ProcessCluster,
+    orders: u64,
+    seconds: u64,
+    reference: &Seen,
+) -> anyhow::Result<Stage> {
     let snapshots_before = snapshots(cluster).len();
-    let seen = cluster::capacity(cluster, CONNECTIONS, seconds, &format!("{orders}")).await?;
+    let seen = buys(cluster, orders, seconds).await?;
     let took = snapshots(cluster).split_off(snapshots_before);
     let took_of = |pick: fn(Spread) -> f64| Spread::of(took.iter().copied()).map_or(0.0, pick);
     let nodes = cluster.nodes().len() as f64;
@@ -208,6 +250,7 @@ async fn measure(cluster: &mut ProcessCluster, orders: u64, seconds: u64) -> any
     Ok(Stage {
         orders,
         buys_a_second: seen.requests_a_second,
+        ratio_to_fresh: seen.requests_a_second / reference.requests_a_second,
         p50_ms: seen.p50_us as f64 / 1e3,
         p99_ms: seen.p99_us as f64 / 1e3,
         snapshots: took.len(),

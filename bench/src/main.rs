@@ -18,6 +18,7 @@ mod process;
 mod report;
 mod sale;
 mod samples;
+mod sinks;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,8 @@ enum Command {
     Failover(failover::Options),
     /// Four times what the cluster can do, a shared sell-out, ten thousand connections
     Overload(overload::Options),
+    /// What `flashctl sink` writes in a second, how late it is in a storm, and what memory it takes
+    Sinks(sinks::Options),
     /// The HTTP front of one contender, in a process of its own
     #[command(hide = true)]
     Front(front::Options),
@@ -57,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Growth(options) => growth::run(options).await,
         Command::Failover(options) => failover::run(options).await,
         Command::Overload(options) => overload::run(options).await,
+        Command::Sinks(options) => sinks::run(options).await,
         Command::Front(options) => front::serve(options).await,
     }
 }

@@ -32,7 +32,12 @@ impl Client {
     /// Follows the changes after `after`, which is 0 for all of them; without it, from the next
     /// change on. Nothing is connected yet.
     pub fn events(&self, after: Option<Seq>) -> Events<'_> {
-        let node = self.nodes.awake_from(self.nodes.next());
+        self.events_at(self.nodes.next(), after)
+    }
+
+    /// The same, from the node at this position on, or those after it.
+    pub fn events_at(&self, node: usize, after: Option<Seq>) -> Events<'_> {
+        let node = self.nodes.awake_from(node);
         Events { client: self, node, after, stream: None, unread: Lines::default() }
     }
 }
@@ -73,6 +78,11 @@ impl Events<'_> {
             }
             tokio::time::sleep(NEXT_NODE_PAUSE).await;
         }
+    }
+
+    /// The position of the node that tells.
+    pub fn node(&self) -> usize {
+        self.node
     }
 
     fn of_node(&self, why: &str) -> String {

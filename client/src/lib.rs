@@ -54,4 +54,5 @@ pub mod verify;
 pub use answer::{Answer, BuyAnswer, RefusedKind};
 pub use api::{Client, Timeouts, new_request_id};
 pub use error::ClientError;
+pub use nodes::is_path_segment;
 pub use settle::{BuyOutcome, Settled};

@@ -56,6 +56,8 @@ enum Command {
     Order(cmd::order::Args),
     /// Show the committed changes as they happen
     Watch(cmd::watch::Args),
+    /// Show and remove cursors: how far sinks have come
+    Cursor(cmd::cursor::Args),
     /// Write the whole state at one seq, a JSON object a line
     Export(cmd::export::Args),
     /// Show every node: role, term, commit, applied, lag
@@ -99,6 +101,7 @@ async fn run(cli: &Cli) -> Result<Exit, cmd::Failure> {
         Command::Release(args) => cmd::hold::release(args, &cli.global).await,
         Command::Order(args) => cmd::order::run(args, &cli.global).await,
         Command::Watch(args) => cmd::watch::run(args, &cli.global).await,
+        Command::Cursor(args) => cmd::cursor::run(args, &cli.global).await,
         Command::Export(args) => cmd::export::run(args, &cli.global).await,
         Command::Status(args) => cmd::status::run(args, &cli.global).await,
         Command::Top(args) => cmd::top::run(args, &cli.global).await,

@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use stock::NodeId;
 
+/// Whether an id can be a part of a URL's path: `.` and `..` mean another place (RFC 3986, section
+/// 5.2.4).
+pub fn is_path_segment(id: &str) -> bool {
+    !matches!(id, "." | "..")
+}
+
 /// One node, as the client was told of it.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -56,12 +62,17 @@ impl Node {
         })
     }
 
-    /// The URL of a path, which begins without a slash.
+    /// The URL of a path, which begins without a slash. Never one of another path: an id of `..`
+    /// would make it one.
     pub(crate) fn url(&self, path: &str) -> Result<Url, ClientError> {
-        self.base.join(path).map_err(|error| ClientError::BadAddress {
-            address: format!("{}{path}", self.base),
-            problem: error.to_string(),
-        })
+        let bad = |problem: String| {
+            Err(ClientError::BadAddress { address: format!("{}{path}", self.base), problem })
+        };
+        let before_query = path.split('?').next().unwrap_or_default();
+        if !before_query.split('/').all(is_path_segment) {
+            return bad("it would be another URL".into());
+        }
+        self.base.join(path).or_else(|error| bad(error.to_string()))
     }
 
     /// Remembers the id that this node's answers carry.
@@ -173,6 +184,20 @@ mod tests {
             assert!(error.contains("HOST:PORT"), "{bad:?}: {error}");
         }
         assert!(matches!(nodes(&[]), Err(ClientError::NoNodes)));
+    }
+
+    #[test]
+    fn no_id_makes_a_path_another() {
+        let nodes = nodes(&["a:1"]).unwrap();
+        let node = nodes.at(0);
+        assert_eq!(node.url("v1/products/...").unwrap().as_str(), "http://a:1/v1/products/...");
+        assert_eq!(node.url("v1/orders?after=..").unwrap().path(), "/v1/orders");
+        for path in
+            ["v1/products/.", "v1/products/..", "v1/products/../restock", "v1/cursors/..?a=1"]
+        {
+            let error = node.url(path).unwrap_err().to_string();
+            assert!(error.contains("another URL"), "{path}: {error}");
+        }
     }
 
     #[test]

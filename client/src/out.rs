@@ -53,6 +53,20 @@ pub(crate) fn wanted() -> bool {
     unset("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// A text by others, as it can be printed: what would steer the terminal, or turn the text around
+/// it, is written as its number. A node refuses such names, and may hold older ones.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if stock::is_control(char) {
+            shown.extend(char.escape_unicode());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
 /// Prints text; a reader that has gone away (`| head`) is no error.
 pub(crate) fn text(text: &str) {
     let mut stdout = io::stdout().lock();
@@ -101,5 +115,22 @@ pub(crate) fn failure(failure: &Failure, as_json: bool) {
         }));
     } else {
         eprintln!("flashctl: {failure}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_as_its_number() {
+        for (text, printed) in [
+            ("Tee, \"red\" für Zoë", "Tee, \"red\" für Zoë"),
+            ("a\u{202e}b\u{2066}c\u{2069}", "a\\u{202e}b\\u{2066}c\\u{2069}"),
+            ("\u{200e}\u{200f}\u{61c}", "\\u{200e}\\u{200f}\\u{61c}"),
+            ("\u{1b}[31m\n\u{9b}", "\\u{1b}[31m\\u{a}\\u{9b}"),
+        ] {
+            assert_eq!(shown(text), printed);
+        }
     }
 }

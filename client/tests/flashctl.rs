@@ -7,8 +7,10 @@ mod program;
 
 use fake::Plant;
 use program::{beside, code, flashctl, json, stderr, stdout};
+use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
+use tempfile::NamedTempFile;
 
 /// An address at which nothing listens.
 fn nobody() -> String {
@@ -51,6 +53,12 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["product", "restock", "p", "0"][..], "0 units"),
         (&["product", "create", "p", "--stock", "1", "--price", "5"][..], "--currency"),
         (&["product", "create", "p", "--stock", "1", "--starts-at", "noon"][..], "RFC 3339"),
+        (&["product", "create", "..", "--stock", "1"][..], "cannot stand in a URL"),
+        (&["product", "update", ".", "--limit", "1"][..], "cannot stand in a URL"),
+        (&["product", "restock", "..", "5"][..], "cannot stand in a URL"),
+        (&["product", "show", ".."][..], "cannot stand in a URL"),
+        (&["cursor", "remove", ".."][..], "cannot stand in a URL"),
+        (&["storm", "--product", ".."][..], "cannot stand in a URL"),
         (&["product", "update", "p"][..], "say what to change"),
         (&["product", "update", "p", "--limit", "1", "--without", "limit"][..], "take it away"),
         (&["product", "update", "p", "--without", "stock"][..], "possible values"),
@@ -64,6 +72,7 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["order", "explain", "--user", "u"][..], "--request-id"),
         (&["order", "verify", "--node", "4"][..], "no node 4"),
         (&["order", "verify", "--file", "/nowhere/copy.json"][..], "/nowhere/copy.json"),
+        (&["order", "verify", "--offline"][..], "--file"),
         (&["import", "/nowhere/products.csv"][..], "/nowhere/products.csv"),
         (&["status", "--nodes", "localhost"][..], "HOST:PORT"),
         (&["status", "--nodes", ","][..], "at least one address"),
@@ -139,25 +148,116 @@ async fn receipts_are_verified_and_one_flipped_bit_is_found() {
             let (order, place) = (&told["order_id"], &told["place"]);
             assert_eq!((order, place), (&3.into(), &3.into()), "{told}");
         }
-        // The same of a copy that somebody kept.
-        let copy = beside(&["orders", "list", "--all", "--json", "--nodes", &node]).await;
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &copy.stdout).unwrap();
-        let path = file.path().to_str().unwrap();
-        assert_eq!(code(&flashctl(&["order", "verify", "--file", path])), exit);
-        let altered = String::from_utf8(copy.stdout).unwrap().replace("\"key-4\"", "\"key-5\"");
-        std::fs::write(file.path(), altered).unwrap();
-        let verified = flashctl(&["order", "verify", "--file", path]);
-        assert_eq!(code(&verified), 4);
-        let first = if exit == 0 { "order 4, in place 4," } else { "order 3, in place 3," };
-        let text = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(text.starts_with(first), "{text}");
+        // The same of a copy that somebody kept, for itself and beside the cluster.
+        let nodes = ["--nodes", &node];
+        let list = beside(&[&["orders", "list", "--all", "--json"], &nodes[..]].concat()).await;
+        let export = beside(&["export", "--nodes", &node]).await;
+        for copy in [list, export] {
+            let file = kept(&copy.stdout);
+            let verify = ["order", "verify", "--file", file.path().to_str().unwrap()];
+            assert_eq!(code(&flashctl(&[&verify[..], &["--offline"]].concat())), exit);
+            assert_eq!(code(&beside(&[&verify[..], &nodes].concat()).await), exit);
+            let altered = stdout(&copy).replace("\"key-4\"", "\"key-5\"");
+            std::fs::write(file.path(), altered).unwrap();
+            for how in [&["--offline"][..], &nodes] {
+                let verified = beside(&[&verify[..], how].concat()).await;
+                assert_eq!(code(&verified), 4);
+                let first = if exit == 0 { "order 4, in place 4," } else { "order 3, in place 3," };
+                assert!(stdout(&verified).starts_with(first), "{}", stdout(&verified));
+            }
+        }
+    }
+}
+
+fn kept(bytes: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+/// Five orders, by users of this name.
+async fn sold_to(name: &str, node: &str) {
+    for at in 1..=5 {
+        let (user, key) = (format!("{name}-{at}"), format!("key-{at}"));
+        let args = ["buy", "p", "--user", &user, "--request-id", &key, "--nodes", node];
+        assert_eq!(code(&beside(&args).await), 0);
     }
 }
 
 #[tokio::test]
+async fn a_kept_copy_is_compared_with_the_cluster() {
+    let [ours, foreign] =
+        [fake::start(100, Plant::Nothing).await, fake::start(100, Plant::Nothing).await];
+    sold_to("ann", &ours).await;
+    sold_to("ben", &foreign).await;
+    let list = beside(&["order", "list", "--all", "--json", "--nodes", &ours]).await;
+    let export = beside(&["export", "--nodes", &ours]).await;
+    let copies = [stdout(&list), stdout(&export)];
+    let verify = async |copy: &str, how: &[&str]| {
+        let file = kept(copy.as_bytes());
+        let args = ["order", "verify", "--file", file.path().to_str().unwrap()];
+        let done = beside(&[&args, how].concat()).await;
+        (code(&done), stdout(&done) + &stderr(&done))
+    };
+    let at = |node: &str| ["--nodes".to_owned(), node.to_owned()];
+    let beside_of = async |copy: &str, node: &str| {
+        verify(copy, &at(node).iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+    let without_last = {
+        let mut list: Value = serde_json::from_str(&copies[0]).unwrap();
+        list["orders"].as_array_mut().unwrap().pop();
+        list.to_string()
+    };
+    for copy in &copies {
+        let (exit, told) = beside_of(copy, &ours).await;
+        assert!(exit == 0 && told.starts_with("5 orders fit;"), "{exit}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let (exit, told) = beside_of(copy, &foreign).await;
+        assert!(exit == 4 && told.contains("the cluster has order 1 there"), "{exit}: {told}");
+        assert!(told.starts_with("order 1, in place 1, does not fit"), "{told}");
+        assert_eq!(beside_of(copy, &nobody()).await.0, 3);
+        let (exit, told) = verify(copy, &["--offline"]).await;
+        assert!(exit == 0 && told.contains("not compared with the cluster"), "{exit}: {told}");
+        let marked = copy.replacen("\"cancelled\":false", "\"cancelled\":true", 1);
+        let marked = marked.replacen("\"cancelled\": false", "\"cancelled\": true", 1);
+        let (exit, told) = beside_of(&marked, &ours).await;
+        let first = "order 1, in place 1, does not fit: it is cancelled in the copy, and not";
+        assert!(exit == 4 && told.starts_with(first), "{exit}: {told}");
+    }
+    // It says that it is of the state of all five.
+    let (exit, told) = beside_of(&without_last, &ours).await;
+    assert!(exit == 4 && told.starts_with("order 5, in place 5, does"), "{exit}: {told}");
+    let (exit, told) = beside_of(r#"{"orders":[],"seq":5}"#, &ours).await;
+    assert!(exit == 2 && told.contains("no orders"), "{exit}: {told}");
+    // What has happened since is told.
+    let again = ["buy", "p", "--user", "cem", "--nodes", &ours];
+    assert_eq!(code(&beside(&again).await), 0);
+    assert_eq!(code(&beside(&["order", "cancel", "2", "--nodes", &ours]).await), 0);
+    for copy in &copies {
+        let (exit, told) = beside_of(copy, &ours).await;
+        assert!(exit == 0 && told.contains("a copy of the first 5 of 6 orders"), "{exit}: {told}");
+        assert!(told.contains("cancelled in the cluster, and not in the copy: 1"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_have_other_orders_cancelled_are_named() {
+    let [one, two] =
+        [fake::start(100, Plant::Nothing).await, fake::start(100, Plant::Nothing).await];
+    let nodes = format!("{one},{two}");
+    for (node, order) in [(&one, "2"), (&two, "4")] {
+        sold_to("ann", node).await;
+        assert_eq!(code(&beside(&["order", "cancel", order, "--nodes", node]).await), 0);
+    }
+    let verified = beside(&["order", "verify", "--nodes", &nodes]).await;
+    let told = stdout(&verified);
+    let first = format!("order 2, in place 2, does not fit ({two}, {one}): ");
+    assert!(code(&verified) == 4 && told.starts_with(&first), "{told}");
+}
+
+#[tokio::test]
 async fn a_file_is_checked_before_anything_is_imported() {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "id,stock\np,1\nno spaces,2\ncap,x\n").unwrap();
     let path = file.path().to_str().unwrap();
     let refused = flashctl(&["import", path, "--nodes", &nobody()]);

@@ -5,12 +5,15 @@
 
 use client::cluster::{ClusterError, Options, ProcessCluster};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stock::NodeId;
 use tempfile::TempDir;
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
+
+/// Long enough for a starved machine, short enough to end a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(then: &str) -> (TempDir, ProcessCluster) {
     let dir = TempDir::new().unwrap();
@@ -31,7 +34,9 @@ fn pids(cluster: &ProcessCluster) -> Vec<u32> {
 }
 
 async fn log_of(cluster: &ProcessCluster, id: NodeId, lines: usize) -> String {
+    let started = Instant::now();
     loop {
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {lines} lines of node {id}");
         let log = std::fs::read_to_string(&cluster.node(id).log).unwrap();
         if log.lines().count() >= lines {
             return log;
@@ -100,7 +105,7 @@ async fn a_terminated_node_tells_how_it_ended() {
     let (_dir, mut cluster) = start("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done");
     log_of(&cluster, ONE, 2).await;
     cluster.terminate(ONE).unwrap();
-    let status = cluster.wait_exit(ONE, Duration::from_secs(60)).await.unwrap();
+    let status = cluster.wait_exit(ONE, PATIENCE).await.unwrap();
     assert!(status.success(), "{status}");
     assert!(!cluster.alive(ONE));
 }
@@ -108,7 +113,7 @@ async fn a_terminated_node_tells_how_it_ended() {
 #[tokio::test]
 async fn a_node_that_ends_early_shows_the_end_of_its_log() {
     let (_dir, mut cluster) = start("echo 'port in use: do this' >&2; exit 7");
-    let error = cluster.wait_ready(Duration::from_secs(60)).await.unwrap_err();
+    let error = cluster.wait_ready(PATIENCE).await.unwrap_err();
     assert!(matches!(error, ClusterError::Exited { .. }), "{error}");
     let words = error.to_string();
     assert!(words.contains("port in use: do this") && words.contains('7'), "{words}");

@@ -117,13 +117,21 @@ async fn nobody() -> String {
     listener.local_addr().unwrap().to_string()
 }
 
+/// What an answer takes at most, on a busy machine.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// One that goes on for as long as there is something to wait for.
 fn client(nodes: &[&str]) -> Client {
-    let timeouts = Timeouts {
-        connect: Duration::from_millis(300),
-        attempt: Duration::from_millis(300),
-        give_up: Duration::from_millis(600),
-        settle: Duration::from_millis(900),
-    };
+    giving_up_after(ATTEMPT * 10, nodes)
+}
+
+/// One that is left without a decision in the end.
+fn undecided_client(nodes: &[&str]) -> Client {
+    giving_up_after(ATTEMPT, nodes)
+}
+
+fn giving_up_after(time: Duration, nodes: &[&str]) -> Client {
+    let timeouts = Timeouts { connect: ATTEMPT, attempt: ATTEMPT, give_up: time, settle: time };
     Client::with_timeouts(nodes.iter().map(ToString::to_string).collect(), timeouts).unwrap()
 }
 
@@ -211,7 +219,7 @@ async fn once_in_doubt_it_stays_unknown_until_a_decision() {
     // The second node surely never proposes, but the first may have.
     let (lost, _) = server(vec![Act::Close, answer(503, problem("no-leader", 503))]).await;
     let (busy, _) = server(vec![answer(503, problem("overloaded", 503))]).await;
-    let outcome = client(&[&lost, &busy]).buy(&buy(), &new_request_id()).await;
+    let outcome = undecided_client(&[&lost, &busy]).buy(&buy(), &new_request_id()).await;
     assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "{outcome:?}");
     assert!(outcome.attempts > 2, "{outcome:?}");
 }
@@ -220,7 +228,7 @@ async fn once_in_doubt_it_stays_unknown_until_a_decision() {
 async fn without_any_doubt_it_ends_as_not_proposed() {
     let (dead, (busy, _)) =
         (nobody().await, server(vec![answer(503, problem("overloaded", 503))]).await);
-    let outcome = client(&[&dead, &busy]).buy(&buy(), &new_request_id()).await;
+    let outcome = undecided_client(&[&dead, &busy]).buy(&buy(), &new_request_id()).await;
     assert!(matches!(outcome.answer, BuyAnswer::NotProposed { .. }), "{outcome:?}");
     assert_eq!(outcome.attempt_number, 1);
 }
@@ -228,7 +236,7 @@ async fn without_any_doubt_it_ends_as_not_proposed() {
 #[tokio::test]
 async fn a_buy_goes_on_from_the_attempt_it_is_told() {
     let (busy, seen) = server(vec![answer(503, problem("overloaded", 503))]).await;
-    let outcome = client(&[&busy]).buy_from_attempt(&buy(), &new_request_id(), 4).await;
+    let outcome = undecided_client(&[&busy]).buy_from_attempt(&buy(), &new_request_id(), 4).await;
     assert!(matches!(outcome.answer, BuyAnswer::Unknown { .. }), "attempt 3 may have won");
     assert!(seen.lock().unwrap().iter().all(|(_, number)| number == "4"));
 }

@@ -42,7 +42,7 @@ async fn an_honest_storm_by_batches_ends_with_0() {
 
 #[tokio::test]
 async fn an_honest_storm_with_holds_ends_with_0() {
-    let of = ["--holds", "50%", "--abandon", "40%", "--release", "20%", "--hold-ttl", "1s"];
+    let of = ["--holds", "50%", "--abandon", "40%", "--release", "20%", "--hold-ttl", "5s"];
     let (code, report) = storm(Plant::Nothing, &of).await;
     assert_eq!((code, &report["verdict"]), (0, &"ok".into()), "{report:#}");
     let count = |value: &Value| value.as_u64().unwrap();

@@ -9,7 +9,7 @@ use client::cluster::{Options, ProcessCluster};
 use client::reads::{Consistency, Reads};
 use client::storm::{self, Mix, Plan, Progress, Share};
 use client::{Answer, BuyAnswer, Client, RefusedKind, Timeouts, audit, new_request_id};
-use program::{beside, code, flashnode, script, stderr, stdout};
+use program::{CALM, beside, code, flashnode, script, stderr, stdout};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stock::api::{ExportLine, PostBuy, PostHold, PutProduct};
@@ -31,8 +31,18 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Self {
+        Self::with(&CALM).await
+    }
+
+    /// For a test in which the leader may be lost.
+    async fn open_for_failover() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(args: &[&str]) -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let options = Options { binary: Some(flashnode()), ..Options::default() };
+        let extra_args = args.iter().map(ToString::to_string).collect();
+        let options = Options { binary: Some(flashnode()), extra_args, ..Options::default() };
         let mut cluster = ProcessCluster::start(options).unwrap();
         cluster.wait_ready(PATIENCE).await.unwrap();
         let timeouts = Timeouts { give_up: PATIENCE, settle: PATIENCE, ..Timeouts::default() };
@@ -75,12 +85,14 @@ async fn scripts_print_what_they_say() {
         include_str!("scripts/baskets"),
         include_str!("scripts/restocks"),
         include_str!("scripts/exports"),
+        include_str!("scripts/cursors"),
         include_str!("scripts/sales"),
         include_str!("scripts/terms"),
         include_str!("scripts/receipts"),
         include_str!("scripts/nodes"),
         include_str!("scripts/imports"),
         include_str!("scripts/probes"),
+        include_str!("scripts/completions"),
         include_str!("scripts/storms"),
     ] {
         let nodes = scene.nodes();
@@ -198,7 +210,7 @@ async fn an_export_and_the_feed_after_it_are_the_whole_state() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn levels_go_on_with_another_node() {
-    let mut scene = Scene::open().await;
+    let mut scene = Scene::open_for_failover().await;
     let (client, sku) = (Arc::clone(&scene.client), scene.sell("drop", 100).await);
     let mut levels = client.levels();
     assert_eq!(levels.next().await.unwrap().stock, 100, "all levels come first");
@@ -216,7 +228,7 @@ async fn levels_go_on_with_another_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holds_of_a_storm_outlive_their_leader() {
-    let mut scene = Scene::open().await;
+    let mut scene = Scene::open_for_failover().await;
     let sku = scene.sell("drop", 2_000).await;
     let percent = |share| Share::percent(share).unwrap();
     let mix = Mix {
@@ -246,7 +258,7 @@ async fn holds_of_a_storm_outlive_their_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_without_followers_is_no_leader() {
-    let mut scene = Scene::open().await;
+    let mut scene = Scene::open_for_failover().await;
     let nodes = scene.nodes();
     let status = beside(&["status", "--nodes", &nodes]).await;
     assert_eq!(code(&status), 0, "{}", stdout(&status));
@@ -267,7 +279,7 @@ async fn a_leader_without_followers_is_no_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_at_a_dead_node_says_so() {
-    let mut scene = Scene::open().await;
+    let mut scene = Scene::open_for_failover().await;
     scene.sell("drop", 400).await;
     let (dead, nodes) = (NodeId(2), scene.nodes());
     scene.cluster.kill(dead).unwrap();

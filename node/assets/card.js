@@ -1,6 +1,6 @@
 // One product on the page: what it is, how many are left, how to get one, and what came of it.
 
-import { clock, count, el, money, say, show, svg } from "./dom.js";
+import { clock, count, el, money, rest, say, show, svg } from "./dom.js";
 import { T } from "./texts.js";
 
 const QUANTITY_MAX = 99;
@@ -84,16 +84,16 @@ export class Card {
       this.input,
       el("button", { type: "button", "aria-label": T.more, onclick: step(1) }, "+"));
     this.buy = el("button", {
-      type: "button", class: "buy", onclick: () => acts.buy(this.quantity()),
+      type: "button", class: "buy", onclick: () => this.busy || acts.buy(this.quantity()),
     });
     this.reserve = el("button", {
-      type: "button", class: "quiet", onclick: () => acts.reserve(this.quantity()),
+      type: "button", class: "quiet", onclick: () => this.busy || acts.reserve(this.quantity()),
     });
     this.form = el("div", { class: "form" },
       el("label", { for: `quantity-${product.id}`, class: "unseen" }, T.quantity),
       el("div", { class: "row" }, this.steps, this.buy), this.reserve);
     this.checkout = el("div", { class: "checkouts" });
-    this.outcome = el("div", { class: "outcome", role: "status" });
+    this.outcome = el("div", { class: "outcome", role: "status", tabindex: -1 });
     this.root = el("article", { class: "card", "aria-labelledby": `name-${product.id}` },
       picture(product.id),
       el("div", { class: "about" },
@@ -143,6 +143,15 @@ export class Card {
   }
 
   // What can be done at this instant. Called often, so it changes only what differs.
+  // What the chosen quantity costs.
+  sum() {
+    const { price, currency } = this.product;
+    // What is being typed is left alone.
+    const typed = Math.trunc(Number(this.input.value)) || 1;
+    const quantity = Math.max(1, Math.min(typed, Number(this.input.max)));
+    return money(price * quantity, currency);
+  }
+
   tick(now) {
     const starts = Date.parse(this.product.starts_at ?? "") - now;
     const ends = Date.parse(this.product.ends_at ?? "") - now;
@@ -153,10 +162,11 @@ export class Card {
     say(value, early ? clock(starts) : late ? "" : clock(ends));
     this.timer.classList.toggle("early", early);
     const none = this.product.available === 0;
-    const open = !early && !late && !none && !this.busy;
+    const open = !early && !late && !none;
     if (this.buy.disabled === open) this.buy.disabled = !open;
     if (this.reserve.disabled === open) this.reserve.disabled = !open;
-    const can = this.cost === null ? T.buy : T.buy_at(this.cost);
+    for (const button of [this.buy, this.reserve]) rest(button, this.busy);
+    const can = this.cost === null ? T.buy : T.buy_at(this.sum());
     const cannot = early ? T.not_open : late ? T.over : none ? T.sold_out : can;
     say(this.buy, this.busy ? T.asking : cannot);
     say(this.reserve, T.reserve(clock(this.product.hold_ttl_ms)));
@@ -169,13 +179,17 @@ export class Card {
     this.busy = busy;
     this.root.toggleAttribute("aria-busy", busy);
     this.root.classList.toggle("busy", busy);
+    for (const button of [this.buy, this.reserve]) rest(button, busy);
   }
 
   // What came of it: "good", "bad" or "wait", and lines of text.
+  // Gives back what is in the page until something else is told.
   tell(tone, title, ...lines) {
     this.outcome.className = `outcome ${tone}`;
+    const told = el("p", { class: "what" }, title);
     const texts = lines.filter(Boolean).map((line) => el("p", {}, line));
-    this.outcome.replaceChildren(el("p", { class: "what" }, title), ...texts);
+    this.outcome.replaceChildren(told, ...texts);
+    return told;
   }
 
   hush() {

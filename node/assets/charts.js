@@ -21,10 +21,15 @@ export class Chart {
     Object.assign(this, { figure, title, what, window_ms, top_min, format });
     this.legend = el("ul");
     this.canvas = el("canvas", { role: "img" });
-    figure.append(
-      el("figcaption", {}, el("h2", {}, title), el("span", { class: "what" }, what), this.legend),
-      this.canvas);
+    this.told = el("span", { class: "what" }, what);
+    figure.append(el("figcaption", {}, el("h2", {}, title), this.told, this.legend), this.canvas);
     this.names = "";
+  }
+
+  // What it shows is another thing than before.
+  tells(what) {
+    this.what = what;
+    say(this.told, what);
   }
 
   // Draws `series`, each `{ name, kind, color, dash, points: [[ms, value or null]], now }`, and

@@ -1,6 +1,6 @@
 // A hold on its card: what is set aside, for how long still, and the two ways to end it.
 
-import { clock, el, say } from "./dom.js";
+import { clock, el, rest, say } from "./dom.js";
 import { T } from "./texts.js";
 
 export class Checkout {
@@ -15,9 +15,9 @@ export class Checkout {
     this.bar = el("i");
     const lines = hold.items.map(({ product_id, quantity }) =>
       el("p", { class: "what" }, T.bought_units(quantity, names(product_id))));
-    this.confirm = el("button", { type: "button", class: "buy", onclick: () => acts.confirm(hold) },
+    this.confirm = el("button", { type: "button", class: "buy", onclick: () => this.busy || acts.confirm(hold) },
       T.confirm);
-    this.release = el("button", { type: "button", class: "quiet", onclick: () => acts.release(hold) },
+    this.release = el("button", { type: "button", class: "quiet", onclick: () => this.busy || acts.release(hold) },
       T.release);
     this.root = el("section", { class: "checkout", "aria-label": T.held_title, tabindex: -1 },
       el("div", { class: "headline" },
@@ -32,9 +32,8 @@ export class Checkout {
     const left = this.ends_ms - now;
     say(this.left, clock(left));
     this.bar.style.setProperty("--part", Math.max(0, Math.min(1, left / ttl_ms)));
-    const open = left > 0 && !this.busy;
-    this.confirm.disabled = !open;
-    this.release.disabled = !open;
+    this.confirm.disabled = left <= 0;
+    this.release.disabled = left <= 0;
     this.root.classList.toggle("low", left < 15_000);
     // The nodes decide when it ends, by log time; here it is only seen that it must be near.
     if (left <= 0 && !this.told && !this.busy) {
@@ -45,5 +44,6 @@ export class Checkout {
 
   wait(busy) {
     this.busy = busy;
+    for (const button of [this.confirm, this.release]) rest(button, busy);
   }
 }

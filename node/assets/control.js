@@ -16,6 +16,7 @@ const ORDERS_SHOWN = 8;
 const ORDERS_BACK = 60;
 const ELECTIONS_SHOWN = 8;
 const LINES_MAX = 5;
+const ASKS_FOR_EACH = 2;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2]];
 
 const nodes = new Nodes();
@@ -27,6 +28,8 @@ const rates = { accepted: [], refused: [], failed: [] };
 const latency = { p50: [], p95: [], p99: [] };
 const tiles = {};
 let products = [];
+let node_rates = new Map();
+let cluster_seen = null;
 let charts;
 let storm;
 
@@ -65,13 +68,17 @@ function table(id, columns, rows, idle) {
 const column = (name, kind) => ({ name, kind });
 
 function show_nodes(cluster) {
+  cluster_seen = cluster;
   const names = T.node_columns;
   const columns = [column(names.node), column(names.role), column(names.term, "n"),
-    column(names.commit, "n"), column(names.applied, "n"), column(names.lag, "n")];
+    column(names.commit, "n roomy"), column(names.applied, "n"), column(names.lag, "n"),
+    column(names.rate, "n")];
   const rows = cluster.nodes.map((node) => {
     const role = el("span", { class: "role" }, el("i"), T.roles[node.role] ?? node.role);
     const numbers = [node.term, node.committed, node.applied, node.lag];
     const cells = numbers.map((value) => (node.reachable ? count(value) : T.none));
+    const rate = node_rates.get(node.id);
+    cells.push(rate ? count(Math.round(rate.accepted)) : T.none);
     return { kind: node.role, cells: [String(node.id), role, ...cells] };
   });
   table("nodes", columns, rows, T.nobody);
@@ -122,23 +129,42 @@ function show_products(list) {
   tile("left", sum("available"));
   tile("sold", sum("sold"));
   tile("held", sum("held"));
-  for (const { id, available } of products) if (!levels.has(id)) levels.set(id, available);
+  // While the stream tells them, it is ahead of a list.
+  const told = find("live").classList.contains("on");
+  for (const { id, available } of products) {
+    if (!told || !levels.has(id)) levels.set(id, available);
+  }
 }
 
-// Every node counts for itself, so every one is asked.
+// Every node counts for itself, so every one is asked; by whom it was answered, an answer says.
+// Behind a balancer nobody can choose: so many are asked at once that mostly all answer, and what is
+// shown says of which nodes it is.
 async function scrape() {
   const one = async (base) => {
-    const answer = await nodes.ask(base, "/metrics");
-    return [base, Date.now(), read_scrape(answer.body)];
+    const { status, node, body } = await nodes.ask(base, "/metrics");
+    if (status !== 200 || !node) throw new Error("no scrape");
+    return [node, Date.now(), read_scrape(body)];
   };
   const served = { ...nodes.served };
-  const answers = await Promise.allSettled(nodes.bases.map(one));
+  const balanced = Array(ASKS_FOR_EACH * nodes.configured).fill(nodes.current);
+  const answers = await Promise.allSettled((nodes.advertised ? nodes.bases : balanced).map(one));
   nodes.served = served;
-  return answers.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  const scrapes = answers.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  // The newest of each node.
+  return [...new Map(scrapes.sort(([, a], [, b]) => a - b).map((one) => [one[0], one])).values()];
 }
 
 async function show_rates() {
-  const { rates: now, p50, p95, p99 } = gauges.take(await scrape());
+  const scrapes = await scrape();
+  const { rates: now, nodes: of, p50, p95, p99 } = gauges.take(scrapes, nodes.advertised);
+  node_rates = of;
+  if (cluster_seen) show_nodes(cluster_seen);
+  const heard = [...of.keys()].sort((a, b) => a - b);
+  if (heard.length > 0) {
+    const all = heard.length >= nodes.configured;
+    charts.rates.tells(all ? T.rates_what : T.rates_of(heard));
+    charts.latency.tells(all ? T.latency_what : T.latency_of(heard));
+  }
   const at = Date.now();
   for (const [kind, points] of Object.entries(rates)) keep(points, at, now[kind]);
   for (const [kind, value] of Object.entries({ p50, p95, p99 })) {
@@ -179,12 +205,12 @@ function draw() {
 
 async function look() {
   const cluster = nodes.read("/v1/cluster").then(show_nodes);
-  const list = nodes.read("/v1/products?consistency=stale&limit=100").then((list) => {
+  const list = nodes.read("/v1/products?consistency=stale&limit=1000").then((list) => {
     show_products(list);
     return show_orders(list.seq);
   });
   const room = nodes.read("/v1/control?consistency=stale").then(async (room) => {
-    nodes.learn(room.nodes);
+    nodes.learn(room);
     show_elections(room);
     show_holds(room);
     const leader = `http://${room.nodes.find(({ id }) => id === nodes.served.leader)?.http}`;

@@ -32,6 +32,13 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// A button that does nothing for a moment. It is not disabled: then it would lose the focus, and
+// whoever pressed it by keyboard the place.
+export function rest(button, resting) {
+  if (resting) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
+}
+
 export function show(node, visible) {
   node.hidden = !visible;
 }

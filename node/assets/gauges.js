@@ -5,6 +5,8 @@ const DURATION = "flashnode_http_request_duration_seconds_bucket";
 const ROUTE = "/v1/buys";
 // For how long a latency is taken together.
 const SPAN = 5;
+// A node that was not heard for so long no longer counts as it did when it was.
+const PATIENCE_MS = 3000;
 
 const KINDS = {
   accepted: ["accepted"],
@@ -59,33 +61,46 @@ export function quantile(buckets, part) {
   return null;
 }
 
+// What grew between two scrapes of one node, by kind and second.
+function rates_of(before, at_ms, scrape) {
+  const seconds = Math.max(0.05, (at_ms - before.at_ms) / 1000);
+  const count = (of, outcome) => of.buys[outcome] ?? 0;
+  const more = (outcome) => grown(count(scrape, outcome), count(before.scrape, outcome));
+  const sum = (outcomes) => outcomes.reduce((all, outcome) => all + more(outcome), 0) / seconds;
+  return Object.fromEntries(Object.entries(KINDS).map(([kind, outcomes]) => [kind, sum(outcomes)]));
+}
+
 export class Gauges {
   constructor() {
     this.seen = new Map();
     this.spans = [];
   }
 
-  // Takes a scrape of each node that answered, `[[name, at_ms, scrape]]`, and returns what they
-  // amount to since the last: rates by kind, and quantiles in ms over the last seconds.
-  take(scrapes) {
-    const rates = { accepted: 0, refused: 0, failed: 0 };
+  // Takes scrapes of the nodes that answered, `[[node, at_ms, scrape]]`, and returns what they
+  // amount to since each node's last: rates by kind and by node, quantiles in ms over the last
+  // seconds, and which nodes are in them. Where nodes are asked one by one (`each`), one that is
+  // not among the answers is down; else another may only have answered in its stead.
+  take(scrapes, each) {
     const span = new Map();
-    for (const [name, at_ms, scrape] of scrapes) {
-      const before = this.seen.get(name);
-      this.seen.set(name, { at_ms, scrape });
+    for (const [node, at_ms, scrape] of scrapes) {
+      const before = this.seen.get(node);
+      this.seen.set(node, { at_ms, scrape, rates: before ? rates_of(before, at_ms, scrape) : null });
       if (!before) continue;
-      const seconds = Math.max(0.05, (at_ms - before.at_ms) / 1000);
-      for (const [kind, outcomes] of Object.entries(KINDS)) {
-        for (const outcome of outcomes) {
-          const count = (of) => of.buys[outcome] ?? 0;
-          rates[kind] += grown(count(scrape), count(before.scrape)) / seconds;
-        }
-      }
       const anew = [...scrape.buckets].some(([le, n]) => n < (before.scrape.buckets.get(le) ?? 0));
       for (const [bound, count] of scrape.buckets) {
         const more = anew ? count : count - (before.scrape.buckets.get(bound) ?? 0);
         span.set(bound, (span.get(bound) ?? 0) + more);
       }
+    }
+    const now = Math.max(...scrapes.map(([, at_ms]) => at_ms));
+    const asked = new Set(scrapes.map(([node]) => node));
+    const rates = { accepted: 0, refused: 0, failed: 0 };
+    const nodes = new Map();
+    for (const [node, { at_ms, rates: own }] of this.seen) {
+      const counts = asked.has(node) || (!each && now - at_ms < PATIENCE_MS);
+      if (!own || !counts) continue;
+      nodes.set(node, own);
+      for (const kind of Object.keys(rates)) rates[kind] += own[kind];
     }
     this.spans.push(span);
     if (this.spans.length > SPAN) this.spans.shift();
@@ -98,6 +113,6 @@ export class Gauges {
       const seconds = quantile(buckets, part);
       return seconds === null ? null : seconds * 1000;
     };
-    return { rates, p50: ms(0.5), p95: ms(0.95), p99: ms(0.99) };
+    return { rates, nodes, p50: ms(0.5), p95: ms(0.95), p99: ms(0.99) };
   }
 }

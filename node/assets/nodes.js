@@ -42,6 +42,7 @@ export class Nodes extends EventTarget {
     this.ahead_ms = 0;
     this.demo = false;
     this.advertised = true;
+    this.configured = this.bases.length;
   }
 
   // The node that is asked now.
@@ -54,18 +55,18 @@ export class Nodes extends EventTarget {
     return Date.now() + this.ahead_ms;
   }
 
-  // Leaves a node that did not answer, if it is still the one that is asked.
+  // Leaves a node that did not answer, if it is still the one that is asked. Which one is next is
+  // left to chance: all pages of a node that dies leave it at once, and one alone could not take
+  // them.
   leave(base) {
     this.sulking.set(base, Date.now() + SULK_MS);
     if (base !== this.current || this.bases.length < 2) return;
-    for (let step = 1; step < this.bases.length; step += 1) {
-      const next = (this.at + step) % this.bases.length;
-      const sulks = (this.sulking.get(this.bases[next]) ?? 0) > Date.now();
-      if (!sulks || step === this.bases.length - 1) {
-        this.at = next;
-        break;
-      }
-    }
+    const until = (one) => this.sulking.get(one) ?? 0;
+    const others = this.bases.filter((one) => one !== base);
+    const well = others.filter((one) => until(one) <= Date.now());
+    const [longest] = others.sort((a, b) => until(a) - until(b));
+    const next = well.length > 0 ? well[Math.floor(Math.random() * well.length)] : longest;
+    this.at = this.bases.indexOf(next);
     this.dispatchEvent(new Event("moved"));
   }
 
@@ -87,6 +88,7 @@ export class Nodes extends EventTarget {
       const type = response.headers.get("content-type") ?? "";
       const answer = {
         status: response.status,
+        node: Number(response.headers.get("flashnode-node")) || null,
         body: type.includes("json") && text ? JSON.parse(text) : text,
         replayed: response.headers.get("idempotent-replayed") === "true",
         retry_after_s: Number(response.headers.get("retry-after")) || 0,
@@ -132,7 +134,7 @@ export class Nodes extends EventTarget {
         const room = await this.read("/v1/control?consistency=stale");
         this.ahead_ms = room.now_ms - (asked + Date.now()) / 2;
         this.demo = room.demo;
-        this.learn(room.nodes);
+        this.learn(room);
         seen?.(room);
       } catch {
         // Whoever shows whether the page is live says so.
@@ -141,17 +143,20 @@ export class Nodes extends EventTarget {
     }
   }
 
-  learn(nodes) {
+  learn({ nodes, configured }) {
     const here = location.host;
+    this.configured = configured;
     this.advertised = nodes.some((node) => node.http === here);
     // A page under another name than the nodes know is let in by none but its own.
     if (location.protocol !== "http:" || !this.advertised) return;
-    for (const { http } of nodes) {
-      const base = `http://${http}`;
-      if (!this.bases.includes(base)) this.bases.push(base);
-    }
-    // A node that has just started may not know yet where one is that is down.
-    const bases = new Set([...nodes.map(({ http }) => `http://${http}`), ...this.bases]);
-    remember([...bases].slice(0, REMEMBERED_MAX));
+    const named = nodes.map(({ http }) => `http://${http}`);
+    // A node that has just started may not know yet where one is that is down. Once it knows all,
+    // whoever is not among them is gone.
+    const known = nodes.length >= configured ? named : [...named, ...this.bases];
+    const { current } = this;
+    this.bases = [...new Set([location.origin, ...known])];
+    this.at = Math.max(0, this.bases.indexOf(current));
+    remember([...new Set(known)].slice(0, REMEMBERED_MAX));
+    if (this.current !== current) this.dispatchEvent(new Event("moved"));
   }
 }

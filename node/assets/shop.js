@@ -14,6 +14,11 @@ const LOOK_MS = 3000;
 const SLOW_MS = 1500;
 const AGAIN_MS = 400;
 const ORDERS_SHOWN = 20;
+// So many are asked for: the newest are the last.
+const ORDERS_MAX = 1000;
+const LOOKS_MIN = 4;
+// From so many products on, one is looked for by its name.
+const SEEK_FROM = 13;
 const BUYER = "flashnode.buyer";
 
 const nodes = new Nodes();
@@ -67,10 +72,11 @@ function refusal(problem) {
 async function bought(answer, card) {
   const { order_id } = answer.body;
   const settled = answer.replayed ? T.settled : null;
-  card.tell("good", T.bought(order_id), settled);
+  const told = card.tell("good", T.bought(order_id), settled);
   await orders();
   const order = await nodes.read(`/v1/orders/${order_id}`).catch(() => null);
-  if (!order) return;
+  // A later click may have been answered meanwhile.
+  if (!order || !told.isConnected) return;
   const lines = [lines_of(order.items), T.place(order.place), T.receipt(order.receipt), settled];
   card.tell("good", T.bought(order_id), ...lines);
 }
@@ -139,9 +145,24 @@ async function products() {
     section.append(cards.get(product.id).root);
   }
   section.classList.toggle("single", cards.size === 1);
+  show(find("seek"), cards.size >= SEEK_FROM);
+  seek();
   if (cards.size === 0) {
     section.append(el("div", { class: "empty" }, el("p", {}, T.nothing), el("pre", {}, T.nothing_how)));
   }
+}
+
+// Shows what is looked for; what somebody holds a unit of stays, or its countdown would be unseen.
+function seek() {
+  const text = find("seek-text").value.trim();
+  const wanted = cards.size < SEEK_FROM ? "" : text.toLowerCase();
+  let shown = 0;
+  for (const { product, root, checkout } of cards.values()) {
+    const matches = `${product.name}\n${product.id}`.toLowerCase().includes(wanted);
+    show(root, matches || checkout.childElementCount > 0);
+    shown += matches ? 1 : 0;
+  }
+  say(find("seek-found"), shown ? T.found(shown, cards.size) : T.found_none(text));
 }
 
 // Holds: the nodes know them, so they are here after a reload and in another tab.
@@ -152,7 +173,10 @@ async function holds(focus) {
   const open = new Map(list.holds.map((hold) => [hold.hold_id, hold]));
   for (const [id, checkout] of checkouts) {
     if (open.has(id)) continue;
+    // Whoever ended it by keyboard goes on at what came of it.
+    const place = checkout.root.contains(document.activeElement);
     checkout.root.remove();
+    if (place) cards.get(checkout.hold.items[0].product_id)?.outcome.focus();
     checkouts.delete(id);
   }
   for (const [id, hold] of open) {
@@ -185,8 +209,8 @@ async function ended(hold) {
 
 async function orders() {
   const user = encodeURIComponent(buyer);
-  const path = `/v1/orders?user_id=${user}&limit=${ORDERS_SHOWN}`;
-  const { orders: list } = await nodes.read(path);
+  const { orders: all } = await nodes.read(`/v1/orders?user_id=${user}&limit=${ORDERS_MAX}`);
+  const list = all.slice(-ORDERS_SHOWN);
   const section = find("orders");
   const item = (order) => el("li", order.cancelled ? { class: "cancelled" } : {},
     el("b", {}, String(order.order_id)), el("span", {}, lines_of(order.items)),
@@ -220,8 +244,17 @@ function live(is_live) {
   say(pill.querySelector("span"), is_live ? T.live : T.not_live);
 }
 
+// Who has answered at this page's own address, and how often it was asked.
+const answered = new Set();
+let looks = 0;
+
+// A page at an address that is no node's cannot go on with another, unless several answer there: then
+// it is a proxy's, which does that itself, as whatever speaks HTTPS does.
 function detour(room) {
-  const lost = !nodes.advertised && room.nodes.length > 1;
+  answered.add(room.node);
+  looks += 1;
+  const alone = looks >= LOOKS_MIN && answered.size === 1 && location.protocol === "http:";
+  const lost = !nodes.advertised && room.nodes.length > 1 && alone;
   const note = find("detour");
   show(note, lost);
   if (!lost) return;
@@ -264,6 +297,7 @@ async function start() {
   say(find("silence"), T.nobody);
   // One list tells of all that are new, and what is on no list is asked for seldom.
   let asked_at = 0;
+  find("seek-text").addEventListener("input", seek);
   listen(nodes, ({ product_id, stock }) => {
     levels.set(product_id, stock);
     if (cards.has(product_id) || Date.now() - asked_at < LOOK_MS) return;

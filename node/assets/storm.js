@@ -43,7 +43,8 @@ export class StormPanel {
     const ids = products.map(({ id, name }) => `${id} ${name}`).join("\n");
     if (ids === this.ids) return;
     this.ids = ids;
-    const chosen = this.select.value;
+    const fullest = [...products].sort((a, b) => b.available - a.available)[0]?.id;
+    const chosen = this.select.value || fullest;
     this.select.replaceChildren(...products.map(({ id, name }) => el("option", { value: id }, name)));
     if (products.some(({ id }) => id === chosen)) this.select.value = chosen;
   }

@@ -2,16 +2,24 @@
 
 const units = (count) => (count === 1 ? "1 unit" : `${count.toLocaleString("en")} units`);
 
+function of_nodes(ids) {
+  if (ids.length === 1) return `node ${ids[0]} alone`;
+  return `nodes ${ids.slice(0, -1).join(", ")} and ${ids.at(-1)}`;
+}
+
 export const T = {
   brand: "flashnode",
   skip: "Skip to the content",
   to_control: "Control room",
   to_shop: "Shop",
-  days: (days, hours) => `${days} days ${hours} h`,
+  days: (days, hours) => `${days.toLocaleString("en")} days ${hours} h`,
 
   // The shop.
   shop_title: "Shop · flashnode",
   products_title: "On sale",
+  seek: "Find a product",
+  found: (shown, all) => `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} products`,
+  found_none: (text) => `Nothing on sale is called “${text}”.`,
   orders_title: "Your orders",
   live: "Live",
   not_live: "Reconnecting",
@@ -93,8 +101,10 @@ export const T = {
   stock_what: "Units left, by product",
   rates_title: "Buys per second",
   rates_what: "Answers of all nodes, by outcome",
+  rates_of: (ids) => `Answers of ${of_nodes(ids)}, by outcome`,
   latency_title: "Latency of a buy",
   latency_what: "As the nodes measure it, over the last five seconds",
+  latency_of: (ids) => `As measured by ${of_nodes(ids)}, over the last five seconds`,
   nodes_title: "Nodes",
   holds_title: "Holds",
   orders_last_title: "Last orders",
@@ -123,6 +133,7 @@ export const T = {
   no_leader: "None",
   node_columns: {
     node: "Node", role: "Role", term: "Term", commit: "Commit", applied: "Applied", lag: "Lag",
+    rate: "Sold/s",
   },
   roles: {
     leader: "leader", follower: "follower", learner: "learner", candidate: "candidate",

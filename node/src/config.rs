@@ -11,6 +11,7 @@ mod check;
 mod file;
 mod limits;
 mod mutant;
+mod sinks;
 
 pub(crate) use crate::logging::LogFormat;
 
@@ -71,8 +72,8 @@ pub(crate) struct Config {
     pub(crate) limits: RateLimits,
     /// From whom the client's address is believed.
     pub(crate) proxies: TrustedProxies,
-    /// Where the sink inside this node writes, if there is one.
-    pub(crate) sink: Option<SinkConfig>,
+    /// The sinks inside this node, each under a name of its own.
+    pub(crate) sinks: Vec<SinkConfig>,
     /// How log lines look.
     pub(crate) log_format: LogFormat,
     /// What is logged: a level, or the directives of an `EnvFilter`.
@@ -98,12 +99,12 @@ impl Config {
         args: impl IntoIterator<Item = OsString>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let given = Flags::parse_args(args)?.or(Flags::parse_environment(environment)?);
+        let given = Flags::parse_args(args)?.or(Flags::parse_environment(&environment)?);
         let file = match &given.config {
             Some(path) => file::read(path)?,
             None => file::ClusterFile::default(),
         };
-        check::check(given, file)
+        check::check(given, file, environment)
     }
 }
 

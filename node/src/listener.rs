@@ -98,9 +98,10 @@ pub(crate) async fn serve(
     let _ended = slots.acquire_many(all).await;
 }
 
-/// Lets this process open as many files as the system allows it, and returns how many of the
-/// wanted connections that is room for.
-pub(crate) fn make_room(connections_wanted: usize) -> usize {
+/// Lets this process open as many files as the system allows it, and returns how many of the wanted
+/// connections there is room for: those of HTTP, and those of the Redis protocol. Where there is
+/// too little for all, both have the same part of what they want.
+pub(crate) fn make_room(http_wanted: usize, resp_wanted: usize) -> (usize, usize) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -109,16 +110,30 @@ pub(crate) fn make_room(connections_wanted: usize) -> usize {
         }
     }
     let Some(files) = getrlimit(Resource::Nofile).current else {
-        return connections_wanted;
+        return (http_wanted, resp_wanted);
     };
     let room = usize::try_from(files.saturating_sub(FILES_RESERVED).max(1)).unwrap_or(usize::MAX);
-    if room < connections_wanted {
+    let wanted = http_wanted.saturating_add(resp_wanted);
+    if room < wanted {
         tracing::warn!(
             "{files} open files are allowed, so at most {room} connections are taken, not \
-             {connections_wanted}; raise `ulimit -n`"
+             {wanted}; raise `ulimit -n`"
         );
     }
-    room.min(connections_wanted)
+    share(room, http_wanted, resp_wanted)
+}
+
+/// The parts of two who want more than there is; who wants one gets one.
+fn share(room: usize, http_wanted: usize, resp_wanted: usize) -> (usize, usize) {
+    let wanted = http_wanted.saturating_add(resp_wanted);
+    if wanted <= room {
+        return (http_wanted, resp_wanted);
+    }
+    let part = |wants: usize| {
+        let part = wants as u128 * room as u128 / wanted as u128;
+        usize::try_from(part).unwrap_or(usize::MAX).max(usize::from(wants > 0))
+    };
+    (part(http_wanted), part(resp_wanted))
 }
 
 fn http() -> http1::Builder {
@@ -180,4 +195,18 @@ async fn wait_to_accept(error: &io::Error) {
     }
     tracing::warn!("cannot accept a connection: {error}");
     tokio::time::sleep(ACCEPT_RETRY).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_listeners_share_what_room_there_is() {
+        assert_eq!(share(usize::MAX, 20_000, 10_000), (20_000, 10_000));
+        assert_eq!(share(30_000, 20_000, 10_000), (20_000, 10_000));
+        assert_eq!(share(512, 20_000, 10_000), (341, 170));
+        assert_eq!(share(512, 20_000, 0), (512, 0));
+        assert_eq!(share(1, 20_000, 10_000), (1, 1));
+    }
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 pub(crate) const LEVEL_DEFAULT: &str = "info";
 
 /// The targets that are ours; a bare level is meant for them.
-const OURS: [&str; 3] = ["flashnode", "raft", "stock"];
+const OURS: [&str; 4] = ["flashnode", "raft", "sink", "stock"];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn a_level_is_ours_and_directives_are_as_they_are() {
         for (level, want) in [
-            ("info", "warn,openraft=error,flashnode=info,raft=info,stock=info"),
-            (" DEBUG ", "warn,openraft=error,flashnode=debug,raft=debug,stock=debug"),
-            ("off", "off,flashnode=off,raft=off,stock=off"),
+            ("info", "warn,openraft=error,flashnode=info,raft=info,sink=info,stock=info"),
+            (" DEBUG ", "warn,openraft=error,flashnode=debug,raft=debug,sink=debug,stock=debug"),
+            ("off", "off,flashnode=off,raft=off,sink=off,stock=off"),
             ("warn,openraft=debug", "warn,openraft=debug"),
         ] {
             let mut got: Vec<String> =

@@ -17,6 +17,7 @@ mod trace;
 
 use config::Config;
 use std::process::ExitCode;
+use tokio::runtime::Builder;
 
 // Buys allocate small and short-lived; the system's allocator costs more there.
 #[global_allocator]
@@ -28,8 +29,7 @@ fn main() -> ExitCode {
         Err(error) => return error.exit(),
     };
     let _logging = logging::start(&config);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match runtime.worker_threads(config.worker_threads).enable_all().build() {
+    let runtime = match runtime(config.worker_threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("the async runtime does not start: {error}");
@@ -41,6 +41,19 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// One worker needs no scheduler for several: its tasks wake one another without a look across
+/// threads, and more of them are ready when a batch is cut (measured: `bench/README.md`).
+fn runtime(worker_threads: usize) -> Builder {
+    match worker_threads {
+        1 => Builder::new_current_thread(),
+        several => {
+            let mut runtime = Builder::new_multi_thread();
+            runtime.worker_threads(several);
+            runtime
         }
     }
 }

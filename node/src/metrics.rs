@@ -11,6 +11,7 @@ mod scrape;
 mod sinking;
 
 pub(crate) use scrape::{Broken, Found, ProductGauges, Scrape};
+pub(crate) use sinking::SinkGauges;
 
 use crate::actor::MAILBOX_MAX;
 use crate::front::Route;
@@ -21,8 +22,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 use raft::Limit;
-use sink::Progress;
-use sinking::SinkGauges;
+use sinking::Sinks;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -158,7 +158,9 @@ struct Families {
     connections_refused: IntCounter,
     /// One for each of [`Listener::ALL`], in its order.
     listeners: Vec<IntGauge>,
-    sink: SinkGauges,
+    listeners_max: IntGauge,
+    listeners_refused: IntCounter,
+    sinks: Sinks,
 }
 
 struct RouteFamilies {
@@ -208,39 +210,45 @@ impl Metrics {
             "Clicks that this node, which led, counted and refused, by the limit",
             &["limit"],
         )?;
-        let batch_commands = Histogram::with_opts(
-            HistogramOpts::new("flashnode_batch_commands", "Commands of each proposed batch")
-                .buckets(BATCH_BUCKETS.to_vec()),
-        )?;
-        registry.register(Box::new(batch_commands.clone()))?;
+        let batch_commands = batch_commands(&registry)?;
         let proposals_in_flight = gauge(
             &registry,
             "flashnode_proposals_in_flight",
             "Batches proposed here and not yet answered",
         )?;
         let waiting = waiting(&registry)?;
-        let leader_changes = IntCounter::new(
+        let leader_changes = counter(
+            &registry,
             "flashnode_raft_leader_changes_total",
             "Times that this node learned of another leader",
         )?;
-        registry.register(Box::new(leader_changes.clone()))?;
         let connections = gauge(
             &registry,
             "flashnode_http_connections",
             "Open connections of the public listener",
         )?;
-        let connections_refused = IntCounter::new(
+        let connections_refused = counter(
+            &registry,
             "flashnode_http_connections_refused_total",
             "Connections that were refused because too many were open",
         )?;
-        registry.register(Box::new(connections_refused.clone()))?;
         let listeners = gauges(
             &registry,
             "flashnode_listeners",
             "Clients that listen to live stock, by what they hear",
             "feed",
         )?;
-        let sink = SinkGauges::new(&registry)?;
+        let listeners_max = gauge(
+            &registry,
+            "flashnode_listeners_max",
+            "Clients that may listen to live stock at once",
+        )?;
+        let listeners_refused = counter(
+            &registry,
+            "flashnode_listeners_refused_total",
+            "Clients that wanted to listen and found too many listening",
+        )?;
+        let sinks = Sinks::new(&registry)?;
         build_info(&registry)?;
         Ok(Self(Arc::new(Families {
             routes: Route::ALL.iter().map(route).collect(),
@@ -257,11 +265,13 @@ impl Metrics {
             leader_changes,
             connections,
             connections_refused,
-            sink,
+            sinks,
             listeners: Listener::ALL
                 .iter()
                 .map(|(_, name)| listeners.with_label_values(&[name]))
                 .collect(),
+            listeners_max,
+            listeners_refused,
         })))
     }
 
@@ -294,9 +304,20 @@ impl Metrics {
         self.0.rate_limited[position].inc();
     }
 
-    /// Shows how far the sink on this node is; none when it is not at work here.
-    pub(crate) fn sink(&self, progress: Option<&Progress>) {
-        self.0.sink.show(progress);
+    /// The gauges of one more sink of this node, under a name of its own; and what it is for.
+    pub(crate) fn add_sink(&self, name: &str, target: &str) -> Arc<SinkGauges> {
+        self.0.sinks.add(name, target)
+    }
+
+    /// Counts a panic of a sink, which has not ended this node.
+    pub(crate) fn sink_panicked(&self) {
+        self.0.sinks.panicked();
+    }
+
+    /// How many there were.
+    #[cfg(test)]
+    pub(crate) fn sink_panics(&self) -> u64 {
+        self.0.sinks.panics()
     }
 
     /// Counts a proposed batch of this many commands.
@@ -336,6 +357,16 @@ impl Metrics {
         self.0.listeners[kind as usize].add(listeners);
     }
 
+    /// Notes how many may listen.
+    pub(crate) fn listeners_max(&self, listeners: usize) {
+        self.0.listeners_max.set(whole(listeners));
+    }
+
+    /// Counts a listener that found no room.
+    pub(crate) fn listener_refused(&self) {
+        self.0.listeners_refused.inc();
+    }
+
     /// Everything in the text format.
     ///
     /// # Errors
@@ -346,6 +377,7 @@ impl Metrics {
         TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut text)?;
         scrape
             .write(&mut text)
+            .and_then(|()| self.0.sinks.write(&mut text, scrape))
             .and_then(|()| self.0.host.write(&mut text))
             .map_err(|error| prometheus::Error::Msg(format!("the scraped numbers: {error}")))?;
         Ok(text)
@@ -361,6 +393,21 @@ fn counters(
     let family = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(family.clone()))?;
     Ok(family)
+}
+
+fn batch_commands(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let batches = Histogram::with_opts(
+        HistogramOpts::new("flashnode_batch_commands", "Commands of each proposed batch")
+            .buckets(BATCH_BUCKETS.to_vec()),
+    )?;
+    registry.register(Box::new(batches.clone()))?;
+    Ok(batches)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {

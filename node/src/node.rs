@@ -51,14 +51,19 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     };
     let (forwarded, frames) = actor::frames();
     let replica = Replica::open(replica_config(&config), forwarded).await?;
-    abort_on_panic();
     let metrics = Metrics::new(&config.data)?;
+    abort_on_panic(metrics.clone());
     let (end, ending) = watch::channel(false);
     let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone(), ending);
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);
-    let live = Live::new(&replica, config.feed, metrics.clone(), closing.clone());
-    let pages = Pages::new(&replica, &config.advertise_http, config.demo, &closing);
+    let (connections_max, counters_max) = listener::make_room(
+        config.max_connections,
+        config.resp.map_or(0, |resp| resp.connections_max),
+    );
+    let live = Live::new(&replica, config.feed, metrics.clone(), connections_max, closing.clone());
+    let nodes = (config.advertise_http.as_str(), config.peers.keys().copied());
+    let pages = Pages::new(&replica, nodes, config.demo, &closing);
     let settings = front::Settings {
         deadline: config.deadline,
         drop_in: config.drop_in.clone(),
@@ -71,6 +76,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         config.deadline,
         config.resp.map_or(stock::Debt::Refused, |resp| resp.debt),
     );
+    bridge::start(&replica, &stock, &config.sinks, &metrics).context("a sink does not start")?;
     let state = FrontState::new(
         replica.clone(),
         stock,
@@ -82,10 +88,6 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     );
     let app = front::router(Arc::new(state));
     tokio::spawn(count_leader_changes(replica.clone(), metrics.clone()));
-    if let Some(settings) = &config.sink {
-        tokio::spawn(bridge::run(replica.clone(), settings.clone(), metrics.clone()));
-    }
-    let connections_max = listener::make_room(config.max_connections);
     let listener = port.listen(listener::BACKLOG).with_context(taken)?;
     tracing::info!(
         "node {} answers on http://{} and keeps its data in {}",
@@ -99,7 +101,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         Some(port) => {
             let listener = port.listen(listener::BACKLOG).with_context(|| resp_taken(&config))?;
             tracing::info!("the Redis protocol is spoken on {}", listener.local_addr()?);
-            let resp = resp::serve(listener, counters, connections_max, closing);
+            let resp = resp::serve(listener, counters, counters_max, closing);
             tokio::spawn(async {
                 tokio::join!(http, resp);
             })
@@ -138,13 +140,18 @@ async fn drain(mut server: JoinHandle<()>, started: Instant, end: &watch::Sender
 }
 
 /// A broken invariant stops the process, whichever task finds it: a node that limps on may diverge.
+/// The sinks alone are begun again: they read what was committed, and change nothing but cursors.
 ///
 /// Set only now, because opening a damaged store may panic inside sled, which is caught there and
 /// becomes a message.
-fn abort_on_panic() {
+pub(crate) fn abort_on_panic(metrics: Metrics) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        if bridge::covers_this_thread() {
+            metrics.sink_panicked();
+            return;
+        }
         std::process::abort();
     }));
 }

@@ -35,11 +35,14 @@ fn instant(at_ms: u64) -> String {
     Timestamp::from_ms(at_ms).map_or_else(|_| format!("{at_ms} ms"), |instant| instant.to_string())
 }
 
-/// How long it is until an instant of log time by this node's clock, which is near enough for a
-/// hint to a client; at least a second, for the sale was not open when it was asked.
-fn until(at_ms: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(at_ms).saturating_sub(now).max(Duration::from_secs(1))
+/// How long it is until an instant of log time by a clock that is so far off the others', which is
+/// near enough for a hint to a client; at least a second, for the sale was not open when it was
+/// asked.
+fn until(at_ms: u64, off_ms: i64) -> Duration {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    let left_ms = at_ms.saturating_sub(wall_ms.saturating_add_signed(off_ms.saturating_neg()));
+    Duration::from_millis(left_ms).max(Duration::from_secs(1))
 }
 
 /// How a hold ended.
@@ -60,6 +63,8 @@ pub(crate) struct Problem {
     remaining: Option<u64>,
     seq: Option<Seq>,
     position: Option<u64>,
+    /// Until when to wait, where that is an instant of log time.
+    until_ms: Option<u64>,
     replayed: bool,
 }
 
@@ -91,6 +96,7 @@ impl Problem {
             remaining: None,
             seq: None,
             position: None,
+            until_ms: None,
             replayed: false,
         }
     }
@@ -168,7 +174,8 @@ impl Problem {
             Refusal::TooManyProducts => Self::plain(Kind::TooManyProducts),
             Refusal::NotOpen { starts_at_ms } => {
                 Self::new(Kind::NotOpen, format!("The sale opens at {}.", instant(*starts_at_ms)))
-                    .retry_after(until(*starts_at_ms))
+                    .retry_after(until(*starts_at_ms, 0))
+                    .until(*starts_at_ms)
             }
             Refusal::SaleOver { ends_at_ms } => {
                 Self::new(Kind::SaleOver, format!("The sale ended at {}.", instant(*ends_at_ms)))
@@ -198,6 +205,8 @@ impl Problem {
             Refusal::AlreadyCancelled => Self::plain(Kind::AlreadyCancelled),
             Refusal::CursorMoved { position } => Self::cursor_moved(*position),
             Refusal::TooManyCursors => Self::plain(Kind::TooManyCursors),
+            Refusal::CursorOfAnother => Self::plain(Kind::CursorOfAnother),
+            Refusal::UnknownCursor => Self::plain(Kind::UnknownCursor),
         };
         problem.at(seq)
     }
@@ -248,6 +257,19 @@ impl Problem {
     /// The problem of a node that did not reach a state in time.
     pub(crate) fn lagging() -> Self {
         Self::plain(Kind::Lagging).retry_after(RETRY_NO_LEADER)
+    }
+
+    fn until(mut self, at_ms: u64) -> Self {
+        self.until_ms = Some(at_ms);
+        self
+    }
+
+    /// Tells how long to wait by a clock that is right, on a node whose own is so far off.
+    pub(crate) fn by_clock(self, off_ms: impl FnOnce() -> Option<i64>) -> Self {
+        let Some((at_ms, off_ms)) = self.until_ms.and_then(|at_ms| Some((at_ms, off_ms()?))) else {
+            return self;
+        };
+        self.retry_after(until(at_ms, off_ms))
     }
 
     /// Names the state that decided it.

@@ -84,6 +84,35 @@ async fn each_item_has_its_own_outcome() {
     scene.assert_equal_states().await;
 }
 
+/// An item's attempt is its own: a later one's refusal is final, a first one's is forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_attempt_in_a_batch_is_final() {
+    let scene = Scene::open(0, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let attempt = |key: &str, attempt: u32| {
+        let mut item = item(key, "ann", 1);
+        item["attempt"] = json!(attempt);
+        item
+    };
+    let body = json!([attempt("first", 1), attempt("later", 2), attempt("last", 4_294_967_295)]);
+    let refused = batch(&caller, 0, "application/json", &body.to_string()).await;
+    assert_eq!(statuses(&refused), [410, 410, 410], "{}", refused.body);
+    let restock = Ask { body: Some(r#"{"quantity":9}"#), headers: &[] };
+    let restock = caller.call(1, Method::POST, "/v1/products/sneaker/restock", restock).await;
+    assert_eq!(restock.status, 200, "{}", restock.body);
+    for node in 0..3 {
+        let again = batch(&caller, node, "application/json", &body.to_string()).await;
+        assert_eq!(statuses(&again), [201, 410, 410], "{}", again.body);
+        let replayed: Vec<_> = [0, 1, 2].map(|at| again.body[at]["replayed"].clone()).to_vec();
+        assert_eq!(replayed, [json!(node > 0), json!(true), json!(true)], "{}", again.body);
+        // Alone it is answered as in a batch.
+        let key = [("idempotency-key", "later")];
+        let wants = json!({"product_id": "sneaker", "user_id": "ann", "quantity": 1});
+        let alone = caller.buy(node, &wants, &key).await;
+        assert_eq!((alone.status, alone.header("idempotent-replayed")), (410, "true"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_batch_changes_nothing() {
     let scene = Scene::open(5, &[]).await;
@@ -114,7 +143,7 @@ async fn what_is_no_batch_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_in_one_call_at_every_node() {
     const CALL: u64 = 10_000;
-    let scene = Scene::open(25_000, &[]).await;
+    let scene = Scene::open(25_000, &["--deadline-ms", "60000"]).await;
     let caller = Caller::new(&scene.cluster);
     let body = |node: u64| {
         let items: Vec<Value> =

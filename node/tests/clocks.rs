@@ -103,6 +103,26 @@ async fn offs_reported(scene: &Scene, asked: NodeId, wrong: NodeId, off_ms: i64)
     .await;
 }
 
+/// Who asks a node whose clock is off, and does not stand in the clock's way, is told how long to
+/// wait by the others' clocks.
+async fn assert_waits_are_right(scene: &Scene, wrong: NodeId) {
+    const OPENS_IN: Duration = Duration::from_secs(900);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let opens = u64::try_from((now + OPENS_IN).as_millis()).expect("before long");
+    let opens = stock::api::Timestamp::from_ms(opens).expect("an instant");
+    let base = format!("http://{}/v1", scene.cluster.node(wrong).http);
+    let client = reqwest::Client::new();
+    let product = serde_json::json!({"name": "Later", "stock": 1, "starts_at": opens.to_string()});
+    let put = client.put(format!("{base}/products/later")).json(&product).send().await;
+    assert_eq!(put.expect("an answer").status(), 201);
+    let buy = serde_json::json!({"product_id": "later", "user_id": "early"});
+    let refused = client.post(format!("{base}/buys")).json(&buy).send().await.expect("an answer");
+    assert_eq!(refused.status(), 409);
+    let wait = refused.headers()["retry-after"].to_str().expect("seconds");
+    let wait = Duration::from_secs(wait.parse().expect("seconds"));
+    assert!(wait <= OPENS_IN && wait > OPENS_IN / 2, "it says {wait:?} of {OPENS_IN:?}");
+}
+
 /// Makes a node the leader, by asking whoever leads instead to go.
 async fn make_leader(scene: &mut Scene, wanted: NodeId) {
     for _ in 0..20 {
@@ -120,7 +140,7 @@ async fn make_leader(scene: &mut Scene, wanted: NodeId) {
 
 async fn play(off: &str, off_ms: i64) {
     let Some(library) = library() else { return };
-    let mut scene = Scene::open(1_000, &[]).await;
+    let mut scene = Scene::open_for_failover(1_000, &[]).await;
     let wrong = scene.follower().await;
     assert_right(&scene, "all-clocks-right").await;
 
@@ -135,6 +155,7 @@ async fn play(off: &str, off_ms: i64) {
         offs_reported(&scene, asked, wrong, off_ms).await;
     }
     assert_right(&scene, "wrong-follower").await;
+    assert_waits_are_right(&scene, wrong).await;
 
     make_leader(&mut scene, wrong).await;
     assert_right(&scene, "wrong-leader").await;

@@ -4,6 +4,7 @@
 
 mod scene;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use scene::Scene;
 use scene::http::{Ask, Caller};
@@ -166,7 +167,7 @@ async fn wrong_requests_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_are_as_current_as_they_ask() {
-    let mut scene = Scene::open(100, &["--deadline-ms", "1500"]).await;
+    let mut scene = Scene::open_for_failover(100, &["--deadline-ms", "4000"]).await;
     let caller = Caller::new(&scene.cluster);
     for buyer in 0..9_usize {
         let bought = caller.buy(buyer % 3, &wants(&format!("u{buyer}"), 1), &[]).await;
@@ -178,9 +179,16 @@ async fn reads_are_as_current_as_they_ask() {
         let told: u64 = read.header("flashnode-seq").parse().expect("a seq");
         assert!(told >= seq && read.body["sold"].as_u64() > Some(buyer as u64), "{}", read.body);
     }
-    let ahead = caller.get(0, "/v1/products/sneaker?consistency=stale&min_seq=1000000").await;
-    assert_eq!((ahead.status, ahead.kind()), (503, "/problems/lagging"));
-    assert!(ahead.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1));
+    // The next change is not there yet, and nor is one far ahead.
+    let now = caller.get(1, "/v1/products/sneaker").await.header("flashnode-seq").parse::<u64>();
+    let waits = [now.expect("a seq") + 1, 1_000_000].map(async |min_seq| {
+        let path = format!("/v1/products/sneaker?consistency=stale&min_seq={min_seq}");
+        (min_seq, caller.get(0, &path).await)
+    });
+    for (min_seq, ahead) in join_all(waits).await {
+        assert_eq!((ahead.status, ahead.kind()), (503, "/problems/lagging"), "{min_seq}");
+        assert!(ahead.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1));
+    }
 
     // Without a majority nothing is decided or confirmed, and what was applied is still told.
     let leader = scene.leader().await;
@@ -190,11 +198,12 @@ async fn reads_are_as_current_as_they_ask() {
         scene.cluster.kill(id).expect("it runs");
     }
     // Asked after both are gone, so no leader can have got it.
-    let answer = caller.buy(node, &wants("late", 1), &[]).await;
+    let late = wants("late", 1);
+    let read = caller.get(node, "/v1/products/sneaker");
+    let (answer, read) = tokio::join!(caller.buy(node, &late, &[]), read);
     assert_eq!((answer.status, answer.kind()), (503, "/problems/no-leader"), "{}", answer.body);
     let wait = answer.header("retry-after").parse::<u64>();
     assert!(wait.is_ok_and(|s| s >= 1), "{}", answer.body);
-    let read = caller.get(node, "/v1/products/sneaker").await;
     let kinds = ["/problems/no-leader", "/problems/read-timeout"];
     assert!(read.status == 503 && kinds.contains(&read.kind()), "{}", read.body);
     assert!(read.header("retry-after").parse::<u64>().is_ok_and(|s| s >= 1));

@@ -70,6 +70,59 @@ async fn clicks_of_three_kinds_share_one_stock() {
     assert!(metrics.contains("flash_sale_requests_total{status=\"success\"} 2"), "{metrics}");
 }
 
+/// Each sets what is on sale, so however many there are at once, it is what it was at first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resets_at_once_make_no_units() {
+    let args = ["--drop-in-product", "sneaker", "--drop-in-reset"];
+    let scene = Scene::open(40, &args).await;
+    let caller = Caller::new(&scene.cluster);
+    let beli = async |click: usize| post(&caller, click % 3, "/beli", &[]).await;
+    let reset = async |node: usize| post(&caller, node, "/reset", &[]).await;
+    for _ in 0..5 {
+        let clicks = futures_util::future::join_all((0..10).map(beli)).await;
+        assert!(clicks.iter().all(|click| click.body["status"] == "success"));
+        let resets = futures_util::future::join_all((0..12).map(|at| reset(at % 3))).await;
+        assert!(resets.iter().all(|reset| reset.status == 200 && reset.body["sisa"] == 40));
+        let product = caller.get(0, "/v1/products/sneaker").await.body;
+        assert_eq!(product["available"], 40, "{product}");
+    }
+    // The same reset again is the same one, also when something was sold since.
+    assert_eq!(post(&caller, 2, "/beli", &[]).await.status, 200);
+    let key = [("idempotency-key", "reset-1")];
+    for _ in 0..2 {
+        let answer = post(&caller, 1, "/reset", &key).await;
+        assert_eq!((answer.status, &answer.body["sisa"]), (200, &json!(40)), "{}", answer.body);
+        assert_eq!(post(&caller, 2, "/beli", &[]).await.status, 200);
+    }
+    assert_eq!(caller.get(0, "/v1/products/sneaker").await.body["available"], 38);
+}
+
+/// Who clicks without a name is nobody whom the shop knows, and takes nobody's limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nameless_click_is_no_users() {
+    let scene = Scene::open(9, &["--drop-in-product", "sneaker"]).await;
+    let caller = Caller::new(&scene.cluster);
+    let key = [("idempotency-key", "ann")];
+    assert_eq!(post(&caller, 0, "/beli", &key).await.body["status"], "success");
+    let orders = caller.get(1, "/v1/orders?user_id=ann").await.body;
+    assert_eq!(orders["orders"], json!([]), "{orders}");
+    let orders = caller.get(1, "/v1/orders?user_id=anonymous:ann").await.body;
+    assert_eq!(orders["orders"].as_array().map(Vec::len), Some(1), "{orders}");
+    // Nor can anybody be one of them: the order would be theirs.
+    let bought = json!({"user_id": "anonymous:ann", "product_id": "sneaker"}).to_string();
+    let ask = Ask { body: Some(&bought), headers: &[JSON, key[0]] };
+    let refused = caller.call(2, Method::POST, "/v1/buys", ask).await;
+    assert_eq!((refused.status, refused.kind()), (422, "/problems/invalid-value"));
+
+    let limit = Ask { body: Some("{\"per_user_limit\": 1}"), headers: &[JSON] };
+    let patched = caller.call(0, Method::PATCH, "/v1/products/sneaker", limit).await;
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    let path = format!("/v1/products/sneaker?min_seq={}", patched.body["seq"]);
+    assert_eq!(caller.get(1, &path).await.status, 200);
+    let fail = post(&caller, 1, "/beli", &[]).await;
+    assert_eq!((fail.status, &fail.body["status"]), (200, &json!("fail")), "{}", fail.body);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_set_up_or_not_understood_is_said() {
     let scene = Scene::open(4, &[]).await;

@@ -11,13 +11,14 @@ use stock::NodeId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_dies_in_a_storm_and_comes_back() {
-    scene::the_leader_dies_in_a_storm(&[]).await;
+    scene::the_leader_dies_in_a_storm(&["--worker-threads", "1"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_missed_a_purged_log_catches_up_by_snapshot() {
     let mut scene =
-        Scene::open(100_000, &["--snapshot-entries", "100", "--keep-entries", "20"]).await;
+        Scene::open_for_failover(100_000, &["--snapshot-entries", "100", "--keep-entries", "20"])
+            .await;
     let follower = scene.follower().await;
     scene.cluster.kill(follower).expect("it runs");
     // More than one full segment of events, so that the snapshot is a manifest and a file.
@@ -37,9 +38,15 @@ async fn a_follower_that_missed_a_purged_log_catches_up_by_snapshot() {
     scene.assert_equal_states().await;
 }
 
+/// With several workers, whose runtime is another than that of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_of_nodes_with_several_workers_dies_in_a_storm() {
+    scene::the_leader_dies_in_a_storm(&["--worker-threads", "3"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_die_at_once_and_nothing_acknowledged_is_lost() {
-    let mut scene = Scene::open(100_000, &[]).await;
+    let mut scene = Scene::open_for_failover(100_000, &[]).await;
     let storm = scene.storm(100_000, 32);
     for round in 1..=3 {
         storm.sold(round * 400).await;
@@ -60,7 +67,10 @@ async fn all_die_at_once_and_nothing_acknowledged_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_majority_buys_fail_clearly_and_stale_reads_go_on() {
-    let mut scene = Scene::open(100, &["--deadline-ms", "1500"]).await;
+    const DEADLINE: Duration = Duration::from_millis(1_500);
+    /// What a busy machine adds.
+    const SLACK: Duration = Duration::from_secs(10);
+    let mut scene = Scene::open_for_failover(100, &["--deadline-ms", "1500"]).await;
     let leader = scene.leader().await;
     let others: Vec<NodeId> =
         scene.cluster.nodes().iter().map(|node| node.id).filter(|id| *id != leader).collect();
@@ -73,7 +83,8 @@ async fn without_a_majority_buys_fail_clearly_and_stale_reads_go_on() {
         matches!(answer, BuyAnswer::NotProposed { .. } | BuyAnswer::Unknown { .. }),
         "{answer:?}"
     );
-    assert!(asked.elapsed() < Duration::from_secs(5), "the answer took {:?}", asked.elapsed());
+    let took = asked.elapsed();
+    assert!(took < DEADLINE + SLACK, "the answer took {took:?}");
 
     let position = usize::try_from(leader.0 - 1).expect("a small id");
     let stale = scene.client.product_stale(position, &sku()).await.expect("a stale read");

@@ -63,7 +63,8 @@ async fn sell(caller: &Caller) -> (Vec<Seq>, Vec<Seq>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_order_is_listed_with_its_receipt() {
-    let mut scene = Scene::open(1_000, &["--snapshot-entries", "20", "--keep-entries", "5"]).await;
+    let mut scene =
+        Scene::open_for_failover(1_000, &["--snapshot-entries", "20", "--keep-entries", "5"]).await;
     let caller = Caller::new(&scene.cluster);
     let (anns, all) = sell(&caller).await;
     let cancel = format!("/v1/orders/{}/cancel", anns[1]);
@@ -197,6 +198,59 @@ async fn what_became_of_a_request_is_explained() {
     let none = caller.get(2, path).await.body;
     let since = &held.body["hold_id"];
     assert_eq!(none["text"], json!(format!("no order; cap is sold out since seq {since}")));
+    let renamed = Ask { body: Some(r#"{"name": "Hat"}"#), headers: &[] };
+    let renamed = caller.call(1, Method::PATCH, "/v1/products/cap", renamed).await;
+    assert!(renamed.body["seq"].as_u64() > since.as_u64(), "{}", renamed.body);
+    let none = caller.get(2, path).await.body;
+    assert_eq!(none["text"], json!(format!("no order; cap is sold out since seq {since}")));
+}
+
+/// What became of holds, and of an order that was taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_holds_and_cancelled_orders_is_explained() {
+    let scene = Scene::open(5, &[]).await;
+    let caller = Caller::new(&scene.cluster);
+    let wants = json!({"product_id": "sneaker", "user_id": "ann"}).to_string();
+    let user = json!({"user_id": "ann"}).to_string();
+    let send = async |method: Method, path: String, body: Option<&str>, key: &str| {
+        let headers = [("idempotency-key", key)];
+        let answer = caller.call(1, method, &path, Ask { body, headers: &headers }).await;
+        assert!(answer.status < 300, "{path}: {}", answer.body);
+        answer.body
+    };
+    let hold = async |key: &str| {
+        let held = send(Method::POST, "/v1/holds".into(), Some(&wants), key).await;
+        held["hold_id"].as_u64().expect("a hold")
+    };
+    let (kept, given_up) = (hold("h1").await, hold("h2").await);
+    let path = format!("/v1/holds/{given_up}?user_id=ann");
+    let released = send(Method::DELETE, path, None, "r1").await["seq"].clone();
+    let path = format!("/v1/holds/{kept}/confirm");
+    let sold = send(Method::POST, path, Some(&user), "c1").await["order_id"].clone();
+    let path = format!("/v1/orders/{sold}/cancel");
+    let back = send(Method::POST, path, Some(&user), "x1").await["seq"].clone();
+    for node in 0..3 {
+        for (key, verdict, text, at) in [
+            ("h1", "done", format!("units were held at seq {kept}"), json!(kept)),
+            ("h2", "done", format!("units were held at seq {given_up}"), json!(given_up)),
+            ("r1", "done", format!("a hold was released at seq {released}"), released.clone()),
+            (
+                "c1",
+                "won",
+                format!("won as order 1 of 1, at seq {sold}; it was cancelled since"),
+                sold.clone(),
+            ),
+            ("x1", "done", format!("an order was cancelled at seq {back}"), back.clone()),
+        ] {
+            let path = format!("/v1/explain?user_id=ann&request_id={key}");
+            let told = caller.get(node, &path).await.body;
+            let expected = (&json!(verdict), &json!(text), &at);
+            assert_eq!((&told["verdict"], &told["text"], &told["decided_at"]), expected, "{key}");
+            let path = format!("/v1/explain?user_id=bob&request_id={key}");
+            let others = caller.get(node, &path).await.body;
+            assert_eq!(others["text"], json!("no order; nothing is sold out"), "{key}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

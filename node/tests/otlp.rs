@@ -71,7 +71,7 @@ async fn the_spans_of_one_buy_are_one_trace() {
     let collector = Collector::open().await;
     let scene = Scene::open(5, &["--otlp-endpoint", &collector.endpoint]).await;
     let caller = Caller::new(&scene.cluster);
-    let (follower, leader) = (scene.follower().await, scene.leader().await);
+    let (leader, follower) = scene.leader_and_follower().await;
     let asked = usize::try_from(follower.0 - 1).expect("a small id");
     let buy = json!({"product_id": "sneaker", "user_id": "ann"});
     let bought = caller.buy(asked, &buy, &[("idempotency-key", "ann-1")]).await;

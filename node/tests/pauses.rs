@@ -13,7 +13,7 @@ use stock::NodeId;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_leader_wakes_and_says_nothing_stale() {
     for round in 0..3 {
-        let mut scene = Scene::open(100, &[]).await;
+        let mut scene = Scene::open_for_failover(100, &[]).await;
         let old = scene.leader().await;
         scene.cluster.pause(old).expect("it runs");
         let new = until("another leader", || async {
@@ -78,7 +78,7 @@ fn spawn_questions(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_buy() {
-    let mut scene = Scene::open(1_000_000, &[]).await;
+    let mut scene = Scene::open_for_failover(1_000_000, &[]).await;
     let storm = scene.storm(1_000_000, 16);
     let ids: Vec<NodeId> = scene.cluster.nodes().iter().map(|node| node.id).collect();
     for id in ids {

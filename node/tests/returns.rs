@@ -10,7 +10,7 @@ use stock::NodeId;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_copy_of_a_directory_is_refused_and_comes_back_wiped() {
-    let mut scene = Scene::open(10_000, &[]).await;
+    let mut scene = Scene::open_for_failover(10_000, &[]).await;
     let follower = scene.follower().await;
     let dir = scene.cluster.node(follower).dir.clone();
     scene.cluster.kill(follower).expect("it runs");
@@ -38,7 +38,7 @@ async fn an_older_copy_of_a_directory_is_refused_and_comes_back_wiped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_keeps_to_its_nodes() {
-    let mut scene = Scene::open(10, &[]).await;
+    let mut scene = Scene::open_for_failover(10, &[]).await;
     let ids: Vec<NodeId> = scene.cluster.nodes().iter().map(|node| node.id).collect();
     for id in &ids {
         scene.cluster.kill(*id).expect("it runs");

@@ -10,11 +10,12 @@ use client::cluster::{Launch, ProcessCluster};
 use client::{BuyAnswer, Client};
 use futures_util::StreamExt;
 use reqwest::Response;
-use scene::{ONE_AT_A_TIME, PATIENCE, buy, options, sku, until};
+use scene::{CALM, ONE_AT_A_TIME, PATIENCE, buy, options, sku, until};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use stock::NodeId;
 use stock::api::PutProduct;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
@@ -31,7 +32,8 @@ struct Stage {
 impl Stage {
     async fn open() -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let cluster = ProcessCluster::prepare(options(&[])).expect("a place to be");
+        let args = [&CALM[..], &["--resp", "{resp}"]].concat();
+        let cluster = ProcessCluster::prepare(options(&args)).expect("a place to be");
         let client = cluster.client().expect("addresses");
         let mut stage = Self { cluster, client, buyers: AtomicU64::new(0), _turn: turn };
         for id in 1..=3 {
@@ -149,11 +151,13 @@ impl Stage {
 struct Listener {
     streams: [Response; 2],
     levels: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// A subscriber of the Redis protocol; its product's level does not change.
+    channel: TcpStream,
 }
 
 impl Listener {
     /// Listens, and has been told something.
-    async fn open(http: &str) -> Self {
+    async fn open(http: &str, resp: &str) -> Self {
         let (levels, _) = connect_async(format!("ws://{http}/ws")).await.expect("an upgrade");
         let listen = async |path| {
             let stream = reqwest::get(format!("http://{http}{path}")).await.expect("an answer");
@@ -161,7 +165,11 @@ impl Listener {
             stream
         };
         let streams = [listen("/v1/events?after=0").await, listen("/v1/levels").await];
-        let mut listener = Self { streams, levels };
+        let mut channel = TcpStream::connect(resp).await.expect("a connection");
+        let subscribe = b"*2\r\n$9\r\nSUBSCRIBE\r\n$10\r\nstock:none\r\n";
+        channel.write_all(subscribe).await.expect("it takes it");
+        channel.read_u8().await.expect("it is told");
+        let mut listener = Self { streams, levels, channel };
         for stream in &mut listener.streams {
             stream.chunk().await.expect("it is told").expect("the stream goes on");
         }
@@ -177,6 +185,9 @@ impl Listener {
         }
         let levels = async { while let Some(Ok(_)) = self.levels.next().await {} };
         timeout(PATIENCE, levels).await.expect("the levels end");
+        let mut told = Vec::new();
+        let channel = timeout(PATIENCE, self.channel.read_to_end(&mut told)).await;
+        channel.expect("the channel ends").expect("and not by a reset");
     }
 }
 
@@ -185,12 +196,23 @@ async fn a_follower_with_a_flipped_bit_is_fenced_and_the_others_sell_on() {
     let mut stage = Stage::open().await;
     let leader = stage.leader().await;
     let [follower, third] = Stage::others(leader);
-    let listener = Listener::open(&stage.cluster.node(follower).http).await;
+    let node = stage.cluster.node(follower);
+    let listener = Listener::open(&node.http, &node.resp).await;
+    let mut counting = TcpStream::connect(&node.resp).await.expect("a connection");
     stage.flip(follower);
     stage.buys_until_said(leader, follower, "this node is fenced").await;
     stage.assert_fenced(follower).await;
     // Nor does it go on telling of a state that is wrong.
     listener.ends().await;
+    for command in ["DECR", "GET"] {
+        let asked = format!("*2\r\n$4\r\n{command:4}\r\n$7\r\nsneaker\r\n");
+        let asked = asked.replace("$4\r\nGET ", "$3\r\nGET");
+        counting.write_all(asked.as_bytes()).await.expect("it takes it");
+        let mut said = [0; 47];
+        counting.read_exact(&mut said).await.expect("an answer");
+        assert_eq!(&said, b"-TRYAGAIN nothing was done: this node is fenced", "{command}");
+        while counting.read_u8().await.expect("the rest") != b'\n' {}
+    }
     stage.assert_sells_at(&[leader, third]).await;
     stage.readmit(follower).await;
     stage.assert_sells_at(&[follower]).await;

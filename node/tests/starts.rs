@@ -54,7 +54,7 @@ async fn a_first_start_says_whom_it_waits_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_has_one_process_one_node_and_one_cluster() {
-    let mut scene = Scene::open(10, &[]).await;
+    let mut scene = Scene::open_for_failover(10, &[]).await;
     let peers = peers_of(&scene.cluster);
     let dir = scene.cluster.nodes()[0].dir.display().to_string();
     let http = format!("127.0.0.1:{}", free_port());
@@ -104,7 +104,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_behind_its_mark_stops_and_comes_back_wiped() {
-    let mut scene = Scene::open(10_000, &[]).await;
+    let mut scene = Scene::open_for_failover(10_000, &[]).await;
     let follower = scene.follower().await;
     let dir = scene.cluster.node(follower).dir.clone();
     // A copy of the whole directory, as a backup or a rolled-back disk would have it.
@@ -140,7 +140,8 @@ async fn a_store_behind_its_mark_stops_and_comes_back_wiped() {
 async fn a_node_that_reads_its_snapshot_takes_no_connections_yet() {
     /// What a pipe holds, so that the whole snapshot can be given at once.
     const PIPE_BYTES: usize = 64 * 1024;
-    let mut scene = Scene::open(1_000, &["--snapshot-entries", "20", "--keep-entries", "5"]).await;
+    let mut scene =
+        Scene::open_for_failover(1_000, &["--snapshot-entries", "20", "--keep-entries", "5"]).await;
     let storm = scene.storm(100, 1);
     scene.audit(storm).await;
     let follower = scene.follower().await;
@@ -172,7 +173,7 @@ async fn a_node_that_reads_its_snapshot_takes_no_connections_yet() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_crash_of_sled_leaves_behind_is_no_obstacle() {
-    let mut scene = Scene::open(10_000, &[]).await;
+    let mut scene = Scene::open_for_failover(10_000, &[]).await;
     let storm = scene.storm(300, 8);
     scene.audit(storm).await;
     let follower = scene.follower().await;

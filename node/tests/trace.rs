@@ -33,7 +33,7 @@ const APPLIED: (&str, &str) = ("apply", "applied");
 async fn a_buy_at_a_follower_is_seen_at_every_stage() {
     let scene = Scene::open(1, FOLLOWED).await;
     let caller = Caller::new(&scene.cluster);
-    let (follower, leader) = (scene.follower().await, scene.leader().await);
+    let (leader, follower) = scene.leader_and_follower().await;
     let asked = usize::try_from(follower.0 - 1).expect("a small id");
     let buy = json!({"product_id": "sneaker", "user_id": "ann"});
     let bought = caller.buy(asked, &buy, &[("idempotency-key", "ann-1")]).await;
@@ -92,7 +92,7 @@ async fn a_buy_at_a_follower_is_seen_at_every_stage() {
 async fn clicks_that_are_counted_and_batches_are_followed_too() {
     let scene = Scene::open(5, &[FOLLOWED, &["--rate-limit-per-user", "1/min"]].concat()).await;
     let caller = Caller::new(&scene.cluster);
-    let (follower, leader) = (scene.follower().await, scene.leader().await);
+    let (leader, follower) = scene.leader_and_follower().await;
     let asked = usize::try_from(follower.0 - 1).expect("a small id");
     let item = |user: &str| json!({"request_id": format!("{user}-1"), "product_id": "sneaker", "user_id": user});
     let body = json!([item("ann"), {"request_id": "no-user"}, item("bob")]).to_string();

@@ -78,6 +78,9 @@ async fn run(shared: Arc<Shared>, mut asked: mpsc::Receiver<Waiter>) {
     let mut waiters = Vec::new();
     // Whoever asks while a round is under way waits for the next one.
     while asked.recv_many(&mut waiters, WAITING_MAX).await > 0 {
+        // So does nobody whose request has come already: all tasks that are ready run first.
+        tokio::task::yield_now().await;
+        waiters.extend(std::iter::from_fn(|| asked.try_recv().ok()).take(WAITING_MAX));
         let passed = round(&shared).await;
         for waiter in waiters.drain(..) {
             // A waiter that is gone has passed its deadline.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use stock::{CursorName, Event, Hold, Machine, Product, Seq, Sku};
+use stock::{CursorName, CursorTarget, Event, Hold, Machine, Product, Seq, Sku};
 use tokio::sync::watch;
 
 /// The most events that one call returns.
@@ -59,8 +59,8 @@ impl FeedWatch {
     }
 }
 
-/// The whole state at one `seq`: products, debts, cursors, open holds, which orders were taken back; and all events
-/// up to it, page by page.
+/// The whole state at one `seq`: products, debts, cursors, open holds, which orders were taken
+/// back; and all events up to it, page by page.
 pub struct Export {
     /// What all of it is of.
     pub seq: Seq,
@@ -72,8 +72,8 @@ pub struct Export {
     pub products: Vec<Product>,
     /// What products owe as counters, by product.
     pub debts: Vec<(Sku, u64)>,
-    /// The cursors with their positions, by name.
-    pub cursors: Vec<(CursorName, u64)>,
+    /// The cursors with their positions and what they are for, by name.
+    pub cursors: Vec<(CursorName, u64, Option<CursorTarget>)>,
     /// The holds that are open, by id.
     pub holds: Vec<(Seq, Hold)>,
     /// The orders that were taken back.
@@ -90,7 +90,10 @@ impl Export {
             state_hash: machine.state_hash(),
             products: machine.products().cloned().collect(),
             debts: machine.debts().map(|(sku, owed)| (sku.clone(), owed)).collect(),
-            cursors: machine.cursors().map(|(name, at)| (name.clone(), at)).collect(),
+            cursors: {
+                let target = |name| machine.cursor_target(name).cloned();
+                machine.cursors().map(|(name, at)| (name.clone(), at, target(name))).collect()
+            },
             holds: machine.open_holds().map(|(id, hold)| (id, hold.clone())).collect(),
             cancelled: machine.cancelled_orders().collect(),
             feed,
@@ -133,8 +136,8 @@ impl Replica {
         FeedWatch(self.shared().applied.progress())
     }
 
-    /// The whole state as this node has applied it now. Copies products, debts, cursors, open holds and the ids of
-    /// cancelled orders under one lock; the events are read as the export is.
+    /// The whole state as this node has applied it now. Copies products, debts, cursors, open holds
+    /// and the ids of cancelled orders under one lock; the events are read as the export is.
     pub fn export(&self) -> Export {
         let feed = self.event_reader();
         self.read(|machine| Export::new(machine, feed))

@@ -17,6 +17,7 @@ const fn format_of(rules: Rules) -> u8 {
         Rules::One => 1,
         Rules::Two => 2,
         Rules::Three => 3,
+        Rules::Four => 4,
     }
 }
 
@@ -25,6 +26,7 @@ const fn rules_of(format: u8) -> Option<Rules> {
         1 => Some(Rules::One),
         2 => Some(Rules::Two),
         3 => Some(Rules::Three),
+        4 => Some(Rules::Four),
         _ => None,
     }
 }
@@ -69,15 +71,18 @@ mod tests {
     #[test]
     fn the_first_byte_names_the_rules() {
         let batch = Batch { stamp_ms: 7, commands: Vec::new() };
-        for (rules, bytes) in
-            [(Rules::One, [1, 7, 0]), (Rules::Two, [2, 7, 0]), (Rules::Three, [3, 7, 0])]
-        {
+        for (rules, bytes) in [
+            (Rules::One, [1, 7, 0]),
+            (Rules::Two, [2, 7, 0]),
+            (Rules::Three, [3, 7, 0]),
+            (Rules::Four, [4, 7, 0]),
+        ] {
             let proposal = encode_batch(rules, &batch).unwrap();
             assert_eq!(proposal.0[..], bytes);
             assert_eq!(decode_batch(&proposal).unwrap(), (rules, batch.clone()));
         }
         let of_a_newer_build = Proposal(Bytes::from_static(&[NEWEST_FORMAT + 1, 7, 0]));
-        assert!(matches!(decode_batch(&of_a_newer_build), Err(EntryError::Format { found: 4 })));
+        assert!(matches!(decode_batch(&of_a_newer_build), Err(EntryError::Format { found: 5 })));
         let empty = Proposal(Bytes::new());
         assert!(matches!(decode_batch(&empty), Err(EntryError::Empty)));
     }

@@ -12,6 +12,7 @@ use crate::store::LogStore;
 use crate::types::{Incarnation, StoredMembership, TypeConfig};
 use crate::upgrade::Upgrade;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Raft, RaftMetrics, ServerState};
 use std::collections::BTreeMap;
@@ -24,11 +25,16 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
 type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+/// Changes with the leader, the vote and the membership alone; [`Metrics`] with every entry, which
+/// would wake for nothing whoever waits for another leader.
+type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 
 /// Commands that a follower sent here because this node leads. Its actor merges them into its
 /// next batch, and answers each in order.
 #[derive(Debug)]
 pub struct ForwardedFrame {
+    /// Who sent them.
+    pub from: NodeId,
     /// The commands.
     pub commands: Vec<Envelope>,
     /// Where the answer goes.
@@ -68,7 +74,7 @@ pub(crate) struct Shared {
     heard: Mutex<Option<Instant>>,
     standing: Mutex<Standing>,
     room: AtomicBool,
-    raft: OnceLock<(RaftHandle, Metrics)>,
+    raft: OnceLock<(RaftHandle, Metrics, ServerMetrics)>,
 }
 
 /// What a replica is made of, before Raft runs.
@@ -114,7 +120,7 @@ impl Shared {
 
     /// The Raft handle; none while the node starts.
     pub(crate) fn raft(&self) -> Option<&RaftHandle> {
-        self.raft.get().map(|(raft, _)| raft)
+        self.raft.get().map(|(raft, ..)| raft)
     }
 
     /// Called once, when Raft runs.
@@ -122,18 +128,18 @@ impl Shared {
     /// # Panics
     /// When called twice.
     pub(crate) fn set_raft(&self, raft: RaftHandle) {
-        let metrics = raft.metrics();
-        assert!(self.raft.set((raft, metrics)).is_ok(), "Raft starts once");
+        let (metrics, server) = (raft.metrics(), raft.server_metrics());
+        assert!(self.raft.set((raft, metrics, server)).is_ok(), "Raft starts once");
     }
 
     /// Looks at Raft's newest metrics without cloning them.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&RaftMetrics<TypeConfig>) -> R) -> Option<R> {
-        self.raft.get().map(|(_, metrics)| look(&metrics.borrow_watched()))
+        self.raft.get().map(|(_, metrics, _)| look(&metrics.borrow_watched()))
     }
 
     /// The leader as this node knows it. A leader that cannot reach a majority still names itself.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.look(|metrics| metrics.current_leader).flatten()
+        self.raft.get().and_then(|(_, _, server)| server.borrow_watched().current_leader)
     }
 
     pub(crate) fn is_leader(&self) -> bool {
@@ -203,12 +209,12 @@ impl Shared {
 
     /// Returns when the leader, as this node knows it, is another than `leader`.
     pub(crate) async fn leader_differs_from(&self, leader: Option<NodeId>) {
-        let Some((_, metrics)) = self.raft.get() else {
+        let Some((_, _, server)) = self.raft.get() else {
             return;
         };
-        let mut metrics = metrics.clone();
-        while metrics.borrow_watched().current_leader == leader {
-            if metrics.changed().await.is_err() {
+        let mut server = server.clone();
+        while server.borrow_watched().current_leader == leader {
+            if server.changed().await.is_err() {
                 // Raft has stopped; whoever waits has a deadline, or ends with the node.
                 std::future::pending::<()>().await;
             }

@@ -76,7 +76,9 @@ impl EventTail {
                 0,
                 "a chunk starts where a segment starts"
             );
-            self.partial.reserve(SEGMENT_EVENTS.min(1024));
+            // The first chunk of a small sale may never be full; later ones will be.
+            let room = if self.full.is_empty() { 1_024 } else { SEGMENT_EVENTS };
+            self.partial.reserve_exact(room);
         }
         self.partial.push(event);
         if self.partial.len() == SEGMENT_EVENTS {

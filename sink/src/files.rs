@@ -9,9 +9,11 @@
 
 use crate::durable::{sync_dir, unsynced};
 use crate::message::{Envelope, Message};
+use crate::pace::Pages;
 use crate::source::State;
 use crate::target::{Applied, Target, TargetError};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -47,6 +49,14 @@ impl Files {
         Self { dir, rotate_bytes, open: None }
     }
 
+    /// Which directory of which host, as a URL.
+    pub fn identity(&self) -> String {
+        let dir = std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        let host = host.as_deref().map_or("localhost", str::trim);
+        format!("file://{host}{}", dir.display())
+    }
+
     fn open_now(&mut self, cluster_id: &str) -> Result<Seq, TargetError> {
         // Its own lock would be in the way.
         self.open = None;
@@ -57,14 +67,18 @@ impl Files {
         let lock = lock.map_err(|why| failed(&path, &why))?;
         let envelope = Envelope::new(cluster_id);
         // Read by whoever stands by, too: it must see the position move.
-        let free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let free = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(Errno::WOULDBLOCK) => false,
+            Err(why) => return Err(failed(&path, &why.into())),
+        };
         let last = last_file(dir).map_err(|why| failed(dir, &why))?;
         let end = match &last {
             Some(path) => end_of(path, &envelope)?,
             None => End { position: Seq(0), bytes: 0 },
         };
         if !free {
-            return Err(TargetError::Moved);
+            return Err(TargetError::Taken(end.position));
         }
         let mut file = None;
         if let Some(path) = last {
@@ -101,11 +115,16 @@ impl Files {
         let Some((file, bytes)) = &mut open.file else { unreachable!("it was made above") };
         let mut text = Vec::new();
         for event in batch {
-            line(&mut text, &open.envelope.event(event)).map_err(|why| failed(&dir, &why))?;
+            line(&mut text, &open.envelope.event(event));
         }
         // Of a write that fails half-way nothing counts: the next open looks at the file.
         file.write_all(&text).map_err(|why| failed(&dir, &why))?;
-        file.sync_data().map_err(|why| unsynced(&dir, &why))?;
+        if let Err(why) = file.sync_data() {
+            // Nobody knows what of it is on the disk, and a later sync would not tell: it is
+            // written anew. Where it cannot be cut off either, the next open fails as well.
+            file.set_len(*bytes).map_err(|why| unsynced(&dir, &why))?;
+            return Err(unsynced(&dir, &why));
+        }
         *bytes += text.len() as u64;
         open.position = last.seq;
         Ok(Applied { rows: batch.len() as u64 })
@@ -115,6 +134,7 @@ impl Files {
         &mut self,
         from: Seq,
         state: &mut S,
+        pages: &mut Pages<'_>,
     ) -> Result<Applied, TargetError> {
         let dir = self.dir.clone();
         let Some(open) = &mut self.open else {
@@ -126,17 +146,21 @@ impl Files {
         let part = path.with_extension(PART);
         let made = File::create(&part).map_err(|why| failed(&part, &why))?;
         let mut file = BufWriter::new(made);
-        let (mut rows, mut at_ms, mut text) = (0, 0, Vec::new());
+        let (mut rows, mut paced, mut at_ms, mut text) = (0, 0, 0, Vec::new());
         while let Some(told) = state.next().await? {
             if let ExportLine::Head { log_time_ms, .. } = told {
                 at_ms = log_time_ms;
             }
             text.clear();
             for message in open.envelope.state((from, seq), at_ms, &told) {
-                line(&mut text, &message).map_err(|why| failed(&part, &why))?;
+                line(&mut text, &message);
                 rows += 1;
             }
             file.write_all(&text).map_err(|why| failed(&part, &why))?;
+            if rows - paced >= pages.rows_max() {
+                pages.wrote(rows - paced).await;
+                paced = rows;
+            }
         }
         let file = file.into_inner().map_err(|why| failed(&part, why.error()))?;
         file.sync_all().map_err(|why| failed(&part, &why))?;
@@ -146,7 +170,7 @@ impl Files {
         sync_dir(&dir)?;
         open.file = Some((file, bytes.max(self.rotate_bytes)));
         open.position = seq;
-        Ok(Applied { rows })
+        Ok(Applied { rows: rows as u64 })
     }
 }
 
@@ -159,8 +183,13 @@ impl Target for Files {
         self.apply_now(from, batch)
     }
 
-    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
-        self.rebase_now(from, state).await
+    async fn rebase<S: State>(
+        &mut self,
+        from: Seq,
+        state: &mut S,
+        pages: &mut Pages<'_>,
+    ) -> Result<Applied, TargetError> {
+        self.rebase_now(from, state, pages).await
     }
 }
 
@@ -173,10 +202,9 @@ fn name(first: Seq) -> String {
     format!("events-{:020}.ndjson", first.0)
 }
 
-fn line(text: &mut Vec<u8>, message: &Message) -> io::Result<()> {
-    serde_json::to_writer(&mut *text, &message.json)?;
+fn line(text: &mut Vec<u8>, message: &Message) {
+    text.extend_from_slice(message.json.as_bytes());
     text.push(b'\n');
-    Ok(())
 }
 
 /// The newest file that has its name.
@@ -298,7 +326,7 @@ mod tests {
         let mut second = Files::new(dir.path().to_owned(), 1_000);
         first.open_now("c").unwrap();
         first.apply_now(Seq(0), &events(1..=3)).unwrap();
-        assert_eq!(second.open_now("c"), Err(TargetError::Moved));
+        assert_eq!(second.open_now("c"), Err(TargetError::Taken(Seq(3))));
         assert_eq!(first.apply_now(Seq(2), &events(3..=3)), Err(TargetError::Moved));
         drop(first);
         assert_eq!(second.open_now("c").unwrap(), Seq(3));

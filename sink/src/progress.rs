@@ -28,6 +28,8 @@ pub struct Progress {
     late_last_ms: AtomicU64,
     late_ms: Mutex<Histogram<u64>>,
     trouble: Mutex<Option<String>>,
+    /// And whether somebody has asked for it.
+    warning: Mutex<(Option<String>, bool)>,
 }
 
 impl Progress {
@@ -48,6 +50,7 @@ impl Progress {
             late_last_ms: AtomicU64::new(0),
             late_ms: Mutex::new(late.unwrap_or_else(|why| unreachable!("valid bounds: {why}"))),
             trouble: Mutex::new(None),
+            warning: Mutex::default(),
         }
     }
 
@@ -82,6 +85,12 @@ impl Progress {
         lock(&self.trouble).clone()
     }
 
+    /// What is not as it should be about the connection, though it works; to whoever asks first.
+    pub fn new_warning(&self) -> Option<String> {
+        let mut warning = lock(&self.warning);
+        if std::mem::replace(&mut warning.1, true) { None } else { warning.0.clone() }
+    }
+
     /// By how many milliseconds changes were late: of all changes, at this quantile.
     pub fn late_ms_at(&self, quantile: f64) -> u64 {
         lock(&self.late_ms).value_at_quantile(quantile)
@@ -107,7 +116,7 @@ impl Progress {
             late.saturating_record(now_ms.saturating_sub(event.at_ms));
         }
         self.late_last_ms.store(now_ms.saturating_sub(last.at_ms), Ordering::Relaxed);
-        *lock(&self.trouble) = None;
+        self.recovered();
     }
 
     pub(crate) fn rebased(&self, position: Seq, rows: u64) {
@@ -115,9 +124,23 @@ impl Progress {
         self.rows.fetch_add(rows, Ordering::Relaxed);
     }
 
+    pub(crate) fn recovered(&self) {
+        *lock(&self.trouble) = None;
+    }
+
     pub(crate) fn failed(&self, why: &str) {
         self.retries.fetch_add(1, Ordering::Relaxed);
         *lock(&self.trouble) = Some(why.to_owned());
+    }
+
+    pub(crate) fn warns(&self, warning: Option<String>) {
+        let mut before = lock(&self.warning);
+        if before.0 != warning {
+            if let Some(why) = &warning {
+                tracing::warn!("{why}");
+            }
+            *before = (warning, false);
+        }
     }
 
     pub(crate) fn stands_by(&self, standby: bool) {

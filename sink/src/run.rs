@@ -8,9 +8,11 @@
 //!
 //! **Two runners.** A target refuses a write that does not begin where it stands, so one of two
 //! runners is refused. It then stands by: it looks every [`STANDBY`], and takes over once there is
-//! something to write and nobody has moved the position between two looks.
+//! something to write and nobody has moved the position between two looks. Where one runner keeps
+//! the target under a lock, the other takes over once it is given the lock.
 
 use crate::feed::Feed;
+use crate::pace::{Pace, Pages};
 use crate::progress::Progress;
 use crate::retry::Backoff;
 use crate::source::{Source, SourceError, Standing, State as _};
@@ -21,7 +23,7 @@ use stock::Seq;
 use stock::api::EventView;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Between two looks of a runner that stands by.
 pub const STANDBY: Duration = Duration::from_secs(5);
@@ -35,11 +37,12 @@ const STANDING_EVERY: Duration = Duration::from_secs(1);
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The most changes that are written at once.
+    /// The most changes, or lines of a state, that are written at once.
     pub batch_max: usize,
-    /// The most rows written in a second; none: as fast as it goes.
+    /// The most rows written in a second, of a state too; none: as fast as it goes.
     pub rows_per_second: Option<u32>,
-    /// Return once the target has every change that the cluster had when this was called.
+    /// Return once the target has every change that the cluster had when this was called, whoever
+    /// wrote it.
     pub until_caught_up: bool,
 }
 
@@ -75,9 +78,9 @@ pub async fn run<S: Source, T: Target>(
     let mut sink = Sink { source, target, options, progress, stop, pace: Pace::default() };
     let mut backoff = Backoff::default();
     let mut goal = None;
-    let mut contested: Option<Seq> = None;
+    let mut rival = Rival::default();
     loop {
-        let end = sink.session(&mut backoff, &mut goal, &mut contested).await;
+        let end = sink.session(&mut backoff, &mut goal, &mut rival).await;
         let pause = match end {
             End::Stopped => return Ok(()),
             End::Failed(error) => return Err(error),
@@ -100,6 +103,17 @@ pub async fn run<S: Source, T: Target>(
             () = sleep(pause) => {}
         }
     }
+}
+
+/// What is known of a runner that is at work in this one's stead.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Rival {
+    #[default]
+    Unknown,
+    /// It keeps the target under a lock.
+    Keeps,
+    /// It had moved the position there at the last look.
+    At(Seq),
 }
 
 /// How a session ended.
@@ -125,7 +139,7 @@ impl From<TargetError> for End {
     fn from(error: TargetError) -> Self {
         match error {
             TargetError::Lost(why) => Self::Again(format!("the target: {why}")),
-            TargetError::Moved => Self::Contested,
+            TargetError::Moved | TargetError::Taken(_) => Self::Contested,
             TargetError::Refused(why) => Self::Failed(SinkError::Target(why)),
             TargetError::Source(error) => error.into(),
         }
@@ -147,7 +161,7 @@ impl<S: Source, T: Target> Sink<'_, S, T> {
         &mut self,
         backoff: &mut Backoff,
         goal: &mut Option<Seq>,
-        contested: &mut Option<Seq>,
+        rival: &mut Rival,
     ) -> End {
         let Some(standing) = self.unless_stopped(self.source.standing()).await else {
             return End::Stopped;
@@ -159,20 +173,29 @@ impl<S: Source, T: Target> Sink<'_, S, T> {
         self.progress.hears_of(newest);
         let goal = *goal.get_or_insert(newest);
         let opened = within(&mut self.stop, self.target.open(&cluster_id)).await;
-        let mut position = match opened {
+        let (mut position, taken) = match opened {
             None => return End::Stopped,
-            Some(Ok(position)) => position,
+            Some(Ok(position)) => (position, false),
+            Some(Err(TargetError::Taken(position))) => (position, true),
             Some(Err(error)) => return error.into(),
         };
         self.progress.stands(position);
+        self.progress.warns(self.target.warning());
+        if self.options.until_caught_up && position >= goal {
+            return End::Stopped;
+        }
+        let before = std::mem::replace(rival, Rival::At(position));
+        if taken {
+            *rival = Rival::Keeps;
+            return End::Contested;
+        }
         if self.progress.standby() {
-            let before = contested.replace(position);
-            if before != Some(position) || newest <= position {
+            let idle = before == Rival::At(position) && newest > position;
+            if before != Rival::Keeps && !idle {
                 return End::Contested;
             }
-            tracing::warn!("nobody has moved the position from {position}: taking over");
+            tracing::warn!("nobody moves the position from {position}: taking over");
             self.progress.stands_by(false);
-            *contested = None;
         }
         tracing::info!("the target stands at {position}, the cluster at {newest}");
         let mut feed = Feed::start(self.source, position);
@@ -228,8 +251,9 @@ impl<S: Source, T: Target> Sink<'_, S, T> {
             let why = format!("the state is of {seq}, and the target stands at {from}");
             return Err(End::Again(why));
         }
+        let mut pages = Pages::new(self.options, &mut self.pace, self.progress);
         tokio::select! {
-            rebased = self.target.rebase(from, &mut state) => {
+            rebased = self.target.rebase(from, &mut state, &mut pages) => {
                 self.progress.rebased(seq, rebased.map_err(End::from)?.rows);
                 Ok(Some(seq))
             }
@@ -264,30 +288,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         // Whoever could say so has gone without doing so.
         std::future::pending::<()>().await;
-    }
-}
-
-/// So many rows a second, and no burst of more than a quarter of that.
-#[derive(Debug, Default)]
-struct Pace {
-    due: Option<Instant>,
-}
-
-impl Pace {
-    fn batch_max(options: &Options) -> usize {
-        let paced = options.rows_per_second.map(|rows| (rows / 8).max(1) as usize);
-        options.batch_max.max(1).min(paced.unwrap_or(usize::MAX))
-    }
-
-    /// Waits until the rows just written have had their time.
-    async fn wrote(&mut self, options: &Options, rows: u64) {
-        let Some(rate) = options.rows_per_second else { return };
-        let now = Instant::now();
-        let took = Duration::from_secs_f64(rows as f64 / f64::from(rate.max(1)));
-        let due = self.due.filter(|due| *due > now - took).unwrap_or(now - took) + took;
-        self.due = Some(due);
-        // Before the first batch nothing was written: its time counts from its end.
-        tokio::time::sleep_until(due.max(now)).await;
     }
 }
 

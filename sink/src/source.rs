@@ -41,7 +41,7 @@ pub trait State: Send {
 pub struct Standing {
     /// The cluster's id in hex.
     pub cluster_id: String,
-    /// The newest change that any node has told of.
+    /// The newest change: none that was acknowledged before this was asked comes after it.
     pub newest: Seq,
 }
 

@@ -1,10 +1,10 @@
 //! The target webhook: each batch of changes as one HTTP POST, signed.
 //!
 //! **At least once, in order, under an id that never changes.** The next POST is sent once the one
-//! before was answered with a 2xx, so the receiver sees no change before the one that came first. A
-//! receiver that does not answer, or answers 5xx, 408 or 429, is asked again for ever; one that
-//! refuses (any other 4xx) too, unless there is a file for dead letters, where the batch goes after
-//! so many tries.
+//! before was answered with a 2xx and the cursor moved, so the receiver sees no change before the
+//! one that came first. A receiver that does not answer, or answers 5xx, 408 or 429, is asked again
+//! for ever; one that refuses (any other 4xx) too, unless there is a file for dead letters, where
+//! the batch goes after so many tries.
 //!
 //! The body is a CloudEvents batch, `application/cloudevents-batch+json`. The header
 //! `Flashnode-Signature: t=SECONDS,v1=HEX` is HMAC-SHA256, under the shared secret, over the
@@ -16,7 +16,7 @@
 use crate::cursor::Delivery;
 use crate::durable::{sync_dir, unsynced};
 use crate::message::Message;
-use crate::target::TargetError;
+use crate::target::{TargetError, explained};
 use crate::tls;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -46,6 +46,13 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How much of an answer is read, to be shown.
 const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
+/// Events in a POST, unless told otherwise; of usual ones some 200 KiB.
+pub const BATCH: usize = 500;
+/// The most KiB of a body, unless told otherwise.
+pub const BODY_KIB_MAX: usize = 256;
+/// Bytes of a KiB.
+pub const KIB: usize = 1024;
+
 /// Where to, and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -57,6 +64,8 @@ pub struct Settings {
     pub dead_letters: Option<(PathBuf, u32)>,
     /// Who may vouch for an https receiver, as PEM; the system's unless told otherwise.
     pub tls_roots: Option<PathBuf>,
+    /// The most bytes of a body; a message that is longer goes alone.
+    pub body_bytes_max: usize,
 }
 
 /// See the module.
@@ -77,13 +86,14 @@ impl Webhook {
     /// # Errors
     /// In words, when the URL or the roots cannot be used.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let bad = |why: &str| format!("{:?} is no receiver: {why}", settings.url);
+        // Never with the URL, which may have a password or a key.
+        let bad = |why: &str| format!("the URL is no receiver: {why}; use https://HOST/PATH");
         let uri: Uri = settings.url.parse().map_err(|_| bad("it is no URL"))?;
         let host = uri.host().ok_or_else(|| bad("it has no host"))?.to_owned();
         let (tls, port) = match uri.scheme_str() {
             Some("http") => (None, 80),
             Some("https") => (Some(tls::connector(settings.tls_roots.as_deref())?), 443),
-            _ => return Err(bad("use http:// or https://")),
+            _ => return Err(bad("it is neither http:// nor https://")),
         };
         let port = uri.port_u16().unwrap_or(port);
         Ok(Self { uri, host, port, tls, settings, sender: None, refused: None })
@@ -91,7 +101,7 @@ impl Webhook {
 
     async fn connection(&self) -> Result<SendRequest<Full<Bytes>>, TargetError> {
         let lost = |why: &dyn std::fmt::Display| {
-            TargetError::Lost(format!("{}:{}: {why}", self.host, self.port))
+            TargetError::Lost(format!("{}:{}: {}", self.host, self.port, explained(why)))
         };
         // A literal IPv6 address has brackets in a URL and none in a socket's.
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -187,13 +197,12 @@ impl Webhook {
             messages.len(),
             first.id
         );
-        let mut lines = Vec::new();
+        let mut lines = String::new();
         for message in messages {
-            let line = json!({ "why": why, "message": message.json });
-            lines.extend_from_slice(line.to_string().as_bytes());
-            lines.push(b'\n');
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "{{\"why\":{},\"message\":{}}}", json!(why), message.json);
         }
-        put_aside(&path, &lines)?;
+        put_aside(&path, lines.as_bytes())?;
         self.refused = None;
         Ok(())
     }
@@ -221,16 +230,29 @@ fn put_aside(path: &Path, lines: &[u8]) -> Result<(), TargetError> {
 }
 
 impl Delivery for Webhook {
+    /// The URL without its user and its query, where people put what is secret.
+    fn identity(&self) -> String {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        format!("{scheme}://{}:{}{}", self.host, self.port, self.uri.path())
+    }
+
     async fn connect(&mut self) -> Result<(), TargetError> {
         // Connected when there is something to say: receivers close what is idle.
         self.sender = None;
         Ok(())
     }
 
+    fn fitting(&self, messages: &[Message]) -> usize {
+        // Each with what stands before it, and one that stands behind the last.
+        let ends = messages.iter().scan(1, |bytes, message| {
+            *bytes += message.json.len() + 1;
+            Some(*bytes)
+        });
+        ends.take_while(|bytes| *bytes <= self.settings.body_bytes_max).count().max(1)
+    }
+
     async fn deliver(&mut self, messages: &[Message]) -> Result<(), TargetError> {
-        let batch: Vec<_> = messages.iter().map(|message| &message.json).collect();
-        let body = Bytes::from(json!(batch).to_string());
-        let (status, words) = self.post(body).await?;
+        let (status, words) = self.post(body_of(messages)).await?;
         let asks_again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
         let why = || format!("the receiver answered {status}: {}", words.trim());
         if status.is_success() {
@@ -242,6 +264,18 @@ impl Delivery for Webhook {
             Err(TargetError::Lost(why()))
         }
     }
+}
+
+/// All of them, as a list.
+fn body_of(messages: &[Message]) -> Bytes {
+    let bytes = messages.iter().map(|message| message.json.len() + 1).sum::<usize>() + 1;
+    let mut body = Vec::with_capacity(bytes.max(2));
+    for message in messages {
+        body.push(if body.is_empty() { b'[' } else { b',' });
+        body.extend_from_slice(message.json.as_bytes());
+    }
+    body.push(b']');
+    body.into()
 }
 
 /// What [`SIGNATURE`] holds for this body at this time.
@@ -274,15 +308,42 @@ mod tests {
         );
     }
 
+    fn to(url: &str, body_bytes_max: usize) -> Result<Webhook, String> {
+        let (secret, dead_letters, tls_roots) = (None, None, None);
+        let url = url.to_owned();
+        Webhook::new(Settings { url, secret, dead_letters, tls_roots, body_bytes_max })
+    }
+
     #[test]
     fn a_receiver_is_a_url() {
-        let of = |url: &str| {
-            let (secret, dead_letters, tls_roots) = (None, None, None);
-            Webhook::new(Settings { url: url.to_owned(), secret, dead_letters, tls_roots })
-        };
-        assert!(of("http://127.0.0.1:9/hook?a=b").is_ok());
+        assert!(to("http://127.0.0.1:9/hook?a=b", 1_000).is_ok());
         for bad in ["", "127.0.0.1", "ftp://a/b", "http://"] {
-            assert!(of(bad).is_err(), "{bad}");
+            assert!(to(bad, 1_000).is_err(), "{bad}");
+        }
+        let identity = to("https://u:pw@a.b/hook?key=secret", 1_000).unwrap().identity();
+        assert_eq!(identity, "https://a.b:443/hook");
+    }
+
+    #[test]
+    fn a_body_has_at_most_so_many_bytes_but_at_least_one_message() {
+        let message = |length: usize| Message {
+            id: String::new(),
+            kind: String::new(),
+            json: format!("\"{}\"", "a".repeat(length - 2)),
+        };
+        for (body_bytes_max, lengths, fitting) in [
+            (23, &[10, 10, 10][..], 2),
+            (22, &[10, 10, 10], 1),
+            (1_000, &[10, 10, 10], 3),
+            (5, &[10, 10], 1),
+        ] {
+            let messages: Vec<Message> = lengths.iter().map(|length| message(*length)).collect();
+            let webhook = to("http://a", body_bytes_max).unwrap();
+            assert_eq!(webhook.fitting(&messages), fitting, "{body_bytes_max} {lengths:?}");
+            let body = body_of(&messages[..fitting]);
+            assert!(fitting == 1 || body.len() <= body_bytes_max, "{body:?}");
+            let list: Vec<String> = serde_json::from_slice(&body).unwrap();
+            assert_eq!(list.len(), fitting);
         }
     }
 }

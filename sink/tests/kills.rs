@@ -6,14 +6,18 @@
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sink::{
-    Applied, Options, Progress, Source, SourceError, Standing, State, Target, TargetError, run,
+    Applied, Options, Pages, Progress, Source, SourceError, Standing, State, Target, TargetError,
+    run,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use stock::api::{ChangeView, EventView, ExportLine};
 use stock::{Seq, Sku};
 use tokio::sync::{mpsc, watch};
 
 const NEWEST: u64 = 3_000;
+/// What does not end by then hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn event(seq: u64) -> EventView {
     let product_id = Sku::new("tee").unwrap();
@@ -137,7 +141,12 @@ impl Target for Connection {
         Ok(Applied { rows: batch.len() as u64 })
     }
 
-    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
+    async fn rebase<S: State>(
+        &mut self,
+        from: Seq,
+        state: &mut S,
+        _: &mut Pages<'_>,
+    ) -> Result<Applied, TargetError> {
         while state.next().await?.is_some() {}
         let mut table = self.table.lock().unwrap();
         assert_eq!(table.position, from.0);
@@ -147,7 +156,7 @@ impl Target for Connection {
     }
 }
 
-async fn carry(cluster: &Arc<Cluster>, mut connection: Connection) {
+async fn carry(cluster: &Arc<Cluster>, mut connection: impl Target) {
     let options = Options { batch_max: 97, until_caught_up: true, ..Options::default() };
     let progress = Arc::new(Progress::new("test"));
     let (_stop, stopping) = watch::channel(false);
@@ -168,13 +177,70 @@ async fn every_change_arrives_once_and_in_order_whatever_fails() {
 async fn two_runners_write_each_change_once() {
     let (cluster, table) = (Cluster::new(7, 0), Arc::default());
     let [one, two] = [1, 2].map(|seed| Connection::new(&table, seed));
-    // The one that finds the position moved stands by, until there is nothing left to do.
-    tokio::select! {
-        () = carry(&cluster, one) => {}
-        () = carry(&cluster, two) => {}
-    }
+    // The one that finds the position moved stands by, and ends too once nothing is left to do.
+    let both = async { tokio::join!(carry(&cluster, one), carry(&cluster, two)) };
+    tokio::time::timeout(PATIENCE, both).await.unwrap();
     let rows = &table.lock().unwrap().rows;
     assert!(rows.iter().copied().eq(1..=NEWEST), "{} rows", rows.len());
+}
+
+/// A target that another runner keeps for as long as `keeper` is there.
+struct Kept {
+    connection: Connection,
+    keeper: Arc<()>,
+}
+
+impl Target for Kept {
+    async fn open(&mut self, cluster_id: &str) -> Result<Seq, TargetError> {
+        let position = self.connection.open(cluster_id).await?;
+        if Arc::strong_count(&self.keeper) > 1 {
+            Err(TargetError::Taken(position))
+        } else {
+            Ok(position)
+        }
+    }
+
+    async fn apply(&mut self, from: Seq, batch: &[EventView]) -> Result<Applied, TargetError> {
+        assert_eq!(Arc::strong_count(&self.keeper), 1, "it is another's");
+        self.connection.apply(from, batch).await
+    }
+
+    async fn rebase<S: State>(
+        &mut self,
+        _: Seq,
+        _: &mut S,
+        _: &mut Pages<'_>,
+    ) -> Result<Applied, TargetError> {
+        unreachable!("nothing is forgotten")
+    }
+}
+
+#[tokio::test]
+async fn who_is_kept_out_ends_when_the_other_has_done_it_and_takes_over_when_it_dies() {
+    for dies in [false, true] {
+        let (cluster, table) = (Cluster::new(3, 0), Arc::default());
+        let (keeper, connection) = (Arc::new(()), Connection::new(&table, 3));
+        let kept = Kept { connection, keeper: Arc::clone(&keeper) };
+        let other = Connection::new(&table, 4);
+        let work = async move {
+            if !dies {
+                carry(&cluster, other).await;
+                // It goes on, and has nothing to do.
+                std::future::pending::<()>().await;
+            }
+            drop(keeper);
+        };
+        let cluster = Cluster::new(5, 0);
+        let both = async {
+            tokio::select! {
+                () = carry(&cluster, kept) => {}
+                () = async { work.await; std::future::pending().await } => {}
+            }
+        };
+        tokio::time::timeout(PATIENCE, both).await.unwrap();
+        let rows = &table.lock().unwrap().rows;
+        assert!(rows.iter().copied().eq(1..=NEWEST), "dies: {dies}, {} rows", rows.len());
+    }
 }
 
 #[tokio::test]

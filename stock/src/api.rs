@@ -9,7 +9,7 @@ mod holds;
 mod orders;
 
 pub use crate::timestamp::Timestamp;
-pub use cursors::{CursorList, CursorView, PutCursor};
+pub use cursors::{CursorList, CursorRemoved, CursorView, PutCursor};
 pub use events::{ChangeView, EventView, ExportLine};
 pub use holds::{
     HoldAccepted, HoldList, HoldReleased, HoldStatus, HoldView, PostConfirm, PostHold,
@@ -19,7 +19,9 @@ pub use orders::{
     OrderView, PostBasket, PostBuy, PostCancel, SoldOut, Verdict,
 };
 
-use crate::{Currency, Edit, HoldTtl, NodeId, Product, Quantity, Seq, Sku};
+use crate::{
+    Currency, Edit, HoldTtl, InvalidId, NodeId, Price, Product, Quantity, Seq, Sku, Terms,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Header with the id of the node that answered.
@@ -70,6 +72,44 @@ pub struct PutProduct {
     pub hold_ttl_ms: Option<HoldTtl>,
 }
 
+impl PutProduct {
+    /// The terms that it asks for: what a node takes, whether or not it has such a product.
+    ///
+    /// # Errors
+    /// [`InvalidId`], of the field that no node takes.
+    pub fn terms(self, sku: Sku) -> Result<Terms, InvalidId> {
+        let wrong = |kind, problem, rule| Err(InvalidId { kind, problem, rule });
+        Terms::check_name(&self.name)?;
+        if self.stock > Terms::STOCK_MAX {
+            return wrong("stock", "is too large", "use 0 to 1000000000000");
+        }
+        let price = match (self.price, self.currency) {
+            (Some(minor_units), _) if minor_units > Price::MINOR_UNITS_MAX => {
+                return wrong("price", "is too large", "use 0 to 1000000000000000");
+            }
+            (Some(minor_units), Some(currency)) => Some(Price { minor_units, currency }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return wrong("price and currency", "come together", "give both or neither");
+            }
+        };
+        let terms = Terms {
+            sku,
+            name: self.name,
+            stock: self.stock,
+            per_user_limit: self.per_user_limit,
+            price,
+            starts_at_ms: self.starts_at.map(Timestamp::ms),
+            ends_at_ms: self.ends_at.map(Timestamp::ms),
+            hold_ttl: self.hold_ttl_ms.unwrap_or_default(),
+        };
+        if terms.check_window().is_err() {
+            return wrong("ends_at", "is not after starts_at", "end the sale after it begins");
+        }
+        Ok(terms)
+    }
+}
+
 /// Body of `PATCH /v1/products/{id}`, a JSON merge patch (RFC 7396): a field that is absent stays,
 /// `null` takes it away. The rules for a running sale are those of `ProductUpdate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,9 +146,10 @@ pub struct PatchProduct {
     #[serde(skip_serializing_if = "is_kept", with = "edit")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Timestamp>))]
     pub ends_at: Edit<Timestamp>,
-    /// Another time for holds to come, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hold_ttl_ms: Option<HoldTtl>,
+    /// Another time for holds to come, in milliseconds; `null` is ten minutes again.
+    #[serde(skip_serializing_if = "is_kept", with = "edit")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<HoldTtl>))]
+    pub hold_ttl_ms: Edit<HoldTtl>,
 }
 
 fn is_kept<T>(edit: &Edit<T>) -> bool {

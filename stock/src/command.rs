@@ -4,8 +4,8 @@
 //! golden-bytes test in `tests/golden` guards logs that were written by older builds.
 
 use crate::{
-    CursorMove, Debt, HoldTtl, Items, ProductUpdate, Quantity, RequestId, Seq, SetIf, Sku, Terms,
-    UserId,
+    CursorMove, CursorMoveFor, CursorRemoval, Debt, HoldTtl, Items, ProductUpdate, Quantity,
+    RequestId, Seq, SetIf, Sku, Terms, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,10 @@ pub enum Command {
         /// The product.
         sku: Sku,
     },
+    /// Move a cursor, and say what it is for. Came with [`crate::Rules::Four`].
+    MoveCursorFor(Box<CursorMoveFor>),
+    /// Remove a cursor. Came with [`crate::Rules::Four`].
+    RemoveCursor(CursorRemoval),
 }
 
 impl Command {
@@ -144,10 +148,11 @@ impl Command {
             Self::Release { .. } => "release",
             Self::BuyBasket { .. } => "buy basket",
             Self::Cancel(_) => "cancel",
-            Self::MoveCursor(_) => "move cursor",
+            Self::MoveCursor(_) | Self::MoveCursorFor(_) => "move cursor",
             Self::Count { .. } => "count",
             Self::SetAvailable { .. } => "set available",
             Self::Withdraw { .. } => "withdraw",
+            Self::RemoveCursor(_) => "remove cursor",
         }
     }
 }

@@ -203,7 +203,8 @@ impl Digesting {
                 let before = i128::from(*available) - i128::from(*quantity);
                 self.level(sku, (before, *available), seq);
             }
-            Change::Ordered(Order { sku, user, quantity, remaining, .. }) => {
+            Change::Ordered(order) | Change::Counted { order, .. } => {
+                let Order { sku, user, quantity, remaining, .. } = order;
                 self.take(user, sku, *quantity, (*remaining, seq));
             }
             Change::BasketOrdered { user, lines, .. } => self.take_all(user, lines, seq),

@@ -143,6 +143,15 @@ pub enum Change {
         /// What is available again.
         lines: Vec<Line>,
     },
+    /// [`Change::Ordered`] by a counter while its product owed units, under [`crate::Rules::Four`]:
+    /// with what its request was answered by.
+    Counted {
+        /// The order, an order like any other.
+        order: Order,
+        /// Units that the product owed; the count that this left is so much less than what was
+        /// available.
+        owed: u64,
+    },
 }
 
 /// In whose name a hold was given up or an order taken back.
@@ -179,7 +188,8 @@ impl Change {
     /// The order that this change made, if it made one.
     pub fn order(&self) -> Option<OrderContent<'_>> {
         match self {
-            Self::Ordered(Order { sku, user, request_id, quantity, remaining }) => {
+            Self::Ordered(order) | Self::Counted { order, .. } => {
+                let Order { sku, user, request_id, quantity, remaining } = order;
                 let (sku, quantity, available) = (sku.clone(), *quantity, *remaining);
                 let lines = vec![Line { sku, quantity, available }];
                 Some(OrderContent { user, request_id, hold: None, lines })
@@ -247,11 +257,23 @@ impl Change {
         }
     }
 
+    /// What a decrement was answered when it became this order: for [`Outcome::BoughtBefore`]. Of
+    /// an order from before [`crate::Rules::Four`] what was available, whatever was owed.
+    pub fn counted(&self) -> Option<u64> {
+        match self {
+            Self::Ordered(order) => Some(order.remaining),
+            Self::Counted { order, owed } => Some(order.remaining.saturating_sub(*owed)),
+            _ => None,
+        }
+    }
+
     /// The products whose units or terms it changed.
     pub fn products(&self) -> Vec<&Sku> {
         match self {
             Self::ProductCreated(terms) | Self::ProductUpdated(terms) => vec![&terms.sku],
-            Self::Restocked { sku, .. } | Self::Ordered(Order { sku, .. }) => vec![sku],
+            Self::Restocked { sku, .. }
+            | Self::Ordered(Order { sku, .. })
+            | Self::Counted { order: Order { sku, .. }, .. } => vec![sku],
             Self::Held { lines, .. }
             | Self::Confirmed { lines, .. }
             | Self::Released { lines, .. }

@@ -12,8 +12,8 @@
 use crate::cursors::Cursor;
 use crate::keys::Note;
 use crate::{
-    Command, CursorName, Hold, Items, Product, Quantity, RequestId, Requester, Rules, Seq,
-    Settlement, Sku, UserId, codec,
+    Command, CursorName, CursorTarget, Hold, Items, Product, Quantity, RequestId, Requester, Rules,
+    Seq, Settlement, Sku, UserId, codec,
 };
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -43,6 +43,8 @@ enum Domain {
     OperatorStoredElement = 19,
     KeyElement = 20,
     CursorElement = 21,
+    CounterStoredElement = 22,
+    CursorTargetElement = 23,
 }
 
 /// Fixed-width fields of one element or id, in a buffer on the stack.
@@ -253,12 +255,21 @@ impl Element {
         Self(xxh3_128(&encoded(&(Domain::OperatorStoredElement as u8, request, outcome))))
     }
 
+    /// The same of a counter, as an operator's.
+    pub(crate) fn stored_of_counter<T: Serialize>(request: u128, outcome: &T) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::CounterStoredElement as u8, request, outcome))))
+    }
+
     pub(crate) fn key(sku: &Sku, note: Note) -> Self {
         Self(xxh3_128(&encoded(&(Domain::KeyElement as u8, sku, note))))
     }
 
     pub(crate) fn cursor(name: &CursorName, cursor: &Cursor) -> Self {
         Self(xxh3_128(&encoded(&(Domain::CursorElement as u8, name, cursor))))
+    }
+
+    pub(crate) fn cursor_target(name: &CursorName, target: &CursorTarget) -> Self {
+        Self(xxh3_128(&encoded(&(Domain::CursorTargetElement as u8, name, target))))
     }
 
     pub(crate) fn quota(key: u128, bought: u64) -> Self {

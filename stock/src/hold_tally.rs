@@ -1,7 +1,7 @@
 //! How many holds there ever were, and how they ended: what a shop watches during a drop.
 //!
-//! Derived from the changes: in no snapshot and no state hash, built anew by a restart, and equal on
-//! every replica that has applied as much. Never decides anything. Called by the table of holds.
+//! Derived from the changes: in no snapshot and no state hash, built anew by a restart, and equal
+//! on every replica that has applied as much. Never decides anything. Called by the table of holds.
 
 use crate::Settlement;
 

@@ -79,7 +79,9 @@ impl Settled {
     fn element(&self, id: Seq, rules: Rules) -> Element {
         match rules {
             Rules::One => Element::settled(id, self.settlement),
-            Rules::Two | Rules::Three => Element::settled_of(id, self.settlement, self.user),
+            Rules::Two | Rules::Three | Rules::Four => {
+                Element::settled_of(id, self.settlement, self.user)
+            }
         }
     }
 }

@@ -125,6 +125,15 @@ text_id!(
     "use 1 to 64 of A-Z a-z 0-9 . _ - :"
 );
 
+text_id!(
+    /// What a cursor is for, in its owner's own words: an address, a queue, a table.
+    CursorTarget,
+    "cursor target",
+    256,
+    |byte| byte.is_ascii_graphic(),
+    "use 1 to 256 visible ASCII characters without spaces"
+);
+
 /// A node of the cluster, as `--id` gives it: 1, 2, 3, …
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

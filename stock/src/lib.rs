@@ -37,14 +37,14 @@ mod terms;
 mod timestamp;
 
 pub use command::{Attempt, Batch, Cancel, Command, Envelope, Requester};
-pub use cursors::{CURSORS_MAX, CursorMove};
+pub use cursors::{CURSORS_MAX, CursorMove, CursorMoveFor, CursorRemoval};
 pub use digest::{DIGEST_FORMAT, Digest, Digester, Undigested};
 pub use done::DONE_MAX;
 pub use event::{By, Change, Event, Order, OrderContent};
 pub use hold_tally::HoldTally;
 pub use hold_ttl::HoldTtl;
 pub use holds::{Hold, HoldState, OPEN_HOLDS_MAX, SETTLED_MAX, Settlement, USER_HOLDS_MAX};
-pub use ids::{CursorName, InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
+pub use ids::{CursorName, CursorTarget, InvalidId, NodeId, Quantity, RequestId, Seq, Sku, UserId};
 pub use items::{InvalidItems, Item, Items, Line};
 pub use keys::{DEBT_MAX, Debt, SetIf};
 pub use machine::{
@@ -58,5 +58,5 @@ pub use receipt::{Chain, Receipt};
 pub use reply::{Outcome, Refusal, Reply};
 pub use requests::OUTCOME_RETENTION_MS;
 pub use rules::{Bounds, Rules};
-pub use stored::{OPERATOR_STORED_MAX, STORED_MAX};
-pub use terms::{AT_MS_MAX, Edit, ProductUpdate, Terms};
+pub use stored::{COUNTER_STORED_MAX, OPERATOR_STORED_MAX, STORED_MAX};
+pub use terms::{AT_MS_MAX, Edit, ProductUpdate, Terms, is_control};

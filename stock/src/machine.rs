@@ -39,7 +39,7 @@ use crate::order_index::OrderIndex;
 use crate::quota::QuotaTable;
 use crate::requests::{Identity, RequestTable};
 use crate::{Attempt, Batch, Bounds, Change, Envelope, Event, Outcome, Reply, Rules, Seq, Sku};
-use effect::Decision;
+use effect::{CursorEffect, Decision};
 use slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use windows::Windows;
@@ -53,6 +53,9 @@ pub const EXPIRIES_PER_APPLY_MAX: usize = 2_048;
 
 /// The most ended holds that one apply forgets; the rest stays a little longer.
 const FORGOTTEN_PER_APPLY_MAX: usize = 10_000;
+/// So many requests of a batch are looked for side by side: more than a processor waits for at
+/// once, and few enough that what was read first is still in its nearest cache.
+const READ_AHEAD: usize = 32;
 
 /// What one batch did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,8 +146,16 @@ impl Machine {
         // The caller proposes what it expects to change the state, so there is room for all.
         let mut events = Vec::with_capacity(batch.commands.len());
         self.expire_due(bounds.expiries, &mut events);
-        let replies =
-            batch.commands.iter().map(|envelope| self.execute(envelope, &mut events)).collect();
+        let mut replies = Vec::with_capacity(batch.commands.len());
+        let mut identities = Vec::with_capacity(READ_AHEAD.min(batch.commands.len()));
+        for commands in batch.commands.chunks(READ_AHEAD) {
+            identities.clear();
+            identities.extend(commands.iter().map(Identity::of));
+            self.requests.read_ahead(&identities);
+            for (envelope, identity) in commands.iter().zip(&identities) {
+                replies.push(self.execute(*identity, envelope, &mut events));
+            }
+        }
         self.rehash_products();
         assert!(
             self.seq.0 - seq_before.0 == events.len() as u64,
@@ -167,10 +178,7 @@ impl Machine {
             (Decision::Unchanged(outcome), Attempt::First) => Some(self.reply(outcome)),
             (Decision::Unchanged(_), Attempt::Later)
             | (
-                Decision::Change(_)
-                | Decision::Overdue(_)
-                | Decision::Key(_)
-                | Decision::Cursor(..),
+                Decision::Change(_) | Decision::Overdue(_) | Decision::Key(_) | Decision::Cursor(_),
                 _,
             ) => None,
         }
@@ -193,14 +201,18 @@ impl Machine {
         }
     }
 
-    fn execute(&mut self, envelope: &Envelope, events: &mut Vec<Event>) -> Reply {
-        let identity = Identity::of(envelope);
+    fn execute(
+        &mut self,
+        identity: Identity,
+        envelope: &Envelope,
+        events: &mut Vec<Event>,
+    ) -> Reply {
         match self.decide(identity, envelope) {
             Decision::Known(reply) => reply,
             Decision::Overdue(hold) => {
                 let change = self.expire(hold);
                 self.emit(change, events);
-                self.execute(envelope, events)
+                self.execute(identity, envelope, events)
             }
             Decision::Unchanged(outcome) => {
                 let reply = self.reply(outcome);
@@ -226,11 +238,34 @@ impl Machine {
                 }
                 reply
             }
-            Decision::Cursor(name, cursor) => {
-                self.cursors.set(name, cursor, &mut self.sum);
-                self.reply(Outcome::CursorMoved { position: cursor.position })
-            }
+            Decision::Cursor(effect) => self.change_cursor(identity, &effect),
         }
+    }
+
+    /// The cursor knows the request that moved it last; what made or removed one must be known
+    /// when it is gone, or a late copy would do it again.
+    fn change_cursor(&mut self, identity: Identity, effect: &CursorEffect<'_>) -> Reply {
+        let sum = &mut self.sum;
+        let (outcome, is_stored) = match *effect {
+            CursorEffect::Make { name, cursor, target } => {
+                self.cursors.set(name, cursor, target, sum);
+                let outcome = Outcome::CursorMoved { position: cursor.position };
+                (outcome, self.rules >= Rules::Four)
+            }
+            CursorEffect::Move { name, cursor, target } => {
+                self.cursors.set(name, cursor, target, sum);
+                (Outcome::CursorMoved { position: cursor.position }, false)
+            }
+            CursorEffect::Remove { name, position } => {
+                self.cursors.remove(name, sum);
+                (Outcome::CursorRemoved { position }, true)
+            }
+        };
+        let reply = self.reply(outcome);
+        if is_stored {
+            self.store(identity, &reply);
+        }
+        reply
     }
 
     /// Hands out the event of the change that was just made.
@@ -243,7 +278,7 @@ impl Machine {
     /// Remembers what a request became.
     fn record(&mut self, identity: Identity, reply: &Reply, change: &Change) {
         match change {
-            Change::Ordered(_) | Change::BasketOrdered { .. } => {
+            Change::Ordered(_) | Change::Counted { .. } | Change::BasketOrdered { .. } => {
                 self.requests.accept(identity, reply.seq, None, &mut self.sum);
             }
             Change::Confirmed { lines, .. } => {

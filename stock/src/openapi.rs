@@ -5,7 +5,8 @@
 //! takes and refuses.
 
 use crate::{
-    Currency, CursorName, HoldTtl, NodeId, Quantity, Receipt, RequestId, Seq, Sku, UserId,
+    Currency, CursorName, CursorTarget, HoldTtl, NodeId, Quantity, Receipt, RequestId, Seq, Sku,
+    UserId,
 };
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
@@ -30,6 +31,8 @@ schemas! {
         .description(Some("A product's id."));
     CursorName => id(Self::BYTES_MAX, "^[A-Za-z0-9._:-]+$", "orders-to-postgres")
         .description(Some("A cursor's name."));
+    CursorTarget => id(Self::BYTES_MAX, VISIBLE, "nats://broker:4222/orders")
+        .description(Some("What a cursor is for, in its owner's own words; compared as it is."));
     UserId => id(Self::BYTES_MAX, VISIBLE, "ann")
         .description(Some("A buyer's id, given by the shop in front."));
     RequestId => id(Self::BYTES_MAX, VISIBLE, "0198f2c4-7e1b-7000-8000-000000000001")

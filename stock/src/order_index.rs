@@ -14,8 +14,10 @@ use std::sync::Arc;
 pub const MARK_EVENTS: u64 = 64;
 /// Orders that are looked through one by one; then they become a run.
 const RECENT_MAX: usize = 4_096;
-/// The longest run: merging two halves of it takes a few milliseconds.
-const RUN_MAX: usize = 1 << 20;
+/// So many runs of a length are merged into one: an order is moved once for each power of it.
+const RUNS_MERGED: usize = 4;
+/// The longest run: merging the parts of it takes a few milliseconds.
+const RUN_MAX: usize = RECENT_MAX * RUNS_MERGED.pow(4);
 
 /// An order by a fingerprint of its user, of whom there may be another with the same: whoever
 /// reads the order finds out.
@@ -24,8 +26,8 @@ type Entry = (u64, Seq);
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrderIndex {
-    /// Sorted by user and order. Each is of later orders than the one before; neighbours of one
-    /// length are merged, so there are few. A tree would take twice the room, and as long for an
+    /// Sorted by user and order. Each is of later orders than the one before; those of one length
+    /// are merged, so there are few. A tree would take twice the room, and as long for an
     /// insertion as all the rest of a buy. Shared by copies of the index.
     runs: Vec<Arc<Vec<Entry>>>,
     /// The newest orders, as they came.
@@ -72,20 +74,28 @@ impl OrderIndex {
         }
     }
 
-    /// Makes a run of the newest orders, and one of each two of a length.
+    /// Makes a run of the newest orders, and one of each [`RUNS_MERGED`] of a length.
     fn end_run(&mut self) {
-        let mut newest = std::mem::take(&mut self.recent);
+        let mut newest = std::mem::replace(&mut self.recent, Vec::with_capacity(RECENT_MAX));
         newest.sort_unstable();
-        while let Some(before) =
-            self.runs.pop_if(|before| before.len() == newest.len() && before.len() < RUN_MAX)
-        {
-            let mut merged = Arc::unwrap_or_clone(before);
-            merged.append(&mut newest);
-            // The stable sort finds the two sorted halves, and merges them.
-            merged.sort();
-            newest = merged;
-        }
         self.runs.push(Arc::new(newest));
+        while let Some(parts) = self.mergeable() {
+            let mut merged = Vec::with_capacity(RUNS_MERGED * self.runs[parts].len());
+            for run in self.runs.drain(parts..) {
+                merged.extend_from_slice(&run);
+            }
+            // The stable sort finds the sorted parts, and merges them.
+            merged.sort();
+            self.runs.push(Arc::new(merged));
+        }
+    }
+
+    /// From where on all runs are of one length, if they are to be merged.
+    fn mergeable(&self) -> Option<usize> {
+        let first = self.runs.len().checked_sub(RUNS_MERGED)?;
+        let len = self.runs[first].len();
+        let is_alike = self.runs[first..].iter().all(|run| run.len() == len);
+        (is_alike && len * RUNS_MERGED <= RUN_MAX).then_some(first)
     }
 
     /// Orders after `after` that are the user's, or, rarely, another's; by id.
@@ -134,16 +144,16 @@ mod tests {
     #[test]
     fn runs_are_merged_and_lose_nothing() {
         const USERS: u64 = 97;
-        let last = 7 * RECENT_MAX as u64 + 11;
+        let last = 23 * RECENT_MAX as u64 + 11;
         let mut index = OrderIndex::default();
         let mut runs_max = 0;
         for seq in 1..=last {
             index.note(&order(seq, seq % USERS));
             runs_max = runs_max.max(index.runs.len());
         }
-        assert_eq!(runs_max, 3, "seven ends make runs of four, two and one");
-        let lengths: Vec<usize> = index.runs.iter().map(|run| run.len()).collect();
-        assert_eq!(lengths, [4 * RECENT_MAX, 2 * RECENT_MAX, RECENT_MAX]);
+        assert_eq!(runs_max, 6, "15 ends make three runs of four and three of one");
+        let lengths: Vec<usize> = index.runs.iter().map(|run| run.len() / RECENT_MAX).collect();
+        assert_eq!(lengths, [16, 4, 1, 1, 1]);
         for user in 0..USERS {
             let id = format!("user-{user}").parse().unwrap();
             let first = if user == 0 { USERS } else { user };

@@ -36,16 +36,19 @@ struct Page<V> {
 }
 
 impl<V> Page<V> {
+    /// Where the fingerprint should be, as fingerprints fill a page evenly.
+    fn guess(&self, key: (u64, u64)) -> usize {
+        let part = key.0.checked_shl(self.bits).unwrap_or(0);
+        ((u128::from(part) * self.entries.len() as u128) >> u64::BITS) as usize
+    }
+
     /// Where the fingerprint is, or would have to be.
     ///
-    /// Fingerprints fill a page evenly, so the search begins where this one should be, and spans
-    /// twice as many entries with each step until it has passed it: mostly one or two lines of
+    /// The search begins where it should be, and spans twice as many entries with each step until it has passed it: mostly one or two lines of
     /// memory are read, where a binary search of the whole page reads five. Whatever the
     /// fingerprints are, it takes a logarithmic number of steps.
     fn find(&self, key: (u64, u64)) -> Result<usize, usize> {
-        let len = self.entries.len();
-        let part = key.0.checked_shl(self.bits).unwrap_or(0);
-        let guess = ((u128::from(part) * len as u128) >> u64::BITS) as usize;
+        let (len, guess) = (self.entries.len(), self.guess(key));
         let (mut low, mut high, mut step) = (guess, guess, 1);
         while low > 0 && self.entries[low - 1].key >= key {
             low = low.saturating_sub(step);
@@ -89,6 +92,23 @@ impl<V: Copy> PagedMap<V> {
         let page = &self.pages[self.page_of(key)];
         let at = page.find(key).ok()?;
         Some(&page.entries[at].value)
+    }
+
+    /// Reads where the fingerprints of these should be, and nothing else.
+    ///
+    /// A lookup waits for memory twice, for a page and then for its entries, and lookups one after
+    /// another wait one after another. None of these reads needs the one before it, so that the
+    /// processor waits for many at once, and the lookups that follow find all in its cache.
+    pub(crate) fn read_ahead<T>(&self, of: &[T], fingerprint: impl Fn(&T) -> u128) {
+        let keys = || of.iter().map(|one| halves(fingerprint(one)));
+        let pages = || keys().map(|key| (key, &self.pages[self.page_of(key)]));
+        let entries: usize = pages().map(|(_, page)| page.entries.len()).sum();
+        let nearest = |(key, page): (_, &Arc<Page<V>>)| {
+            page.entries.get(page.guess(key)).map_or(0, |entry| entry.key.1)
+        };
+        let read = pages().map(nearest).fold(entries as u64, u64::wrapping_add);
+        // Else the reads would be left out, as nobody wants what they read.
+        std::hint::black_box(read);
     }
 
     pub(crate) fn contains_key(&self, key: u128) -> bool {

@@ -42,7 +42,8 @@ impl Past {
 /// body does not name them.
 fn order(change: &Change) -> Option<(u128, u32, u32)> {
     let (user, request_id, command, content) = match change {
-        Change::Ordered(Order { sku, user, request_id, quantity, .. }) => {
+        Change::Ordered(order) | Change::Counted { order, .. } => {
+            let Order { sku, user, request_id, quantity, .. } = order;
             let command = Command::Buy { sku: sku.clone(), quantity: *quantity };
             (user, request_id, command, 0)
         }

@@ -85,6 +85,11 @@ pub enum Outcome {
     },
     /// The product's available units were taken back, and its key is gone.
     Withdrawn,
+    /// The cursor is gone.
+    CursorRemoved {
+        /// Where it stood.
+        position: u64,
+    },
 }
 
 impl Outcome {
@@ -107,6 +112,7 @@ impl Outcome {
             Self::CursorMoved { .. } => "cursor moved",
             Self::Counted { .. } => "counted",
             Self::Withdrawn => "withdrawn",
+            Self::CursorRemoved { .. } => "cursor removed",
         }
     }
 
@@ -205,4 +211,8 @@ pub enum Refusal {
     },
     /// The machine holds as many cursors as it can: [`crate::CURSORS_MAX`].
     TooManyCursors,
+    /// The cursor is for something else than the move says.
+    CursorOfAnother,
+    /// There is no cursor of this name.
+    UnknownCursor,
 }

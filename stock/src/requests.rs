@@ -38,7 +38,7 @@ impl Identity {
         Self {
             request: hash::request_fingerprint(&envelope.requester, &envelope.request_id),
             body: hash::body_digest(&envelope.command),
-            share: Share::of(&envelope.requester),
+            share: Share::of(envelope),
         }
     }
 }
@@ -89,6 +89,11 @@ impl RequestTable {
             return Some(Reply { seq, replayed, outcome });
         }
         self.done.find(identity, seq).or_else(|| self.stored.find(identity, seq))
+    }
+
+    /// Brings near what the next requests are looked up in: see [`PagedMap::read_ahead`].
+    pub(crate) fn read_ahead(&self, identities: &[Identity]) {
+        self.orders.read_ahead(identities, |identity| identity.request);
     }
 
     /// The order of a user's request id.
@@ -262,9 +267,12 @@ impl RequestTable {
                 break;
             }
         }
-        for (share, keep_max) in
-            [(Share::Operators, bounds.operator_stored), (Share::Users, bounds.stored)]
-        {
+        for share in Share::ALL {
+            let keep_max = match share {
+                Share::Operators => bounds.operator_stored,
+                Share::Counters => bounds.counter_stored,
+                Share::Users => bounds.stored,
+            };
             for _ in 0..EVICTIONS_PER_APPLY_MAX {
                 if !self.stored.forget_one(share, now_ms, keep_max, sum) {
                     break;

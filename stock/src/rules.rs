@@ -5,7 +5,10 @@
 //! under rules of a new number; each log entry says by which it is applied, and a machine never
 //! goes back. Called by the machine; `raft` reads the number off the entry.
 
-use crate::{DONE_MAX, EXPIRIES_PER_APPLY_MAX, OPERATOR_STORED_MAX, SETTLED_MAX, STORED_MAX};
+use crate::{
+    COUNTER_STORED_MAX, DONE_MAX, EXPIRIES_PER_APPLY_MAX, OPERATOR_STORED_MAX, SETTLED_MAX,
+    STORED_MAX,
+};
 use serde::{Deserialize, Serialize};
 
 /// The rules of the machine, oldest first. Appended, never reordered: the number is in snapshots.
@@ -26,15 +29,20 @@ pub enum Rules {
     /// Decides as [`Rules::Two`]. Logs may hold what came with it: cursors, and products as
     /// counters ([`crate::Command::Count`] and what follows). Builds before it cannot read these.
     Three,
+    /// What counters have stored no longer counts among what buyers have, so that a busy program
+    /// makes nobody's refusal forgotten: it has a bound of its own. Cursors may say what they are
+    /// for, and can be removed; that one was made or removed is known for a day. The event of an
+    /// order by a counter that owes says how much.
+    Four,
 }
 
 impl Rules {
     /// The newest that this build knows.
-    pub const NEWEST: Self = Self::Three;
+    pub const NEWEST: Self = Self::Four;
 }
 
-/// How much a machine keeps and does from [`Rules::Two`] on. Part of the rules: only machines of one
-/// test may have others than [`Bounds::default`].
+/// How much a machine keeps and does from [`Rules::Two`] on. Part of the rules: only machines of
+/// one test may have others than [`Bounds::default`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Requests that became a hold, a release or a cancel: [`DONE_MAX`].
@@ -43,6 +51,8 @@ pub struct Bounds {
     pub stored: usize,
     /// Operators': [`OPERATOR_STORED_MAX`].
     pub operator_stored: usize,
+    /// Counters', from [`Rules::Four`] on: [`COUNTER_STORED_MAX`].
+    pub counter_stored: usize,
     /// Ended holds: [`SETTLED_MAX`].
     pub settled: usize,
     /// Holds that expire with one entry because they are due: [`EXPIRIES_PER_APPLY_MAX`].
@@ -55,6 +65,7 @@ impl Bounds {
         done: usize::MAX,
         stored: usize::MAX,
         operator_stored: usize::MAX,
+        counter_stored: usize::MAX,
         settled: usize::MAX,
         expiries: usize::MAX,
     };
@@ -63,7 +74,7 @@ impl Bounds {
     pub(crate) fn under(self, rules: Rules) -> Self {
         match rules {
             Rules::One => Self::NONE,
-            Rules::Two | Rules::Three => self,
+            Rules::Two | Rules::Three | Rules::Four => self,
         }
     }
 }
@@ -74,6 +85,7 @@ impl Default for Bounds {
             done: DONE_MAX,
             stored: STORED_MAX,
             operator_stored: OPERATOR_STORED_MAX,
+            counter_stored: COUNTER_STORED_MAX,
             settled: SETTLED_MAX,
             expiries: EXPIRIES_PER_APPLY_MAX,
         }

@@ -1,13 +1,16 @@
-//! Outcomes that are stored whole: of operators' commands, and refusals of later attempts.
+//! Outcomes that are stored whole: of operators' and counters' commands, and refusals of later
+//! attempts.
 //!
-//! Owns them for a day of log time, and, under [`Rules::Two`], in two shares with a bound each:
-//! a buyer may be refused as often as they like, and must not have an operator's command forgotten
-//! by it, for a restock that comes again would then add its units twice. In snapshots, for the
-//! events do not carry them. Never decides a command. Called by the request table.
+//! Owns them for a day of log time, and in shares with a bound each: a buyer may be refused as
+//! often as they like, and must not have an operator's command forgotten by it, for a restock that
+//! comes again would then add its units twice. So operators have a share from [`Rules::Two`] on;
+//! and counters from [`Rules::Four`] on, for a program that counts must not have a buyer's refusal
+//! forgotten, whose late copy could then win. In snapshots, for the events do not carry them. Never
+//! decides a command. Called by the request table.
 
 use crate::hash::{Element, StateSum};
 use crate::requests::{Identity, OUTCOME_RETENTION_MS};
-use crate::{Outcome, Refusal, Reply, Requester, Rules, Seq};
+use crate::{Command, Envelope, Outcome, Refusal, Reply, Requester, Rules, Seq};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,20 +27,43 @@ pub const STORED_MAX: usize = 500_000;
 /// a user sends counts.
 pub const OPERATOR_STORED_MAX: usize = 200_000;
 
+/// The most outcomes of counters ([`crate::Command::Count`] and what follows) that are stored
+/// whole, under [`Rules::Four`]; the oldest is forgotten first. Of about 45 bytes of a snapshot
+/// each: what is an order is kept as one, and a first attempt's refusal not at all. Ten seconds of
+/// fifty thousand increments a second, each a command of its own: twice as long as the node that
+/// asks for one tries to settle it.
+pub const COUNTER_STORED_MAX: usize = 500_000;
+
 /// Whose outcomes share a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
     /// Those of operators, under [`Rules::Two`].
     Operators,
-    /// Those of users; under [`Rules::One`] everybody's.
+    /// Those of users' commands to counters, under [`Rules::Four`].
+    Counters,
+    /// Those of users, of all that has no share of its own under the rules.
     Users,
 }
 
 impl Share {
-    pub(crate) fn of(requester: &Requester) -> Self {
-        match requester {
-            Requester::Operator => Self::Operators,
-            Requester::User(_) => Self::Users,
+    pub(crate) const ALL: [Self; 3] = [Self::Operators, Self::Counters, Self::Users];
+
+    /// Under the newest rules.
+    pub(crate) fn of(envelope: &Envelope) -> Self {
+        match (&envelope.requester, &envelope.command) {
+            (Requester::Operator, _) => Self::Operators,
+            (
+                Requester::User(_),
+                Command::Count { .. } | Command::SetAvailable { .. } | Command::Withdraw { .. },
+            ) => Self::Counters,
+            (Requester::User(_), _) => Self::Users,
+        }
+    }
+
+    fn under(self, rules: Rules) -> Self {
+        match (rules, self) {
+            (Rules::One, _) | (Rules::Two | Rules::Three, Self::Counters) => Self::Users,
+            (Rules::Two | Rules::Three | Rules::Four, share) => share,
         }
     }
 }
@@ -77,8 +103,8 @@ impl StoredOutcome {
         Reply { seq: self.seq, replayed: true, outcome }
     }
 
-    /// The share of what was stored before there were two: no user creates, updates or restocks.
-    /// Whose a refusal was it does not tell; it stays among those of users.
+    /// The share of what was stored before there was one for it: no user creates, updates or
+    /// restocks. Whose a refusal was it does not tell; it stays among those of users.
     fn share(&self) -> Share {
         match &self.decided {
             Decided::Refused(_) => Share::Users,
@@ -86,7 +112,9 @@ impl StoredOutcome {
                 Outcome::ProductCreated(_)
                 | Outcome::ProductUpdated(_)
                 | Outcome::ProductUnchanged(_)
-                | Outcome::Restocked(_) => Share::Operators,
+                | Outcome::Restocked(_)
+                | Outcome::CursorMoved { .. }
+                | Outcome::CursorRemoved { .. } => Share::Operators,
                 Outcome::Refused(_)
                 | Outcome::Bought { .. }
                 | Outcome::BoughtBefore { .. }
@@ -95,10 +123,8 @@ impl StoredOutcome {
                 | Outcome::Confirmed { .. }
                 | Outcome::Released { .. }
                 | Outcome::Cancelled { .. }
-                | Outcome::DoneBefore { .. }
-                | Outcome::CursorMoved { .. }
-                | Outcome::Counted { .. }
-                | Outcome::Withdrawn => Share::Users,
+                | Outcome::DoneBefore { .. } => Share::Users,
+                Outcome::Counted { .. } | Outcome::Withdrawn => Share::Counters,
             },
         }
     }
@@ -106,6 +132,7 @@ impl StoredOutcome {
     fn element(&self, request: u128, share: Share) -> Element {
         match share {
             Share::Operators => Element::stored_of_operator(request, self),
+            Share::Counters => Element::stored_of_counter(request, self),
             Share::Users => Element::stored(request, self),
         }
     }
@@ -118,6 +145,7 @@ pub(crate) struct StoredTable {
     rules: Rules,
     outcomes: BTreeMap<u128, StoredOutcome>,
     operators: VecDeque<u128>,
+    counters: VecDeque<u128>,
     users: VecDeque<u128>,
 }
 
@@ -126,20 +154,47 @@ impl StoredTable {
     /// whose: a snapshot of the first rules does not say that.
     pub(crate) fn adopt(&mut self, rules: Rules, sum: &mut StateSum) {
         if self.rules == Rules::One && rules > Rules::One {
-            // In the map's order: there may be a day of holds, each far from the one before.
-            let mut of_operators = BTreeSet::new();
-            for (request, outcome) in &self.outcomes {
-                if outcome.share() == Share::Operators {
-                    sum.remove(outcome.element(*request, Share::Users));
-                    sum.add(outcome.element(*request, Share::Operators));
-                    of_operators.insert(*request);
-                }
-            }
-            let queue = std::mem::take(&mut self.users);
-            (self.operators, self.users) =
-                queue.into_iter().partition(|request| of_operators.contains(request));
+            self.operators = self.part_off(Share::Operators, sum);
+        }
+        if self.rules < Rules::Four && rules >= Rules::Four {
+            self.counters = self.part_off(Share::Counters, sum);
         }
         self.rules = rules;
+    }
+
+    /// Takes out of the users' queue what is of a share that there was not.
+    fn part_off(&mut self, share: Share, sum: &mut StateSum) -> VecDeque<u128> {
+        // What an operator did to a counter is not a user's.
+        let elsewhere: BTreeSet<u128> = self.operators.iter().copied().collect();
+        // In the map's order: there may be a day of holds, each far from the one before.
+        let mut parting = BTreeSet::new();
+        for (request, outcome) in &self.outcomes {
+            if outcome.share() == share && !elsewhere.contains(request) {
+                sum.remove(outcome.element(*request, Share::Users));
+                sum.add(outcome.element(*request, share));
+                parting.insert(*request);
+            }
+        }
+        let queue = std::mem::take(&mut self.users);
+        let parted;
+        (parted, self.users) = queue.into_iter().partition(|request| parting.contains(request));
+        parted
+    }
+
+    fn queue(&self, share: Share) -> &VecDeque<u128> {
+        match share {
+            Share::Operators => &self.operators,
+            Share::Counters => &self.counters,
+            Share::Users => &self.users,
+        }
+    }
+
+    fn queue_mut(&mut self, share: Share) -> &mut VecDeque<u128> {
+        match share {
+            Share::Operators => &mut self.operators,
+            Share::Counters => &mut self.counters,
+            Share::Users => &mut self.users,
+        }
     }
 
     /// The answer to a request that is known here; `seq` is that of the state that asks.
@@ -175,15 +230,8 @@ impl StoredTable {
         outcome: StoredOutcome,
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
-        let (share, queue) = match (self.rules, share) {
-            (Rules::Two | Rules::Three, Share::Operators) => {
-                (Share::Operators, &mut self.operators)
-            }
-            (Rules::One, _) | (Rules::Two | Rules::Three, Share::Users) => {
-                (Share::Users, &mut self.users)
-            }
-        };
-        let newest = queue.back().and_then(|request| self.outcomes.get(request));
+        let share = share.under(self.rules);
+        let newest = self.queue(share).back().and_then(|request| self.outcomes.get(request));
         if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
             return Err("it is older than the outcome stored before it");
         }
@@ -192,7 +240,7 @@ impl StoredTable {
         }
         sum.add(outcome.element(request, share));
         self.outcomes.insert(request, outcome);
-        queue.push_back(request);
+        self.queue_mut(share).push_back(request);
         Ok(())
     }
 
@@ -205,10 +253,7 @@ impl StoredTable {
         keep_max: usize,
         sum: &mut StateSum,
     ) -> bool {
-        let queue = match share {
-            Share::Operators => &mut self.operators,
-            Share::Users => &mut self.users,
-        };
+        let queue = self.queue(share);
         let Some(&request) = queue.front() else {
             return false;
         };
@@ -219,13 +264,13 @@ impl StoredTable {
         }
         sum.remove(oldest.element(request, share));
         self.outcomes.remove(&request);
-        queue.pop_front();
+        self.queue_mut(share).pop_front();
         true
     }
 
     /// Forgets all.
     pub(crate) fn clear(&mut self, sum: &mut StateSum) {
-        for share in [Share::Operators, Share::Users] {
+        for share in Share::ALL {
             for (request, outcome) in self.of(share) {
                 sum.remove(outcome.element(request, share));
             }
@@ -235,16 +280,12 @@ impl StoredTable {
 
     /// The outcomes of a share, oldest first: what the events do not carry.
     pub(crate) fn of(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
-        let queue = match share {
-            Share::Operators => &self.operators,
-            Share::Users => &self.users,
-        };
-        queue.iter().map(|request| (*request, stored(&self.outcomes, *request)))
+        self.queue(share).iter().map(|request| (*request, stored(&self.outcomes, *request)))
     }
 
     /// Adds the hash of every outcome.
     pub(crate) fn hash_into(&self, sum: &mut StateSum) {
-        for share in [Share::Operators, Share::Users] {
+        for share in Share::ALL {
             for (request, outcome) in self.of(share) {
                 sum.add(outcome.element(request, share));
             }

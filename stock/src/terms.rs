@@ -3,7 +3,7 @@
 //! Owns their limits and their encoding, which is a disk format (see [`Terms`]). Never decides
 //! anything. Called by the machine, and by the front, which builds them from JSON.
 
-use crate::{HoldTtl, Price, Quantity, Refusal, Seq, Sku};
+use crate::{HoldTtl, InvalidId, Price, Quantity, Refusal, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -59,6 +59,23 @@ impl Terms {
         }
     }
 
+    /// Checks a name, which ends up on terminals and in logs.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when it is longer than [`Terms::NAME_BYTES_MAX`], or holds what
+    /// [`is_control`].
+    pub fn check_name(name: &str) -> Result<(), InvalidId> {
+        let problem = if name.len() > Self::NAME_BYTES_MAX {
+            "is too long"
+        } else if name.chars().any(is_control) {
+            "holds control characters"
+        } else {
+            return Ok(());
+        };
+        let rule = "use at most 256 bytes without control characters";
+        Err(InvalidId { kind: "name", problem, rule })
+    }
+
     /// These terms after an update.
     #[must_use]
     pub fn updated(&self, update: &ProductUpdate) -> Self {
@@ -109,6 +126,17 @@ impl Terms {
             && self.ends_at_ms.is_none()
             && self.hold_ttl == HoldTtl::DEFAULT
     }
+}
+
+/// Whether a character is none that is read, but one that steers what shows it: a control
+/// character, or one that turns the text around it, so that a name looks like another (the
+/// bidirectional controls of Unicode, annex 9).
+pub fn is_control(char: char) -> bool {
+    let turns = matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    turns || char.is_control()
 }
 
 /// Stands where the first layout has the product's id.
@@ -250,6 +278,19 @@ impl<T: Copy> Edit<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_steer_nothing() {
+        for name in ["", "Tee, \"red\"", "T-Shirt für Zoë", "قميص", "x".repeat(256).as_str()]
+        {
+            assert_eq!(Terms::check_name(name), Ok(()), "{name}");
+        }
+        for name in
+            ["a\nb", "\u{1b}[31m", "\u{85}", "a\u{202e}b", "\u{200f}", "ä".repeat(129).as_str()]
+        {
+            assert!(Terms::check_name(name).is_err(), "{name:?}");
+        }
+    }
 
     #[test]
     fn a_window_holds_its_start_and_not_its_end() {

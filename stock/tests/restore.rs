@@ -159,7 +159,14 @@ fn what_only_the_hash_knows_is_found() {
 /// one that was given up, of which only the latter is known; its release is all that is known of
 /// what was done. An operator's outcome and a user's are stored.
 fn held() -> (HotState, Vec<Event>, Bounds) {
-    let bounds = Bounds { done: 1, stored: 1, operator_stored: 1, settled: 1, expiries: 1 };
+    let bounds = Bounds {
+        done: 1,
+        stored: 1,
+        operator_stored: 1,
+        counter_stored: 1,
+        settled: 1,
+        expiries: 1,
+    };
     let ask = |key: &str, command| Envelope {
         requester: Requester::User("ann".parse().unwrap()),
         request_id: key.parse().unwrap(),

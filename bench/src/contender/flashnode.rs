@@ -8,7 +8,7 @@ use std::time::Duration;
 use stock::api::PutProduct;
 
 /// How long a cluster may take to form.
-const FORM_MAX: Duration = Duration::from_secs(30);
+const FORM_MAX: Duration = Duration::from_secs(120);
 
 /// Where the clients are.
 #[derive(Debug, Clone, Copy)]

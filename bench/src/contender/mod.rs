@@ -1,7 +1,8 @@
 //! Who is measured: each contender's servers, started from nothing for every round.
 //!
 //! Owns the list, and what a running one is: addresses to load, processes to account. One file
-//! each tells how its servers are started. Called by `sale`.
+//! each tells how its servers are started. Called by `sale` and, for
+//! their servers alone, by `sinks`.
 
 mod etcd;
 mod flashnode;
@@ -126,6 +127,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Where it answers, as `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     fn none() -> anyhow::Result<Self> {
         Ok(Self { address: String::new(), processes: Vec::new(), _dir: scratch()? })
     }
@@ -173,13 +179,21 @@ impl Running {
     }
 }
 
+/// PostgreSQL as the contender has it, with nothing in front.
+///
+/// # Errors
+/// When it does not start.
+pub(crate) async fn postgres() -> anyhow::Result<Store> {
+    postgres::start().await
+}
+
 /// A directory that goes with whoever holds it.
-fn scratch() -> anyhow::Result<TempDir> {
+pub(crate) fn scratch() -> anyhow::Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("flashnode-bench-").tempdir()?)
 }
 
 /// Where a program is: on the path, or where Debian keeps PostgreSQL's.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     std::env::split_paths(&path)

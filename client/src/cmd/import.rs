@@ -1,17 +1,18 @@
 //! `flashctl import`: products from a CSV file (RFC 4180), each put on sale as `product create`
 //! does.
 //!
-//! The whole file is read and checked before anything is asked of the cluster. The same file again
-//! changes nothing.
+//! The whole file is read and checked, by the rules of a node, before anything is asked of the
+//! cluster. The same file again changes nothing.
 
 use super::{Exit, Failure, Global};
 use crate::out;
 use client::{Client, ClientError};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use stock::api::PutProduct;
-use stock::{Quantity, Sku};
+use stock::{HoldTtl, Quantity, Sku};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -136,11 +137,13 @@ fn rows(text: &str) -> Result<Vec<Row>, Vec<Told>> {
         }
     }
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
+    let mut lines: BTreeMap<Sku, usize> = BTreeMap::new();
     for (line, cells) in records {
         match row(line, &head, &cells) {
             Ok(row) => {
-                if let Some(earlier) = rows.iter().find(|earlier: &&Row| earlier.id == row.id) {
-                    let what = format!("{} stands on line {} already", row.id, earlier.line);
+                let first = *lines.entry(row.id.clone()).or_insert(line);
+                if first != line {
+                    let what = format!("{} stands on line {first} already", row.id);
                     problems.push(Told { line, what });
                 }
                 rows.push(row);
@@ -159,24 +162,24 @@ fn row(line: usize, head: &[String], cells: &[String]) -> Result<Row, String> {
         let position = head.iter().position(|known| known == name)?;
         Some(cells[position].trim()).filter(|text| !text.is_empty())
     };
-    let id: Sku = needed(cell("id"), "id")?;
+    let id: Sku = {
+        let id = cell("id").ok_or("id is missing")?;
+        super::in_url(id).map_err(|why| format!("id {id:?}: {why}"))?
+    };
     let terms = PutProduct {
         name: cell("name").map_or_else(|| id.to_string(), str::to_owned),
-        stock: needed(cell("stock"), "stock")?,
-        price: read(cell("price"), "price")?,
+        stock: number(cell("stock"), "stock")?.ok_or("stock is missing")?,
+        price: number(cell("price"), "price")?,
         currency: read(cell("currency"), "currency")?,
         per_user_limit: units(cell("per_user_limit"), "per_user_limit")?,
         starts_at: read(cell("starts_at"), "starts_at")?,
         ends_at: read(cell("ends_at"), "ends_at")?,
-        hold_ttl_ms: match read::<u64>(cell("hold_ttl_ms"), "hold_ttl_ms")? {
-            Some(ms) => Some(stock::HoldTtl::from_ms(ms).map_err(|why| why.to_string())?),
-            None => None,
-        },
+        hold_ttl_ms: hold_ttl(cell("hold_ttl_ms"), "hold_ttl_ms")?,
     };
-    if terms.price.is_some() != terms.currency.is_some() {
-        return Err("price and currency come together: fill both or neither".into());
+    match terms.clone().terms(id.clone()) {
+        Ok(_) => Ok(Row { line, id, terms }),
+        Err(why) => Err(why.to_string()),
     }
-    Ok(Row { line, id, terms })
 }
 
 fn read<T: FromStr>(cell: Option<&str>, name: &str) -> Result<Option<T>, String>
@@ -187,16 +190,22 @@ where
     text.parse().map(Some).map_err(|why| format!("{name} {text:?}: {why}"))
 }
 
-fn needed<T: FromStr>(cell: Option<&str>, name: &str) -> Result<T, String>
-where
-    T::Err: std::fmt::Display,
-{
-    read(cell, name)?.ok_or_else(|| format!("{name} is missing"))
+/// Digits alone: JSON, in which a node reads it, knows no `+5` either.
+fn number(cell: Option<&str>, name: &str) -> Result<Option<u64>, String> {
+    let Some(text) = cell else { return Ok(None) };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.map(Some).ok_or_else(|| format!("{name} {text:?}: use a whole number, such as 5"))
 }
 
 fn units(cell: Option<&str>, name: &str) -> Result<Option<Quantity>, String> {
-    let Some(number) = read::<u64>(cell, name)? else { return Ok(None) };
+    let Some(number) = number(cell, name)? else { return Ok(None) };
     Quantity::new(number).map(Some).map_err(|why| format!("{name}: {why}"))
+}
+
+fn hold_ttl(cell: Option<&str>, name: &str) -> Result<Option<HoldTtl>, String> {
+    let Some(ms) = number(cell, name)? else { return Ok(None) };
+    HoldTtl::from_ms(ms).map(Some).map_err(|why| format!("{name}: {why}"))
 }
 
 /// The records of a CSV text with the lines that they begin on; empty lines are none.
@@ -269,17 +278,14 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let text = "\u{feff}id,stock,name,price,currency,per_user_limit,starts_at,hold_ttl_ms\r\n\
-                    tee,5,\"Tee, \"\"red\"\"\nor not\",1999,EUR,2,2026-11-27T18:00:00Z,90000\r\n\
+                    tee,5,\"Tee, \"\"red\"\"\n\",1999,EUR,2,2026-11-27T18:00:00Z,90000\r\n\
                     \r\n\
                     cap,7,,,,,,\n";
         let read = rows(text).unwrap();
         assert_eq!(read.len(), 2);
         let tee = &read[0].terms;
         assert_eq!((read[0].line, read[0].id.as_str()), (2, "tee"));
-        assert_eq!(
-            (tee.name.as_str(), tee.stock, tee.price),
-            ("Tee, \"red\"\nor not", 5, Some(1999))
-        );
+        assert_eq!((tee.name.as_str(), tee.stock, tee.price), ("Tee, \"red\"", 5, Some(1999)));
         assert_eq!(tee.hold_ttl_ms.map(stock::HoldTtl::ms), Some(90_000));
         assert_eq!((read[1].line, read[1].id.as_str()), (5, "cap"));
         let plain = PutProduct { name: "cap".into(), stock: 7, ..PutProduct::default() };
@@ -304,7 +310,31 @@ mod tests {
             ("id,stock,currency,price\ntee,1,eur,5\n", 2, "ISO 4217"),
             ("id,stock,per_user_limit\ntee,1,0\n", 2, "1 to 1000000"),
             ("id,stock,starts_at\ntee,1,tomorrow\n", 2, "RFC 3339"),
-            ("id,stock,hold_ttl_ms\ntee,1,5\n", 2, "1000 to 86400000"),
+            ("id,stock,hold_ttl_ms\ntee,1,5\n", 2, "hold_ttl_ms: hold time is out of range"),
+            // What a node would refuse.
+            ("id,stock\ntee,99999999999999\n", 2, "stock is too large; use 0 to 1000000000000"),
+            ("id,stock\ntee,18446744073709551616\n", 2, "stock \"18446744073709551616\""),
+            ("id,stock\ntee,+5\n", 2, "stock \"+5\": use a whole number"),
+            ("id,stock,hold_ttl_ms\ntee,1,+5000\n", 2, "hold_ttl_ms \"+5000\""),
+            ("id,stock\n.,1\n", 2, "id \".\": "),
+            ("id,stock\n..,1\n", 2, "cannot stand in a URL"),
+            ("id,stock,name\ntee,1,\"a\nb\"\n", 2, "name holds control characters; use"),
+            ("id,stock,name\ntee,1,a\u{202e}b\n", 2, "name holds control characters; use"),
+            (
+                format!("id,stock,name\ntee,1,{}\n", "x".repeat(257)).as_str(),
+                2,
+                "name is too long; use",
+            ),
+            (
+                "id,stock,price,currency\ntee,1,1000000000000001,EUR\n",
+                2,
+                "price is too large; use 0 to 1000000000000000",
+            ),
+            (
+                "id,stock,starts_at,ends_at\ntee,1,2026-11-27T20:00:00Z,2026-11-27T20:00:00Z\n",
+                2,
+                "ends_at is not after starts_at",
+            ),
             ("id,stock\ntee,1\ncap,2\ntee,3\n", 4, "line 2 already"),
             ("id,stock\n\"tee,1\n", 2, "does not end"),
             ("id,stock\n\"tee\"x,1\n", 2, "closing quote"),
@@ -315,6 +345,11 @@ mod tests {
             assert_eq!(problems[0].line, line, "{text:?}: {problems:?}");
             assert!(problems[0].what.contains(named), "{text:?}: {problems:?}");
         }
+        let largest = format!(
+            "id,stock,name,price,currency\n...,1000000000000,{},1000000000000000,EUR\n",
+            "x".repeat(256)
+        );
+        assert_eq!(rows(&largest).unwrap().len(), 1);
         let two = rows("id,stock\na b,1\ntee,x\n").unwrap_err();
         assert_eq!(two.iter().map(|told| told.line).collect::<Vec<_>>(), [2, 3]);
     }

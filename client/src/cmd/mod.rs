@@ -2,6 +2,7 @@
 
 pub(crate) mod buy;
 pub(crate) mod completions;
+pub(crate) mod cursor;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod hold;
@@ -14,10 +15,13 @@ pub(crate) mod status;
 pub(crate) mod storm;
 pub(crate) mod terms;
 pub(crate) mod top;
+pub(crate) mod verify;
 pub(crate) mod watch;
 
 use client::cluster::ClusterError;
 use client::{Client, ClientError};
+use std::str::FromStr;
+use stock::InvalidId;
 use stock::api::Problem;
 
 /// Where a cluster started by hand as the README says listens.
@@ -98,6 +102,15 @@ impl Failure {
             Self::Client(ClientError::Refused(problem)) => Some(problem),
             _ => None,
         }
+    }
+}
+
+/// Reads an id that will be a part of a URL's path, where `.` and `..` mean another place.
+pub(crate) fn in_url<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, String> {
+    if client::is_path_segment(text) {
+        text.parse().map_err(|why: InvalidId| why.to_string())
+    } else {
+        Err("it cannot stand in a URL; use any other than . and ..".into())
     }
 }
 

@@ -1,14 +1,11 @@
-//! `flashctl order`: show, list, explain and cancel orders, and verify their receipts.
+//! `flashctl order`: show, list, explain and cancel orders; `verify` has a file of its own.
 
 use super::hold::{Request, seq, show};
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, verify};
 use crate::out;
 use client::Client;
 use client::storm::grouped;
-use client::verify::{Misfit, Verified, Why, kept};
-use serde_json::json;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use stock::api::{LineView, OrderCancelled, OrderList, OrderView, Timestamp};
 use stock::{RequestId, Seq, Sku, UserId};
 
@@ -68,24 +65,8 @@ Examples:
         #[command(flatten)]
         request: Request,
     },
-    /// Recompute all receipts, and name the first order that does not fit
-    #[command(after_help = "\
-Every node's copy is checked for itself and against the others.
-
-Examples:
-  flashctl order verify
-  flashctl order verify --node 2
-  flashctl order verify --file copy.json
-
-Exits with 4 when an order does not fit.")]
-    Verify {
-        /// Only the K-th of --nodes
-        #[arg(long, value_name = "K", conflicts_with = "file")]
-        node: Option<usize>,
-        /// A copy of all orders, as `order list --all --json` prints it
-        #[arg(long, value_name = "FILE")]
-        file: Option<PathBuf>,
-    },
+    /// Recompute all receipts, compare the copies, and name the first order that does not fit
+    Verify(verify::Args),
 }
 
 pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
@@ -113,23 +94,15 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
                 format!("cancelled: {} from order {}", lines(&back.items), back.order_id)
             })
         }
-        Command::Verify { file: Some(file), .. } => {
-            let copy = read_copy(file)?;
-            Ok(verdict(global, &kept(&copy.orders), |_| file.display().to_string()))
-        }
-        Command::Verify { node, file: None } => {
-            let client = global.client()?;
-            let nodes: Vec<usize> = match node {
-                Some(k) => vec![super::product::position(*k, client.nodes_count())?],
-                None => (0..client.nodes_count()).collect(),
-            };
-            let verified = client.verify(&nodes).await?;
-            Ok(verdict(global, &verified, |node| client.address(node).to_owned()))
-        }
+        Command::Verify(args) => verify::run(args, global).await,
     }
 }
 
-fn print<T: serde::Serialize>(global: &Global, value: &T, in_words: impl FnOnce() -> String) {
+pub(super) fn print<T: serde::Serialize>(
+    global: &Global,
+    value: &T,
+    in_words: impl FnOnce() -> String,
+) {
     if global.json {
         out::json(value);
     } else {
@@ -157,44 +130,6 @@ async fn page(client: &Client, user: Option<&UserId>, after: Seq) -> Result<Orde
         Some(user) => client.orders_of(user, after).await?,
         None => client.orders_after(after).await?,
     })
-}
-
-fn read_copy(file: &Path) -> Result<OrderList, Failure> {
-    let why =
-        |error: &dyn std::fmt::Display| Failure::Usage(format!("{}: {error}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| why(&error))?;
-    serde_json::from_slice(&bytes).map_err(|error| why(&error))
-}
-
-/// Prints what a verification came to.
-fn verdict(global: &Global, verified: &Verified, of: impl Fn(usize) -> String) -> Exit {
-    match verified {
-        Verified::Sound { orders, receipt } => {
-            let document = json!({"verdict": "ok", "orders": orders, "receipt": receipt});
-            let text = format!("{} orders fit; the last receipt is {receipt}\n", grouped(*orders));
-            print(global, &document, || text);
-            Exit::Ok
-        }
-        Verified::Misfit(Misfit { node, order, place, why }) => {
-            let copy = node.map(&of);
-            let other = match why {
-                Why::Copies { other } | Why::Missing { other } => Some(of(*other)),
-                Why::Receipt { .. } | Why::Place { .. } | Why::Order => None,
-            };
-            let document = json!({
-                "verdict": "misfit", "order_id": order, "place": place, "why": why.to_string(),
-                "node": copy, "other": other,
-            });
-            let mut text = format!("order {order}, in place {place}, does not fit");
-            let _ = match (&copy, &other) {
-                (Some(copy), Some(other)) => write!(text, " ({copy}, {other})"),
-                (Some(copy), None) => write!(text, " ({copy})"),
-                _ => Ok(()),
-            };
-            print(global, &document, || format!("{text}: {why}\n"));
-            Exit::Violated
-        }
-    }
 }
 
 /// `2 x tee, 1 x cap`.

@@ -22,6 +22,7 @@ enum Command {
     #[command(after_help = "Example: flashctl product create sneaker --stock 10000 --limit 2")]
     Create {
         /// Its id: 1 to 64 of A-Z a-z 0-9 . _ - :
+        #[arg(value_parser = super::in_url::<Sku>)]
         id: Sku,
         /// Units on sale
         #[arg(long)]
@@ -33,9 +34,11 @@ enum Command {
     #[command(after_help = "\
 Examples:
   flashctl product update sneaker --limit 1 --ends-at 2026-11-27T20:00:00Z
-  flashctl product update sneaker --without start,limit    open it at once, for all")]
+  flashctl product update sneaker --without start,limit    open it at once, for all
+  flashctl product update sneaker --without hold-ttl       holds last ten minutes again")]
     Update {
         /// The product's id
+        #[arg(value_parser = super::in_url::<Sku>)]
         id: Sku,
         #[command(flatten)]
         terms: Terms,
@@ -55,6 +58,7 @@ Examples:
     #[command(after_help = "Example: flashctl product show sneaker")]
     Show {
         /// The product's id
+        #[arg(value_parser = super::in_url::<Sku>)]
         id: Sku,
         /// Ask only the K-th of --nodes for what it has applied; answers even without a quorum
         #[arg(long, value_name = "K")]
@@ -64,6 +68,7 @@ Examples:
     #[command(after_help = "Example: flashctl product restock sneaker -100")]
     Restock {
         /// The product's id
+        #[arg(value_parser = super::in_url::<Sku>)]
         id: Sku,
         /// Units to add; negative takes back
         #[arg(allow_negative_numbers = true)]
@@ -141,7 +146,8 @@ async fn list(client: &Client, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn in_words(product: &ProductView) -> String {
-    let ProductView { id, name, stocked, available, held, sold, per_user_limit, seq, .. } = product;
+    let ProductView { id, stocked, available, held, sold, per_user_limit, seq, .. } = product;
+    let name = out::shown(&product.name);
     let mut text = format!(
         "{id} \"{name}\": {} available, {} held, {} sold of {} stocked",
         grouped(*available),
@@ -164,4 +170,19 @@ fn in_words(product: &ProductView) -> String {
     }
     let _ = writeln!(text, " (seq {seq})");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stock::{Product, Terms};
+
+    #[test]
+    fn a_name_turns_nothing_around() {
+        let terms = Terms::plain(Sku::new("tee").unwrap(), "tee\u{202e}001\u{2066}", 5);
+        let (stocked, available, held, sold, seq) = (5, 5, 0, 0, Seq(1));
+        let product = Product { terms, stocked, available, held, sold, seq };
+        let text = in_words(&ProductView::new(product, Seq(1)));
+        assert!(text.starts_with(r#"tee "tee\u{202e}001\u{2066}": 5 available"#), "{text}");
+    }
 }

@@ -1,14 +1,18 @@
-//! `flashctl status`: a table of the nodes, as the one sees them that reaches most.
+//! `flashctl status`: a table of the nodes, as the one sees them that reaches most, and one of the
+//! sinks.
 //!
 //! A leader that was cut off says of itself that it leads, until it hears of another. So whether
 //! anything can be sold is decided by who follows: a leader has a quorum when a majority of the
 //! nodes, itself among them, is in its term.
 
+mod sinks;
+
 use super::{Exit, Failure, Global};
 use crate::out::{self, Paint};
-use client::{Client, ClientError};
+use client::ClientError;
 use futures_util::future::join_all;
 use serde::Serialize;
+use sinks::SinkView;
 use std::fmt::Write as _;
 use stock::NodeId;
 use stock::api::{ClusterView, NodeView};
@@ -30,17 +34,24 @@ pub(crate) async fn run(_: &Args, global: &Global) -> Result<Exit, Failure> {
     let views = join_all(nodes.map(|node| client.cluster(node))).await;
     let view = best(views)?;
     let quorum = quorum(&view);
-    let sink = sink_of(&client).await;
+    let has_quorum = matches!(quorum, Quorum::Of(_));
+    // Without one nobody can say how far anything is, and no sink inside a node runs.
+    let sinks = if has_quorum { Some(sinks::look(&client).await) } else { None };
+    let (sinks, why) = match sinks {
+        Some(Ok(sinks)) => (Some(sinks), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
     if global.json {
-        let has_quorum = matches!(quorum, Quorum::Of(_));
-        out::json(&Shown { view: &view, quorum: has_quorum, sink });
+        out::json(&Shown { view: &view, quorum: has_quorum, sinks });
     } else {
         out::text(&in_words(&view, &quorum, Paint::stdout()));
-        if let Some(sink) = sink {
-            out::text(&format!("\n{sink}\n"));
-        }
+        out::text(&sinks::in_words(sinks.as_deref().unwrap_or_default()));
     }
-    Ok(if matches!(quorum, Quorum::Of(_)) { Exit::Ok } else { Exit::Unavailable })
+    if let Some(why) = why {
+        eprintln!("flashctl: how far the sinks are is not known: {why}");
+    }
+    Ok(if has_quorum { Exit::Ok } else { Exit::Unavailable })
 }
 
 /// What `--json` prints.
@@ -50,59 +61,9 @@ struct Shown<'a> {
     view: &'a ClusterView,
     /// Whether a leader has a majority behind it.
     quorum: bool,
-    /// How far the sink inside a node is, if one is at work.
+    /// How far each sink is; absent when nobody can say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sink: Option<SinkView>,
-}
-
-/// How far the sink inside a node is, as that node's metrics say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct SinkView {
-    /// Where it is at work.
-    node: NodeId,
-    /// The last change that its target has.
-    position: u64,
-    /// Changes that its target does not have.
-    lag_events: u64,
-    /// How late its target got changes, 99 of 100.
-    late_p99_seconds: f64,
-}
-
-impl SinkView {
-    /// None when it is not at work on this node.
-    fn read(node: NodeId, metrics: &str) -> Option<Self> {
-        let value = |name: &str| {
-            metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
-        };
-        (value("flashnode_sink_running")? == "1").then_some(())?;
-        Some(Self {
-            node,
-            position: value("flashnode_sink_position")?.parse().ok()?,
-            lag_events: value("flashnode_sink_lag_events")?.parse().ok()?,
-            late_p99_seconds: value("flashnode_sink_late_p99_seconds")?.parse().ok()?,
-        })
-    }
-}
-
-impl std::fmt::Display for SinkView {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { node, position, lag_events, late_p99_seconds } = self;
-        write!(
-            f,
-            "sink: at work on node {node}, at {position}, {lag_events} changes behind; late by \
-             {late_p99_seconds} s at the 99th percentile"
-        )
-    }
-}
-
-/// Asks every node whether the sink is at work there; who does not answer has none.
-async fn sink_of(client: &Client) -> Option<SinkView> {
-    let nodes = 0..client.nodes_count();
-    let asked = join_all(nodes.map(|node| async move {
-        let view = client.cluster(node).await.ok()?;
-        SinkView::read(view.node, &client.metrics(node).await.ok()?)
-    }));
-    asked.await.into_iter().flatten().next()
+    sinks: Option<Vec<SinkView>>,
 }
 
 /// The view of the node that reaches most of the others; of several, one with a quorum, then the
@@ -250,21 +211,6 @@ mod tests {
         let nodes = (1..).zip(seen).map(|(id, (role, term))| node(id, role, term)).collect();
         let leader = Some(NodeId(1));
         ClusterView { cluster_id: Some("ab".into()), node: NodeId(1), leader, nodes }
-    }
-
-    #[test]
-    fn the_sink_is_shown_where_it_is_at_work() {
-        let metrics = |running: u8| {
-            format!(
-                "# TYPE flashnode_sink_running gauge\nflashnode_sink_running {running}\n\
-                 flashnode_sink_position 17\nflashnode_sink_lag_events 3\n\
-                 flashnode_sink_late_p99_seconds 0.25\n"
-            )
-        };
-        assert_eq!(SinkView::read(NodeId(2), &metrics(0)), None);
-        assert_eq!(SinkView::read(NodeId(2), ""), None);
-        let words = SinkView::read(NodeId(2), &metrics(1)).unwrap().to_string();
-        assert!(words.starts_with("sink: at work on node 2, at 17, 3 changes behind"), "{words}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ Exits with 4 when the cluster does not hold what the buyers were told, with 3 wh
 there to tell them anything.")]
 pub(crate) struct Args {
     /// The product that everyone wants
-    #[arg(long)]
+    #[arg(long, value_parser = super::in_url::<Sku>)]
     product: Sku,
     /// Buyers, each with a user id of its own
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]

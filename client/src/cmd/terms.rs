@@ -1,6 +1,8 @@
 //! The terms of a product as flags: of `product create` and `product update`.
 
 use super::Failure;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use stock::api::{PatchProduct, PutProduct, Timestamp};
 use stock::{Currency, Edit, HoldTtl, Quantity};
 
@@ -17,7 +19,7 @@ pub(crate) struct Terms {
     #[arg(long, requires = "price")]
     currency: Option<Currency>,
     /// The most units that one user may have, bought and held
-    #[arg(long, value_parser = super::product::quantity)]
+    #[arg(long, visible_alias = "per-user-limit", value_parser = super::product::quantity)]
     limit: Option<Quantity>,
     /// When the sale opens, such as 2026-11-27T18:00:00Z
     #[arg(long, value_name = "TIME")]
@@ -28,19 +30,28 @@ pub(crate) struct Terms {
     /// How long a hold lasts that does not say, such as 90s or 10m
     #[arg(long, value_name = "TIME", value_parser = hold_ttl)]
     hold_ttl: Option<HoldTtl>,
+    /// The same in milliseconds, as files and the API have it
+    #[arg(long, value_name = "MS", value_parser = hold_ttl_ms, conflicts_with = "hold_ttl")]
+    hold_ttl_ms: Option<HoldTtl>,
 }
 
 /// What an update can take away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Without {
     /// The price and its currency
     Price,
     /// The limit for each user
+    #[value(alias = "per-user-limit")]
     Limit,
     /// The opening: the sale opens at once
+    #[value(alias = "starts-at")]
     Start,
     /// The end: the sale goes on
+    #[value(alias = "ends-at")]
     End,
+    /// How long a hold lasts: ten minutes again
+    #[value(alias = "hold-ttl-ms")]
+    HoldTtl,
 }
 
 impl Terms {
@@ -54,8 +65,12 @@ impl Terms {
             per_user_limit: self.limit,
             starts_at: self.starts_at,
             ends_at: self.ends_at,
-            hold_ttl_ms: self.hold_ttl,
+            hold_ttl_ms: self.hold_ttl(),
         }
+    }
+
+    fn hold_ttl(&self) -> Option<HoldTtl> {
+        self.hold_ttl.or(self.hold_ttl_ms)
     }
 
     /// An update to these terms.
@@ -70,7 +85,7 @@ impl Terms {
             per_user_limit: edit(self.limit, Without::Limit, without)?,
             starts_at: edit(self.starts_at, Without::Start, without)?,
             ends_at: edit(self.ends_at, Without::End, without)?,
-            hold_ttl_ms: self.hold_ttl,
+            hold_ttl_ms: edit(self.hold_ttl(), Without::HoldTtl, without)?,
         };
         if patch == PatchProduct::default() {
             let why = "say what to change: --name, --price, --limit, --starts-at, …; see --help";
@@ -83,13 +98,20 @@ impl Terms {
 fn edit<T>(value: Option<T>, what: Without, without: &[Without]) -> Result<Edit<T>, Failure> {
     match (value, without.contains(&what)) {
         (Some(_), true) => {
-            let why = format!("it cannot set the {what:?} and take it away").to_lowercase();
-            Err(Failure::Usage(why))
+            let what = what.to_possible_value();
+            let what = what.as_ref().map_or("same", PossibleValue::get_name);
+            Err(Failure::Usage(format!("it cannot set the {what} and take it away")))
         }
         (Some(value), false) => Ok(Edit::Set(value)),
         (None, true) => Ok(Edit::Clear),
         (None, false) => Ok(Edit::Keep),
     }
+}
+
+/// Reads how long a hold lasts, in milliseconds.
+fn hold_ttl_ms(text: &str) -> Result<HoldTtl, String> {
+    let ms = text.parse().map_err(|_| "it is a whole number of milliseconds".to_owned())?;
+    HoldTtl::from_ms(ms).map_err(|why| why.to_string())
 }
 
 /// Reads how long a hold lasts: 1500ms, 90s, 10m or 1h.
@@ -116,6 +138,8 @@ mod tests {
         {
             assert_eq!(hold_ttl(text).unwrap().ms(), ms, "{text}");
         }
+        assert_eq!(hold_ttl_ms("90000").unwrap().ms(), 90_000);
+        assert!(hold_ttl_ms("90s").is_err() && hold_ttl_ms("999").is_err());
         for text in
             ["", "90", "s", "0s", "999ms", "25h", "1d", "-1s", "1.5s", "18446744073709551615h"]
         {

@@ -5,8 +5,11 @@ mod batch;
 mod holds;
 
 use std::sync::{Arc, Mutex};
-use stock::api::{BuyAccepted, LineView, OrderList, OrderView, PostBuy, Problem, ProductView};
-use stock::{NodeId, Receipt, RequestId, Seq, Sku};
+use stock::api::{
+    BuyAccepted, Explanation, LineView, OrderCancelled, OrderList, OrderView, PostBuy, Problem,
+    ProductView, Verdict,
+};
+use stock::{NodeId, Receipt, RequestId, Seq, Sku, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -155,6 +158,14 @@ impl Shop {
         if path.starts_with("/v1/orders?after=") {
             return Some((200, json(&self.page(path))));
         }
+        if let Some(of) = path.strip_prefix("/v1/explain?user_id=") {
+            let (user, request) = of.split_once("&request_id=")?;
+            return Some((200, json(&self.explain(user, request.split('&').next()?))));
+        }
+        let cancel = |path: &str| path.strip_prefix("/v1/orders/")?.split('/').next()?.parse().ok();
+        if let Some(order) = cancel(path).filter(|_| method == "post") {
+            return Some((200, json(&self.cancel(Seq(order)))));
+        }
         let detail = "No product has this id.";
         Some((404, problem("unknown-product", "No such product", 404, detail)))
     }
@@ -228,6 +239,29 @@ impl Shop {
             starts_at: None,
             ends_at: None,
             hold_ttl_ms: stock::HoldTtl::DEFAULT,
+            seq: Seq(self.seq),
+        }
+    }
+
+    /// Marks an order, and leaves its units where they are: enough for who compares marks.
+    fn cancel(&mut self, id: Seq) -> OrderCancelled {
+        self.seq += 1;
+        let order = self.orders.iter_mut().find(|order| order.order_id == id).unwrap();
+        order.cancelled = true;
+        OrderCancelled { order_id: id, items: order.items.clone(), seq: Seq(self.seq) }
+    }
+
+    fn explain(&self, user: &str, request: &str) -> Explanation {
+        Explanation {
+            user_id: UserId::new(user).unwrap(),
+            request_id: RequestId::new(request).unwrap(),
+            verdict: Verdict::Won,
+            text: String::new(),
+            order: None,
+            orders: self.orders.len() as u64,
+            decided_at: None,
+            problem: None,
+            sold_out: Vec::new(),
             seq: Seq(self.seq),
         }
     }

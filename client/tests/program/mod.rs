@@ -9,6 +9,10 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+/// For nodes whose leader shall lead until it dies, also where they get little of the processor.
+pub(crate) const CALM: [&str; 6] =
+    ["--heartbeat-ms", "100", "--election-min-ms", "1500", "--election-max-ms", "3000"];
+
 /// Runs `flashctl` to its end.
 pub(crate) fn flashctl(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flashctl"));

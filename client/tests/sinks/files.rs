@@ -1,12 +1,13 @@
 //! Every change in files, whatever is killed.
 
 use super::program::{beside, code, stderr};
-use super::scene::{Scene, Sink, buyers, until};
+use super::scene::{Scene, Sink, buyers};
+use super::servers::NoServer;
 use serde_json::Value;
 use std::path::Path;
-use stock::NodeId;
 
-fn lines(dir: &Path) -> Vec<Value> {
+/// All lines, in order.
+pub(crate) fn lines(dir: &Path) -> Vec<Value> {
     let mut files: Vec<_> =
         std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -24,20 +25,12 @@ async fn whatever_is_killed_the_files_have_every_change_once() {
     let (nodes, dir) = (scene.nodes(), scene.cluster.dir().join("events"));
     let dir_text = dir.display().to_string();
     let args = ["files", "--dir", &dir_text, "--rotate-mib", "1", "--nodes", &nodes];
-    let mut sink = Sink::start(&args, scene.cluster.dir().join("sink.log"));
+    let mut sinks = [Sink::start(&args, scene.cluster.dir().join("sink.log"))];
     let (storm, progress) = scene.storm(&sku, buyers);
-    for step in 1..=6 {
-        let due = buyers * step / 10;
-        until("more orders", async || (progress.accepted_count() > due).then_some(())).await;
-        if step == 3 {
-            scene.replace(NodeId(1)).await;
-        }
-        sink.kill();
-        sink.start_again();
-    }
+    scene.kill_in_turn((&progress, buyers), &mut sinks, &mut NoServer).await;
     storm.await.unwrap();
     let orders = scene.orders().await;
-    sink.kill();
+    sinks[0].kill();
     // What is left, to its end.
     let output = beside(&[
         "sink",

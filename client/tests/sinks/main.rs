@@ -7,13 +7,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
 
+mod brokers;
+mod certificates;
+mod differences;
 mod files;
+mod isolated;
+mod kills;
+mod mistyped;
 mod nats;
 mod node;
 mod postgres;
 #[path = "../program/mod.rs"]
 mod program;
 mod rabbitmq;
+mod rebase;
 mod scene;
 mod servers;
+mod takeover;
+mod tls;
 mod webhook;

@@ -1,10 +1,12 @@
 //! Three nodes, a storm of buyers, and `flashctl sink` as a process that can be killed.
 
-use super::program::flashnode;
+use super::program::{beside, code, flashnode, stderr};
 use client::cluster::{Options, ProcessCluster};
 use client::storm::{self, Mix, Plan, Progress, Share, Tally};
 use client::{Client, Timeouts};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -31,14 +33,26 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn open(extra_args: &[&str]) -> Self {
+        Self::open_with(extra_args, async |_| ()).await.0
+    }
+
+    /// As [`Scene::open`], once something was done to the cluster before its nodes start.
+    pub(crate) async fn open_with<T>(
+        extra_args: &[&str],
+        prepare: impl AsyncFnOnce(&mut ProcessCluster) -> T,
+    ) -> (Self, T) {
         let turn = ONE_AT_A_TIME.lock().await;
         let extra_args = extra_args.iter().map(ToString::to_string).collect();
         let options = Options { binary: Some(flashnode()), extra_args, ..Options::default() };
-        let mut cluster = ProcessCluster::start(options).unwrap();
+        let mut cluster = ProcessCluster::prepare(options).unwrap();
+        let prepared = prepare(&mut cluster).await;
+        for id in 1..=3 {
+            cluster.start_node(NodeId(id)).unwrap();
+        }
         cluster.wait_ready(PATIENCE).await.unwrap();
         let timeouts = Timeouts { give_up: PATIENCE, settle: PATIENCE, ..Timeouts::default() };
         let client = Client::with_timeouts(cluster.addresses(), timeouts).unwrap();
-        Self { cluster, client: Arc::new(client), _turn: turn }
+        (Self { cluster, client: Arc::new(client), _turn: turn }, prepared)
     }
 
     pub(crate) fn nodes(&self) -> String {
@@ -67,15 +81,12 @@ impl Scene {
         (tokio::spawn(async move { storm::run(&client, &plan, &progress).await }), counted)
     }
 
-    /// Kills a node, and starts it again once the others serve.
-    pub(crate) async fn replace(&mut self, id: NodeId) {
-        self.cluster.kill(id).unwrap();
-        until("a leader among the others", async || {
-            self.cluster.leader().await.ok().filter(|leader| *leader != id)
-        })
-        .await;
-        self.cluster.start_node(id).unwrap();
-        self.cluster.wait_ready(PATIENCE).await.unwrap();
+    /// Sells so many units, one a buyer, as fast as it goes.
+    pub(crate) async fn rush(&self, sku: &Sku, buyers: u64) {
+        let batch = NonZeroUsize::new(1_000);
+        let plan = Plan { batch, ..Plan::new(sku.clone(), buyers, 4) };
+        let tally = storm::run(&self.client, &plan, &Arc::new(Progress::default())).await;
+        assert_eq!(tally.won.len() as u64, buyers);
     }
 
     /// The newest change.
@@ -99,17 +110,32 @@ impl Scene {
 
 /// What somebody gets who takes every message, and drops what comes again: an id that is not above
 /// all before it must be one that came before, or order is not kept.
+///
+/// What a state tells in place of lost changes has other ids.
 #[derive(Default)]
 pub(crate) struct Seen {
     ids: Vec<u64>,
     again: u64,
+    /// Changes were lost, so numbers may be left out.
+    pub(crate) gaps: bool,
+    /// Ids that are no numbers, as they came.
+    pub(crate) of_state: Vec<String>,
 }
 
 impl Seen {
+    /// Of somebody who knows that changes were lost.
+    pub(crate) fn with_gaps() -> Self {
+        Self { gaps: true, ..Self::default() }
+    }
+
     pub(crate) fn take(&mut self, id: &str) {
+        if id.starts_with("state-") {
+            assert!(self.gaps, "{id}, though no change was lost");
+            return self.of_state.push(id.to_owned());
+        }
         let id: u64 = id.parse().unwrap();
         let newest = self.ids.last().copied().unwrap_or(0);
-        assert!(id <= newest + 1, "{id} came after {newest}");
+        assert!(id <= newest + 1 || self.gaps, "{id} came after {newest}");
         if id > newest {
             self.ids.push(id);
         } else {
@@ -119,6 +145,11 @@ impl Seen {
 
     pub(crate) fn newest(&self) -> u64 {
         self.ids.last().copied().unwrap_or(0)
+    }
+
+    /// The numbers that came, each once.
+    pub(crate) fn ids(&self) -> &[u64] {
+        &self.ids
     }
 
     pub(crate) fn again(&self) -> u64 {
@@ -180,6 +211,33 @@ impl Sink {
         self.child = Self::spawn(&self.args, &self.log);
     }
 
+    /// Stops every thread of it, as when its machine hangs.
+    pub(crate) fn pause(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    pub(crate) fn resume(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+    }
+
+    /// Whether it has said last that it stands by.
+    pub(crate) fn stands_by(&self) -> bool {
+        let told = self.told();
+        let mut lines = told.lines().rev();
+        let said = lines.find(|line| line.ends_with("standing by") || line.ends_with(": at work"));
+        said.is_some_and(|line| line.ends_with("standing by"))
+    }
+
+    /// Where it has said last that its target stands.
+    pub(crate) fn position(&self) -> u64 {
+        let told = self.told();
+        let at = |line: &str| {
+            let (position, _) = line.strip_prefix("flashctl: at ")?.split_once(" of ")?;
+            position.replace(',', "").parse().ok()
+        };
+        told.lines().rev().find_map(at).unwrap_or(0)
+    }
+
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -187,6 +245,12 @@ impl Sink {
     pub(crate) fn told(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// `flashctl sink …` until the target has what the cluster has.
+pub(crate) async fn once(args: &[&str]) {
+    let output = beside(&[&["sink"], args, &["--once"]].concat()).await;
+    assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
 }
 
 impl Drop for Sink {

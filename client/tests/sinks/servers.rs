@@ -1,6 +1,7 @@
 //! Servers of others, from Debian's packages: each in a temporary directory, on a free port, ended
 //! with its test.
 
+use super::certificates::Certificate;
 use super::scene::{PATIENCE, until};
 use std::fs::File;
 use std::net::TcpListener;
@@ -30,6 +31,23 @@ pub(crate) fn find(program: &str, package: &str) -> Option<PathBuf> {
     found
 }
 
+/// A server that a test kills, and starts again on what it had.
+pub(crate) trait Server {
+    /// SIGKILL to all of it.
+    fn kill(&mut self);
+
+    async fn start_again(&mut self);
+}
+
+/// Of targets that have none: nothing is killed.
+pub(crate) struct NoServer;
+
+impl Server for NoServer {
+    fn kill(&mut self) {}
+
+    async fn start_again(&mut self) {}
+}
+
 /// A port that is free now, and below those that the system gives to connections: while a server
 /// is down, nobody's connection may take it.
 pub(crate) fn free_port() -> u16 {
@@ -50,12 +68,18 @@ pub(crate) struct Postgres {
     port: u16,
     user: Option<u32>,
     program: PathBuf,
+    settings: Vec<String>,
     child: Option<Child>,
 }
 
 impl Postgres {
     /// Starts one; none, said aloud, where it is missing.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// As [`Postgres::start`], with TLS where there is a certificate.
+    pub(crate) async fn start_with(certificate: Option<&Certificate>) -> Option<Self> {
         let program = find("postgres", "postgresql")?;
         let initdb = find("initdb", "postgresql")?;
         let dir = tempfile::Builder::new().prefix("flashnode-postgres-").tempdir().unwrap();
@@ -67,13 +91,52 @@ impl Postgres {
         made.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]);
         let made = made.arg(dir.path().join("data")).output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Self { dir, port: free_port(), user, program, child: None };
+        let mut settings = vec![format!("unix_socket_directories={}", dir.path().display())];
+        if let Some(certificate) = certificate {
+            let (file, key) = certificate.write(dir.path(), user);
+            settings.push("ssl=on".to_owned());
+            settings.push(format!("ssl_cert_file={}", file.display()));
+            settings.push(format!("ssl_key_file={}", key.display()));
+        }
+        let mut server = Self { dir, port: free_port(), user, program, settings, child: None };
         server.start_again().await;
         Some(server)
     }
 
-    /// Starts it on the data and the port that it had.
-    pub(crate) async fn start_again(&mut self) {
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres");
+        config
+    }
+
+    /// Where its Unix socket is.
+    pub(crate) fn sockets(&self) -> String {
+        self.dir.path().display().to_string()
+    }
+
+    /// The database over its Unix socket, as libpq has it.
+    pub(crate) fn url_of_socket(&self) -> String {
+        format!("host={} port={} user=postgres dbname=postgres", self.sockets(), self.port)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = self.config().connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+impl Server for Postgres {
+    /// On the data and the port that it had.
+    async fn start_again(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let started = Instant::now();
         // After a kill its children may still be about to end, and then it does not start yet.
@@ -81,7 +144,7 @@ impl Postgres {
             let mut server = command(&self.program, self.user, self.dir.path());
             server.arg("-D").arg(self.dir.path().join("data"));
             server.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-            server.args(["-c", "unix_socket_directories="]);
+            server.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
             server.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
             let mut child = server.spawn().unwrap();
             let ready = until("PostgreSQL to answer or to end", async || {
@@ -100,30 +163,10 @@ impl Postgres {
     }
 
     /// SIGKILL to the server: its other processes then end by themselves.
-    pub(crate) fn kill(&mut self) {
+    fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    fn log(&self) -> PathBuf {
-        self.dir.path().join("log")
-    }
-
-    fn config(&self) -> Config {
-        let mut config = Config::new();
-        config.host("127.0.0.1").port(self.port).user("postgres").dbname("postgres");
-        config
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
-    }
-
-    pub(crate) async fn client(&self) -> Client {
-        let (client, connection) = self.config().connect(NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
     }
 }
 
@@ -157,7 +200,13 @@ impl RabbitMq {
         Some(server)
     }
 
-    pub(crate) async fn start_again(&mut self) {
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://127.0.0.1:{}/%2f", self.port)
+    }
+}
+
+impl Server for RabbitMq {
+    async fn start_again(&mut self) {
         let log = self.dir.path().join("out");
         let log = File::options().create(true).append(true).open(log).unwrap();
         let dir = self.dir.path();
@@ -192,16 +241,11 @@ impl RabbitMq {
         .await;
     }
 
-    /// SIGKILL to all of it.
-    pub(crate) fn kill(&mut self) {
+    fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         let group = rustix::process::Pid::from_child(&child);
         let _gone = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         child.wait().unwrap();
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("amqp://127.0.0.1:{}/%2f", self.port)
     }
 }
 
@@ -236,19 +280,38 @@ pub(crate) struct Nats {
 impl Nats {
     /// Starts one; none, said aloud, where it is missing.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// As [`Nats::start`], with TLS where there is a certificate.
+    pub(crate) async fn start_with(certificate: Option<&Certificate>) -> Option<Self> {
         let program = find("nats-server", "nats-server")?;
         let dir = tempfile::Builder::new().prefix("flashnode-nats-").tempdir().unwrap();
+        let mut config = String::new();
+        if let Some(certificate) = certificate {
+            let (file, key) = certificate.write(dir.path(), None);
+            let (file, key) = (file.display(), key.display());
+            config = format!("tls {{ cert_file: \"{file}\", key_file: \"{key}\" }}\n");
+        }
+        std::fs::write(dir.path().join("config"), config).unwrap();
         let mut server = Self { dir, port: free_port(), program, child: None };
         server.start_again().await;
         Some(server)
     }
 
-    pub(crate) async fn start_again(&mut self) {
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Server for Nats {
+    async fn start_again(&mut self) {
         let log = self.dir.path().join("out");
         let log = File::options().create(true).append(true).open(log).unwrap();
         let mut server = command(&self.program, None, self.dir.path());
         server.args(["-js", "-a", "127.0.0.1", "-p", &self.port.to_string(), "-sd"]);
         server.arg(self.dir.path().join("store"));
+        server.arg("-c").arg(self.dir.path().join("config"));
         server.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(server.spawn().unwrap());
         until("NATS to answer", async || {
@@ -257,15 +320,10 @@ impl Nats {
         .await;
     }
 
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
     }
 }
 

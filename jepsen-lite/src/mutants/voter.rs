@@ -2,8 +2,8 @@
 //!
 //! Directed, because ordinary runs do not catch this bug: pre-vote keeps a node that cannot win
 //! from raising the term, and whoever restarts asks the leader first, so that a forgotten vote
-//! counts only where the one who won by it is out of reach before anything else is heard of the new term.
-//! Whatever a node says must be true *now*.
+//! counts only where the one who won by it is out of reach before anything else is heard of the new
+//! term. Whatever a node says must be true *now*.
 
 use super::stage::{PATIENCE, Stage, position};
 use super::{Broken, Nodes, Stop};

@@ -38,6 +38,8 @@ pub(super) fn clicker(ask: &Ask) -> Option<Clicker<'_>> {
         | Command::Release { .. }
         | Command::Cancel(_)
         | Command::MoveCursor(_)
+        | Command::MoveCursorFor(_)
+        | Command::RemoveCursor(_)
         | Command::SetAvailable { .. }
         | Command::Withdraw { .. }
         // Whoever counts is a shop's program, and not a buyer.

@@ -6,8 +6,9 @@
 //! proposed at all but read: see [`checks`]. Under a rate limit the leader's actor counts every
 //! click, so that followers pass on what they would refuse too: see [`clicks`].
 //!
-//! Batching is adaptive and has no timer. While few proposals are in flight, whatever waits is
-//! proposed at once; else it accumulates, and the next batch is larger.
+//! Batching is adaptive and has no timer. While no proposal is in flight, whatever waits is
+//! proposed at once; else it accumulates until it is as much as what is in flight, see
+//! [`Actor::is_worth_an_entry`].
 //!
 //! At the node's end everything that still waits is answered by what is true of it: see [`ending`].
 
@@ -16,14 +17,16 @@ mod checks;
 mod clicks;
 mod deliver;
 mod ending;
+mod queue;
 mod reply_to;
 mod sort;
 
 use crate::metrics::{Metrics, Waiting};
 use crate::rate::{Counter, RateLimits};
 use crate::trace;
-use batch::{Group, Queue};
+use batch::Group;
 use ending::Ending;
+use queue::{Queue, Room};
 use raft::{Allowance, Forwarded, Limited, Replica};
 use reply_to::{Gathering, ReplyTo};
 use std::net::IpAddr;
@@ -42,9 +45,9 @@ const QUEUE_MAX: usize = 8_192;
 const PORTION_MAX: usize = 2_048;
 /// Frames from followers that may wait.
 const FRAMES_MAX: usize = 256;
-/// Proposals in flight. One leaves the disk idle while replies fan out; more only make batches
-/// smaller (measured: 1, 2 and 4 with 64 and 256 connections on two cores).
-const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
+/// Proposals in flight: one at the leader's disk, one on its way to the others, one whose replies
+/// fan out. More only make batches smaller (measured: `bench/README.md`).
+const PROPOSALS_IN_FLIGHT_MAX: usize = 3;
 /// Checks of refusals in flight; each waits for a ReadIndex round, which they share.
 const CHECKS_IN_FLIGHT_MAX: usize = 2;
 /// Frames of clicks on their way to the leader; while they are, the next ones grow.
@@ -219,6 +222,7 @@ pub(crate) fn start(
         to_check: Vec::new(),
         to_pass: Queue::default(),
         proposals: JoinSet::new(),
+        in_flight: 0,
         checks: JoinSet::new(),
         passes: JoinSet::new(),
         gatherings: JoinSet::new(),
@@ -241,7 +245,10 @@ struct Actor {
     to_check: Vec<Ask>,
     /// Clicks for the leader to count.
     to_pass: Queue,
-    proposals: JoinSet<()>,
+    /// Each gives back how many commands it was of.
+    proposals: JoinSet<usize>,
+    /// Commands of all proposals.
+    in_flight: usize,
     /// Checks give back the asks that turned out to need a proposal.
     checks: JoinSet<Vec<Ask>>,
     /// Passes give back the clicks that are for this node to sort after all.
@@ -258,19 +265,15 @@ impl Actor {
             let (propose, check) = (self.to_propose.len(), self.to_check.len());
             let pass = self.to_pass.len();
             self.metrics.observe_waiting(Waiting { propose, check, pass });
-            let room = QUEUE_MAX.saturating_sub(propose + check + pass);
+            let room = QUEUE_MAX.saturating_sub(self.queued());
             tokio::select! {
                 received = self.asks.recv_many(&mut inbox, room), if room > 0 => {
                     if received == 0 {
                         break;
                     }
-                    self.sort(&mut inbox, self.replica.leader());
                 }
                 Some(frame) = self.frames.recv(), if room > 0 => self.receive(frame, &mut inbox),
-                Some(proposed) = self.proposals.join_next() => {
-                    self.metrics.in_flight_add(-1);
-                    log_panic(proposed.err());
-                }
+                Some(proposed) = self.proposals.join_next() => self.landed(proposed),
                 Some(checked) = self.checks.join_next() => match checked {
                     Ok(undecided) => self.to_propose.extend(undecided),
                     Err(error) => log_panic(Some(error)),
@@ -282,8 +285,48 @@ impl Actor {
                 Some(gathered) = self.gatherings.join_next() => log_panic(gathered.err()),
                 () = self.ending.has_come() => break,
             }
+            self.gather(&mut inbox).await;
         }
         self.end(inbox).await;
+    }
+
+    /// Lets all other tasks that are ready run first, and takes what they sent: buyers whose
+    /// requests have come already join this batch, and need none of their own.
+    ///
+    /// This is no timer: on an idle node nothing else is ready, and it costs a microsecond.
+    async fn gather(&mut self, inbox: &mut Vec<Ask>) {
+        tokio::task::yield_now().await;
+        while let Some(proposed) = self.proposals.try_join_next() {
+            self.landed(proposed);
+        }
+        let asks = self.asks.len().min(QUEUE_MAX.saturating_sub(self.queued() + inbox.len()));
+        inbox.extend(std::iter::from_fn(|| self.asks.try_recv().ok()).take(asks));
+        if !inbox.is_empty() {
+            self.sort(inbox, self.replica.leader());
+        }
+        let frames = self.frames.len().min(QUEUE_MAX.saturating_sub(self.queued()));
+        for _ in 0..frames {
+            if let Ok(frame) = self.frames.try_recv() {
+                self.receive(frame, inbox);
+            }
+        }
+    }
+
+    /// Commands that this actor holds.
+    fn queued(&self) -> usize {
+        self.to_propose.len() + self.to_check.len() + self.to_pass.len()
+    }
+
+    fn landed(&mut self, proposed: Result<usize, tokio::task::JoinError>) {
+        self.metrics.in_flight_add(-1);
+        match proposed {
+            Ok(commands) => self.in_flight -= commands,
+            Err(error) => log_panic(Some(error)),
+        }
+        // What a task that panicked took with it is known at the latest now.
+        if self.proposals.is_empty() {
+            self.in_flight = 0;
+        }
     }
 
     /// Takes what a follower sent.
@@ -299,15 +342,31 @@ impl Actor {
         }
     }
 
+    /// A batch follows those in flight once it is as large as all of them together.
+    ///
+    /// An entry costs as much as twenty buys or more, whatever is in it, and small ones beget small
+    /// ones: who is answered together asks again together. So batches grow until about half of all
+    /// buyers are in flight, and the other half in the next batch; a lone buyer never waits.
+    fn is_worth_an_entry(&self) -> bool {
+        self.to_propose.len() >= self.in_flight
+    }
+
     fn start_work(&mut self) {
-        while self.proposals.len() < PROPOSALS_IN_FLIGHT_MAX {
-            let Some(group) = Group::take(&mut self.to_propose) else {
+        while self.proposals.len() < PROPOSALS_IN_FLIGHT_MAX && self.is_worth_an_entry() {
+            let leads = self.replica.leader() == Some(self.replica.id());
+            let room = if leads { Room::Entry } else { Room::Frame };
+            let Some(group) = Group::take(&mut self.to_propose, room) else {
                 break;
             };
             self.metrics.observe_batch(group.len());
             self.metrics.in_flight_add(1);
             let (replica, ending) = (self.replica.clone(), self.ending.clone());
-            self.proposals.spawn(deliver::deliver(replica, group, ending));
+            let commands = group.len();
+            self.in_flight += commands;
+            self.proposals.spawn(async move {
+                deliver::deliver(replica, group, ending).await;
+                commands
+            });
         }
         if !self.to_check.is_empty() && self.checks.len() < CHECKS_IN_FLIGHT_MAX {
             let asks = std::mem::take(&mut self.to_check);

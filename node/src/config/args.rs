@@ -58,6 +58,11 @@ pub(super) struct Flags {
           require_equals = true)]
     pub(super) resp_debt: Option<bool>,
 
+    /// The most connections there, besides those of HTTP; further ones are refused [default: 10000]
+    /// [env: FLASHNODE_RESP_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N")]
+    pub(super) resp_max_connections: Option<u64>,
+
     /// The node's own directory [default: ./data/node-ID] [env: FLASHNODE_DATA]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
@@ -158,7 +163,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 27] = [
+pub(super) const VARIABLES: [(&str, &str); 28] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -166,6 +171,7 @@ pub(super) const VARIABLES: [(&str, &str); 27] = [
     ("FLASHNODE_ADVERTISE_HTTP", "--advertise-http"),
     ("FLASHNODE_RESP", "--resp"),
     ("FLASHNODE_RESP_DEBT", "--resp-debt"),
+    ("FLASHNODE_RESP_MAX_CONNECTIONS", "--resp-max-connections"),
     ("FLASHNODE_DATA", "--data"),
     ("FLASHNODE_DEADLINE_MS", "--deadline-ms"),
     ("FLASHNODE_MAX_CONNECTIONS", "--max-connections"),
@@ -234,6 +240,7 @@ impl Flags {
             advertise_http: self.advertise_http.or(other.advertise_http),
             resp: self.resp.or(other.resp),
             resp_debt: self.resp_debt.or(other.resp_debt),
+            resp_max_connections: self.resp_max_connections.or(other.resp_max_connections),
             data: self.data.or(other.data),
             deadline_ms: self.deadline_ms.or(other.deadline_ms),
             max_connections: self.max_connections.or(other.max_connections),

@@ -1,14 +1,12 @@
 //! Makes one [`Config`] of the flags and the file, and refuses what contradicts itself.
 
 use super::args::Flags;
-use super::file::{ClusterFile, NodeEntry, SinkEntry};
+use super::file::{ClusterFile, NodeEntry};
 use super::{Config, ConfigError, limits};
-use crate::bridge::SinkConfig;
 use crate::front::{Demo, DropIn};
 use crate::logging::{self, LogFormat};
 use crate::resp::RespSettings;
 use raft::FeedLimits;
-use sink::postgres::Database;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -21,6 +19,8 @@ const HTTP_PORT_BASE: u64 = 8100;
 const DEADLINE_MS_DEFAULT: u64 = 5000;
 const DEADLINE_MS: RangeInclusive<u64> = 100..=60_000;
 const MAX_CONNECTIONS_DEFAULT: u64 = 20_000;
+/// As Redis has it.
+const RESP_MAX_CONNECTIONS_DEFAULT: u64 = 10_000;
 const MAX_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const WORKER_THREADS: RangeInclusive<u64> = 1..=256;
 const HEARTBEAT_MS_DEFAULT: u64 = 40;
@@ -39,7 +39,11 @@ const HOST_PORT: &str = "HOST:PORT, with a port from 1 to 65535";
 const IP_PORT: &str = "IP:PORT, such as 127.0.0.1:8101 or 0.0.0.0:8101, with a port from 1";
 
 /// See the module.
-pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigError> {
+pub(super) fn check(
+    given: Flags,
+    file: ClusterFile,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
     let id = match given.id {
         Some(0) => {
             return Err(ConfigError::BadId { found: "0".to_owned() });
@@ -57,7 +61,12 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let peer = peers.get(&id).cloned().unwrap_or_default();
     let http = http(id, given.http.or(own_http), &peer)?;
     let advertise_http = advertise(http, given.advertise_http.or(own_advertise))?;
-    let resp = resp(given.resp.or(own_resp), given.resp_debt.or(file.resp_debt).unwrap_or(false))?;
+    let resp_connections = given.resp_max_connections.or(file.resp_max_connections);
+    let resp = resp(
+        given.resp.or(own_resp),
+        given.resp_debt.or(file.resp_debt).unwrap_or(false),
+        resp_connections.unwrap_or(RESP_MAX_CONNECTIONS_DEFAULT),
+    )?;
     let times = Times {
         deadline_ms: given.deadline_ms.or(file.deadline_ms).unwrap_or(DEADLINE_MS_DEFAULT),
         heartbeat_ms: given.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(HEARTBEAT_MS_DEFAULT),
@@ -92,7 +101,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
     let limits =
         limits::limits(given.rate_limit_per_user, given.rate_limit_per_ip, file.rate_limit)?;
     let proxies = limits::proxies(given.trusted_proxies.as_deref(), file.trusted_proxies)?;
-    let sink = file.sink.map(sink).transpose()?;
+    let sinks = file.sink.check(environment)?;
     let log_level =
         given.log_level.or(file.log_level).unwrap_or_else(|| logging::LEVEL_DEFAULT.to_owned());
     if let Err(why) = logging::filter(&log_level) {
@@ -118,7 +127,7 @@ pub(super) fn check(given: Flags, file: ClusterFile) -> Result<Config, ConfigErr
         demo,
         limits,
         proxies,
-        sink,
+        sinks,
         log_format: given.log_format.or(file.log_format).unwrap_or(LogFormat::Human),
         log_level,
         otlp_endpoint: given.otlp_endpoint.map(otlp_endpoint).transpose()?,
@@ -139,19 +148,6 @@ fn otlp_endpoint(url: String) -> Result<String, ConfigError> {
     Ok(url)
 }
 
-fn sink(entry: SinkEntry) -> Result<SinkConfig, ConfigError> {
-    let SinkEntry { postgres, schema, tls_roots, max_rows_per_second } = entry;
-    let schema = schema.as_deref().unwrap_or("flashnode");
-    let postgres = Database::new(&postgres, schema, tls_roots)
-        .map_err(|why| ConfigError::OutOfRange(format!("[sink] postgres: {why}")))?;
-    if max_rows_per_second == Some(0) {
-        let why =
-            "[sink] max_rows_per_second is 0, which writes nothing; leave it out for no limit";
-        return Err(ConfigError::OutOfRange(why.to_owned()));
-    }
-    Ok(SinkConfig { postgres, max_rows_per_second })
-}
-
 fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError> {
     mib.map_or(Ok(()), |mib| within("--events-mib", mib, EVENTS))?;
     hours.map_or(Ok(()), |hours| within("--events-hours", hours, EVENTS))?;
@@ -159,11 +155,19 @@ fn feed(mib: Option<u64>, hours: Option<u64>) -> Result<FeedLimits, ConfigError>
     Ok(FeedLimits { bytes: mib.map(|mib| mib * 1024 * 1024), age })
 }
 
-fn resp(address: Option<String>, debt: bool) -> Result<Option<RespSettings>, ConfigError> {
+fn resp(
+    address: Option<String>,
+    debt: bool,
+    connections: u64,
+) -> Result<Option<RespSettings>, ConfigError> {
+    within("--resp-max-connections", connections, MAX_CONNECTIONS)?;
     let debt = if debt { Debt::Allowed } else { Debt::Refused };
-    address
-        .map(|text| Ok(RespSettings { address: bind_address("--resp", &text)?, debt }))
-        .transpose()
+    let connections_max = usize::try_from(connections).unwrap_or(usize::MAX);
+    let settings = |text: String| {
+        let address = bind_address("--resp", &text)?;
+        Ok(RespSettings { address, debt, connections_max })
+    };
+    address.map(settings).transpose()
 }
 
 fn drop_in(product: Option<String>, reset: bool) -> Result<DropIn, ConfigError> {

@@ -1,6 +1,7 @@
 //! The shape of `cluster.toml`: one file for all nodes, each of which finds its own entry by id.
 
 use super::ConfigError;
+use super::sinks::SinkEntries;
 use crate::logging::LogFormat;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ pub(super) struct ClusterFile {
     #[serde(default)]
     pub(super) node: Vec<NodeEntry>,
     pub(super) resp_debt: Option<bool>,
+    pub(super) resp_max_connections: Option<u64>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) max_connections: Option<u64>,
     pub(super) worker_threads: Option<u64>,
@@ -27,7 +29,8 @@ pub(super) struct ClusterFile {
     pub(super) demo: Option<bool>,
     pub(super) rate_limit: Option<RateLimitEntry>,
     pub(super) trusted_proxies: Option<Vec<String>>,
-    pub(super) sink: Option<SinkEntry>,
+    #[serde(default)]
+    pub(super) sink: SinkEntries,
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<String>,
 }
@@ -38,16 +41,6 @@ pub(super) struct ClusterFile {
 pub(super) struct RateLimitEntry {
     pub(super) per_user: Option<String>,
     pub(super) per_ip: Option<String>,
-}
-
-/// `[sink]`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SinkEntry {
-    pub(super) postgres: String,
-    pub(super) schema: Option<String>,
-    pub(super) tls_roots: Option<PathBuf>,
-    pub(super) max_rows_per_second: Option<u32>,
 }
 
 /// One `[[node]]`.
@@ -71,6 +64,15 @@ pub(super) fn read(path: &Path) -> Result<ClusterFile, ConfigError> {
         .map_err(|source| ConfigError::FileUnreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| ConfigError::FileInvalid {
         path: path.to_owned(),
-        why: error.to_string().trim_end().to_owned(),
+        why: in_words(&error, &text),
     })
+}
+
+/// What is wrong, and where. Never with the line, which may have a password.
+fn in_words(error: &toml::de::Error, text: &str) -> String {
+    let place = error.span().and_then(|span| text.get(..span.start)).map(|before| {
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!("line {}, column {column}: ", before.matches('\n').count() + 1)
+    });
+    format!("{}{}", place.unwrap_or_default(), error.message())
 }

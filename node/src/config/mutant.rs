@@ -1,5 +1,5 @@
-//! What `FLASHNODE_MUTANT` means to this build: one with seeded bugs needs it, any other refuses it, so
-//! that nobody tests, or sells with, another build than they think.
+//! What `FLASHNODE_MUTANT` means to this build: one with seeded bugs needs it, any other refuses
+//! it, so that nobody tests, or sells with, another build than they think.
 
 use super::ConfigError;
 use raft::mutant::VARIABLE;

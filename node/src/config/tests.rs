@@ -261,3 +261,95 @@ fn the_file_that_ships_says_what_the_defaults_say() {
         assert_eq!(from_file, load(&format!("--id {id} --peers {PEERS}")).unwrap());
     }
 }
+
+fn sinks(text: &str) -> Result<Vec<crate::bridge::SinkConfig>, String> {
+    let file = file(&format!("{NODES}\n{text}"));
+    let line = format!("--id 1 --config {}", file.path().display());
+    let environment = [("SHOP_URL", "amqp://shop:pw@mq/%2f"), ("EMPTY", "")];
+    load_with(&line, &environment).map(|config| config.sinks).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_sink_is_of_a_kind_and_there_may_be_several() {
+    use crate::bridge::SinkTo;
+    assert_eq!(sinks("").unwrap(), []);
+    // As it was written when PostgreSQL was the only kind.
+    let older = sinks("[sink]\npostgres = \"postgres://a@b/c\"\nmax_rows_per_second = 7").unwrap();
+    let now =
+        sinks("[sink]\nkind = \"postgres\"\nto = \"postgres://a@b/c\"\nmax_rows_per_second = 7");
+    assert_eq!(older, now.unwrap());
+    assert_eq!((older[0].name.as_str(), older[0].max_rows_per_second), ("postgres", Some(7)));
+    let secret = file("a secret\n");
+    let several = sinks(&format!(
+        "[[sink]]\nkind = \"webhook\"\nurl = \"http://a/b\"\nsecret_file = {:?}\n\
+         dead_letters = \"dead\"\nbatch = 100\n\
+         [[sink]]\nkind = \"webhook\"\nname = \"other\"\nurl = \"http://a/c\"\n\
+         [[sink]]\nkind = \"rabbitmq\"\nto_env = \"SHOP_URL\"\n\
+         [[sink]]\nkind = \"nats\"\nto = \"nats://a\"\nstream = \"S\"\n\
+         [[sink]]\nkind = \"files\"\ndir = \"/srv/events\"\n",
+        secret.path().display().to_string()
+    ))
+    .unwrap();
+    let names: Vec<&str> = several.iter().map(|sink| sink.name.as_str()).collect();
+    assert_eq!(names, ["webhook", "other", "rabbitmq", "nats", "files"]);
+    let SinkTo::Webhook(webhook) = &several[0].to else { panic!("{several:?}") };
+    assert_eq!(webhook.secret.as_ref().unwrap().reveal(), "a secret");
+    assert_eq!(webhook.dead_letters, Some((PathBuf::from("dead"), 5)));
+    let SinkTo::RabbitMq { to, queue } = &several[2].to else { panic!("{several:?}") };
+    assert_eq!((to.reveal(), queue.as_str()), ("amqp://shop:pw@mq/%2f", "flashnode.events"));
+    let shown = format!("{several:?}");
+    assert!(!shown.contains("pw") && !shown.contains("a secret"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_of_a_sink_is_said_without_its_password() {
+    for (text, says) in [
+        ("[[sink]]\npostgres = \"host=a\"\nto = \"host=b\"", "`postgres` and `to` are the same"),
+        ("[sink]\nto = \"nats://a\"", "a sink has a kind: \"postgres\", \"rabbitmq\""),
+        ("[sink]\nkind = \"kafka\"", "unknown variant `kafka`, expected one of `postgres`"),
+        (
+            "[sink]\nkind = \"webhook\"\nqueue = \"q\"",
+            "unknown field `queue`, expected one of `url`, `url_env`",
+        ),
+        ("[sink]\nkind = \"files\"\ndir = \"d\"\nnmae = \"n\"", "also takes name, batch, max_rows"),
+        ("[sink]\npostgres = \"host=a\"\nqueue = \"q\"", "unknown field `queue`"),
+        ("[sink]\nkind = \"files\"", "missing field `dir`"),
+        ("[sink]\nkind = \"nats\"", "[[sink]] nats: say where to: `to`, `to_env` or `to_file`"),
+        ("[sink]\nkind = \"nats\"\nto = \"nats://a\"\nto_env = \"E\"", "said more than once"),
+        ("[sink]\nkind = \"nats\"\nto_env = \"UNSET\"", "the variable UNSET is not set"),
+        ("[sink]\nkind = \"nats\"\nto_env = \"EMPTY\"", "`to` is empty"),
+        ("[sink]\nkind = \"nats\"\nto_file = \"/nowhere/at/all\"", "to_file /nowhere/at/all: "),
+        ("[sink]\nkind = \"nats\"\nto = \"http://u:pw@a\"", "the URL is no NATS server"),
+        ("[sink]\nkind = \"rabbitmq\"\nto = \"amqps://u:pw@a\"", "amqps:// is not built in"),
+        ("[sink]\nkind = \"webhook\"\nurl = \"ftp://u:pw@a\"", "neither http:// nor https://"),
+        ("[sink]\npostgres = \"postgress://u:pw@a/b?sslmode=require\"", "a URL of another kind"),
+        ("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a", ", column "),
+        ("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a\"\nto = \"b\"", "duplicate key"),
+        ("sink = { kind = \"nats\", to = \"nats://u:pw@a\", steam = \"s\" }", "unknown field"),
+        (
+            "[[sink]]\nkind = \"files\"\ndir = \"d\"\n[[sink]]\nname = \"b\"\nkind = \"files\"\ndir = \"d\"",
+            "[[sink]] b: another one writes to the same target",
+        ),
+        (
+            "[sink]\nkind = \"nats\"\nto = \"nats://a\"\nname = \"reported.nats\"",
+            "what begins with reported. is a report",
+        ),
+        ("[sink]\nkind = \"webhook\"\nurl = \"http://a\"\ntries = 2", "tries needs dead_letters"),
+        ("[sink]\nkind = \"webhook\"\nurl = \"http://a\"\nname = \"a b\"", "its name: "),
+        ("[sink]\npostgres = \"host=a\"\nmax_rows_per_second = 0", "max_rows_per_second is 0"),
+        ("[sink]\npostgres = \"host=a\"\nbatch = 0", "batch is out of range"),
+        ("[sink]\npostgres = \"host=a\"\nschema = \"A\"", "[[sink]] postgres: the schema \"A\""),
+        (
+            "[[sink]]\npostgres = \"host=a\"\n[[sink]]\npostgres = \"host=b\"",
+            "two sinks are called postgres",
+        ),
+        (&"[[sink]]\npostgres = \"host=a\"\n".repeat(9), "there are 9 sinks; at most 8"),
+    ] {
+        let told = sinks(text).expect_err(text);
+        assert!(told.contains(says), "{text}: {told}");
+        assert!(!told.contains("pw"), "{text}: {told}");
+    }
+    // A password in a file is not where the file's line is shown.
+    let told = sinks("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a\"\nsteam = \"s\"").unwrap_err();
+    assert!(!told.contains("pw"), "{told}");
+}

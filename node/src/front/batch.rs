@@ -46,6 +46,7 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
     let (parts, content) = request.into_parts();
     query::none(&parts.uri)?;
     let form = Form::of(&parts.headers)?;
+    body::not_encoded(&parts.headers)?;
     if state.batches.available_permits() == 0 {
         // Told before the body is sent; who is worked on is decided below.
         return Err(Problem::overloaded());
@@ -57,9 +58,9 @@ pub(super) async fn post(state: Arc<FrontState>, request: Request) -> Result<Res
         return Err(Problem::overloaded());
     };
     let texts = form.split(&bytes)?;
-    let items: Vec<Result<Item<'_>, Problem>> =
-        texts.into_iter().map(|text| body::parse::<Shape<'_>>(text)?.check()).collect();
-    let commands = items.iter().filter_map(|item| Some(item.as_ref().ok()?.envelope()));
+    let items: Vec<Sent<'_>> =
+        texts.into_iter().map(|text| Sent { text, item: item(text) }).collect();
+    let commands = items.iter().filter_map(|sent| Some(sent.item.as_ref().ok()?.envelope()));
     let commands: Vec<Envelope> = commands.collect();
     let spans = trace::each(&commands, trace::decoded);
     let answers = state.stock.ask_all(commands, address, deadline).await;
@@ -203,6 +204,27 @@ impl<'b> Shape<'b> {
     }
 }
 
+/// An item as it stands in the body, and what it comes to.
+struct Sent<'b> {
+    text: &'b [u8],
+    item: Result<Item<'b>, Problem>,
+}
+
+fn item(text: &[u8]) -> Result<Item<'_>, Problem> {
+    body::parse::<Shape<'_>>(text)?.check()
+}
+
+/// The request id of an item that is refused, if it has one that can be.
+fn name_of(text: &[u8]) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Named<'b> {
+        #[serde(borrow)]
+        request_id: Cow<'b, str>,
+    }
+    let Named { request_id } = serde_json::from_slice(text).ok()?;
+    RequestId::new(&*request_id).is_ok().then_some(request_id)
+}
+
 /// One buy that can be asked for.
 struct Item<'b> {
     shape: Shape<'b>,
@@ -252,18 +274,18 @@ struct ItemResult<'a> {
 async fn write(
     state: &Arc<FrontState>,
     form: Form,
-    (items, spans): (Vec<Result<Item<'_>, Problem>>, Vec<Span>),
+    (items, spans): (Vec<Sent<'_>>, Vec<Span>),
     answers: Vec<Told>,
     deadline: Instant,
 ) -> Result<Response, Problem> {
     let (mut answers, mut spans) = (answers.into_iter(), spans.into_iter());
     let mut text = Vec::with_capacity(64 + items.len() * 256);
-    for (position, item) in items.iter().enumerate() {
+    for (position, Sent { text: sent, item }) in items.iter().enumerate() {
         if form == Form::Array {
             text.push(if position == 0 { b'[' } else { b',' });
         }
         let written = match item {
-            Err(problem) => put(&mut text, None, Err(problem)),
+            Err(problem) => put(&mut text, name_of(sent).as_deref(), Err(problem)),
             Ok(item) => {
                 let answer = answers.next().map_or(Answer::Unknown, |told| told.answer);
                 let decided = decide(state, &item.asked(), answer, deadline).await;

@@ -8,7 +8,7 @@
 
 use crate::problem::{Kind, Problem};
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -49,7 +49,21 @@ pub(super) async fn read_as(
     {
         return Err(Problem::plain(Kind::UnsupportedMediaType));
     }
+    not_encoded(headers)?;
     take(body, BODY_BYTES_MAX, deadline).await
+}
+
+/// Refuses a body that says it is compressed: it would be read as what it is not.
+///
+/// # Errors
+/// `unsupported-media-type`.
+pub(super) fn not_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    let rule = "Send the body as it is: no Content-Encoding is taken.";
+    Err(Problem::new(Kind::UnsupportedMediaType, rule))
 }
 
 /// Whether a content type is this one, whatever its parameters.

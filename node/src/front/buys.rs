@@ -178,7 +178,7 @@ pub(super) async fn decide<'b>(
     answer: Answer,
     deadline: Instant,
 ) -> Result<Won<'b>, Problem> {
-    let won = match decided(answer) {
+    let won = match decided(state, answer) {
         Ok(Decision { outcome, seq, replayed }) => match outcome {
             Outcome::Bought { remaining } => {
                 let order = Accepted::new(state, asked, seq, remaining);
@@ -227,7 +227,8 @@ async fn bought_before<'b>(
     let same = |content: &OrderContent<'_>| is_for(content, asked);
     let event = won::before(state, order, requested, same, deadline).await?;
     let remaining = match &event.change {
-        Change::Ordered(order) => order.remaining,
+        // As any buyer is told, also one who counts under the same user id.
+        Change::Ordered(order) | Change::Counted { order, .. } => order.remaining,
         _ => return Err(misplaced("show a buy again")),
     };
     Ok(Won { order: Accepted::new(state, asked, order, remaining), replayed: true })

@@ -19,7 +19,7 @@ pub(super) const SHOW: Docs = Docs {
     parameters: &[READ],
     body: None,
     answers: &[Answer::new(StatusCode::OK, "Every node.", &[(JSON, of::<ClusterView>())])],
-    problems: &[&[Kind::InvalidQuery]],
+    problems: &[&[Kind::InvalidQuery, Kind::InvalidValue]],
 };
 
 /// Asks the peers, and answers without them what they do not answer in time. It takes the

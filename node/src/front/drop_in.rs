@@ -26,7 +26,8 @@ use id::{Id, IdShape};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use stock::{
-    Attempt, Command, Envelope, Outcome, Quantity, RequestId, Requester, Seq, Sku, UserId,
+    Attempt, Command, Envelope, Outcome, Quantity, RequestId, Requester, Rules, Seq, SetIf, Sku,
+    UserId,
 };
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -82,8 +83,12 @@ pub(super) async fn beli(state: Arc<FrontState>, request: Request) -> Result<Res
     query::none(&parts.uri)?;
     let sku = default_product(&state)?;
     let key = Key::read(&parts.headers)?.from(state.proxies.client(&parts));
+    let limited = |product: &stock::Product| product.terms.per_user_limit.is_some();
+    if state.replica.read(|machine| machine.product(&sku).is_some_and(limited)) {
+        return click(&state, "fail", "this product has a limit per user, and nobody is named", 0);
+    }
     // Nobody is named, so a click is a user of its own, and the same one when it is sent again.
-    let user = user_of(&key.request_id)?;
+    let user = anonymous(&key.request_id)?;
     let (won, key) = buy(&state, key, (user, sku), deadline).await;
     let answer = match &won {
         Ok(won) => click(&state, "success", "bought", won.remaining),
@@ -107,21 +112,21 @@ pub(super) async fn reset(state: Arc<FrontState>, request: Request) -> Result<Re
     query::none(request.uri())?;
     let sku = default_product(&state)?;
     let key = Key::read(request.headers())?;
+    if state.replica.rules() < Rules::Three {
+        let why = "Not all nodes have said yet that they know how to set what is available; a node \
+                   of an older build does not.";
+        return Err(Problem::new(Kind::NotReady, why));
+    }
     state.replica.read_barrier(deadline).await.map_err(Problem::of_read)?;
-    let product = state.replica.read(|machine| machine.product(&sku).cloned());
-    let Some(product) = product else {
-        return Err(Problem::plain(Kind::UnknownProduct));
-    };
-    let missing = i128::from(product.terms.stock) - i128::from(product.available);
-    let quantity = match i64::try_from(missing) {
-        Ok(0) => return click(&state, "success", "reset", product.available),
-        Ok(quantity) => quantity,
-        Err(error) => return Err(Problem::internal("reset a product", &error)),
-    };
-    let command = Command::Restock { sku, quantity };
+    let stock = state.replica.read(|machine| machine.product(&sku).map(|found| found.terms.stock));
+    let available = stock.ok_or_else(|| Problem::plain(Kind::UnknownProduct))?;
+    // Set, and not added to what was just read: of two resets at once both would add.
+    let command = Command::SetAvailable { sku, available, only: SetIf::Present };
     let write = Write { requester: Requester::Operator, key, command };
     let respond = |outcome, _| match outcome {
-        Outcome::Restocked(product) => click(&state, "success", "reset", product.available),
+        Outcome::Counted { count } => {
+            click(&state, "success", "reset", u64::try_from(count).unwrap_or_default())
+        }
         _ => Err(misplaced("answer a reset")),
     };
     Ok(write.ask(&state, deadline, respond).await)
@@ -224,8 +229,12 @@ fn default_product(state: &FrontState) -> Result<Sku, Problem> {
     state.drop_in.product.clone().ok_or_else(none)
 }
 
-fn user_of(request_id: &RequestId) -> Result<UserId, Problem> {
-    let user = UserId::new(request_id.as_str());
+/// A user of whom nothing is known but a request: nobody whom a shop names, see [`field::user`].
+fn anonymous(request_id: &RequestId) -> Result<UserId, Problem> {
+    // What is cut off of a long one makes no difference: its requests stay apart by their ids.
+    let room = UserId::BYTES_MAX - field::ANONYMOUS.len();
+    let known = request_id.as_str();
+    let user = UserId::new(format!("{}{}", field::ANONYMOUS, &known[..known.len().min(room)]));
     user.map_err(|why| Problem::invalid_value("Idempotency-Key", &why))
 }
 

@@ -1,8 +1,8 @@
 //! `GET /v1/explain`: what became of a user's request, and why.
 //!
 //! Everything of one answer is of one state. What a node keeps of a request is its order, for
-//! ever, or the hold, release or cancel that it became, or a stored outcome, for a day of log time; a first attempt's refusal is not kept, and all
-//! that can be said then is what is sold out.
+//! ever, or the hold, release or cancel that it became, or a stored outcome, for a day of log
+//! time; a first attempt's refusal is not kept, and all that can be said then is what is sold out.
 
 use super::answer::json_at;
 use super::docs::{Answer, Docs, JSON, READ, READ_FAILS, Tag, of, required, text};
@@ -34,7 +34,20 @@ struct Findings {
     order: Option<Mark>,
     done: Option<Seq>,
     stored: Option<Reply>,
+    /// Of the product that is asked about, or of all, the first few.
     sold_out: Vec<SoldOut>,
+    extent: Extent,
+}
+
+/// What the list of what is sold out is a list of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// The product that is asked about, or the only one that there is.
+    One,
+    /// All products.
+    All,
+    /// The first of more that are sold out.
+    First,
 }
 
 pub(super) const SHOW: Docs = Docs {
@@ -47,13 +60,17 @@ pub(super) const SHOW: Docs = Docs {
         &[
             required("user_id", "Whose request.", of::<UserId>()),
             required("request_id", "Its Idempotency-Key.", of::<RequestId>()),
-            text("product_id", "Say of this product whether it is sold out.", of::<Sku>()),
+            text(
+                "product_id",
+                "Where there is no order: say of this product whether it is sold out.",
+                of::<Sku>(),
+            ),
         ],
         READ,
     ],
     body: None,
     answers: &[Answer::new(StatusCode::OK, "What is known.", &[(JSON, of::<Explanation>())])],
-    problems: &[READ_FAILS, &[Kind::InvalidValue]],
+    problems: &[READ_FAILS, &[Kind::UnknownProduct]],
 };
 
 /// `GET /v1/explain?user_id=&request_id=`, and `&product_id=`.
@@ -61,7 +78,7 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
     let parameters = Parameters::of_read(request.uri(), &["user_id", "request_id", "product_id"])?;
     let about = about(&parameters)?;
     query::wait_until_current(&state, &parameters).await?;
-    let found = state.replica.read(|machine| look(machine, &about));
+    let found = state.replica.read(|machine| look(machine, &about))?;
     let seq = found.seq;
     let explanation = explain(&state, about, found).await?;
     json_at(StatusCode::OK, seq, &explanation)
@@ -70,7 +87,8 @@ pub(super) async fn show(state: Arc<FrontState>, request: Request) -> Result<Res
 fn about(parameters: &Parameters) -> Result<About, Problem> {
     let needed =
         |name| parameters.text(name).ok_or_else(|| query::invalid(name, "this route needs it"));
-    let user = field::user(needed("user_id")?, "user_id")?;
+    let user =
+        UserId::new(needed("user_id")?).map_err(|why| Problem::invalid_value("user_id", &why))?;
     let request_id = RequestId::new(needed("request_id")?)
         .map_err(|why| Problem::invalid_value("request_id", &why))?;
     let product = parameters.text("product_id");
@@ -78,26 +96,38 @@ fn about(parameters: &Parameters) -> Result<About, Problem> {
     Ok(About { user, request_id, product })
 }
 
-fn look(machine: &Machine, about: &About) -> Findings {
+fn look(machine: &Machine, about: &About) -> Result<Findings, Problem> {
+    if about.product.as_ref().is_some_and(|sku| machine.product(sku).is_none()) {
+        return Err(Problem::plain(Kind::UnknownProduct).at(machine.seq()));
+    }
     let order = machine.order_of(&about.user, &about.request_id);
     let since = |sku: &Sku| {
         let since = machine.sold_out_since(sku)?;
         Some(SoldOut { product_id: sku.clone(), since })
     };
-    let sold_out = if let Some(sku) = &about.product {
+    let mut sold_out: Vec<SoldOut> = if let Some(sku) = &about.product {
         since(sku).into_iter().collect()
     } else {
-        let first = machine.sold_out().take(SOLD_OUT_MAX);
+        let first = machine.sold_out().take(SOLD_OUT_MAX + 1);
         first.map(|(sku, since)| SoldOut { product_id: sku.clone(), since }).collect()
     };
-    Findings {
+    let extent = if about.product.is_some() || machine.products().nth(1).is_none() {
+        Extent::One
+    } else if sold_out.len() > SOLD_OUT_MAX {
+        Extent::First
+    } else {
+        Extent::All
+    };
+    sold_out.truncate(SOLD_OUT_MAX);
+    Ok(Findings {
         seq: machine.seq(),
         orders: machine.chain().orders,
         order: order.map(|order| Mark::of(machine, order)),
         done: machine.done_by(&about.user, &about.request_id),
         stored: machine.stored_reply(&about.user, &about.request_id),
         sold_out,
-    }
+        extent,
+    })
 }
 
 async fn explain(
@@ -105,7 +135,7 @@ async fn explain(
     about: About,
     found: Findings,
 ) -> Result<Explanation, Problem> {
-    let Findings { seq, orders, order, done, stored, sold_out } = found;
+    let Findings { seq, orders, order, done, stored, sold_out, extent } = found;
     let About { user, request_id, product } = about;
     let mut explanation = Explanation {
         user_id: user,
@@ -165,7 +195,7 @@ async fn explain(
             explanation.text = format!("{} at seq {}", in_words(&reply.outcome), reply.seq);
         }
     } else {
-        explanation.text = no_order(product.as_ref(), &sold_out);
+        explanation.text = no_order(product.as_ref(), &sold_out, extent);
         explanation.sold_out = sold_out;
     }
     Ok(explanation)
@@ -180,14 +210,21 @@ fn in_words(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn no_order(product: Option<&Sku>, sold_out: &[SoldOut]) -> String {
-    match (product, sold_out) {
-        (_, [SoldOut { product_id, since }]) => {
+fn no_order(product: Option<&Sku>, sold_out: &[SoldOut], extent: Extent) -> String {
+    match (product, sold_out, extent) {
+        (_, [SoldOut { product_id, since }], Extent::One) => {
             format!("no order; {product_id} is sold out since seq {since}")
         }
-        (Some(product), _) => format!("no order; {product} is not sold out"),
-        (None, []) => "no order; nothing is sold out".into(),
-        (None, several) => format!("no order; {} products are sold out", several.len()),
+        (Some(product), ..) => format!("no order; {product} is not sold out"),
+        (None, [], _) => "no order; nothing is sold out".into(),
+        // Which product was asked for is not known, so it need not be this one.
+        (None, [SoldOut { product_id, since }], _) => {
+            format!("no order; of all products {product_id} is sold out, since seq {since}")
+        }
+        (None, several, Extent::First) => {
+            format!("no order; more than {} products are sold out", several.len())
+        }
+        (None, several, _) => format!("no order; {} products are sold out", several.len()),
     }
 }
 
@@ -220,11 +257,18 @@ mod tests {
     fn what_is_sold_out_is_told() {
         let since = |sku: &str| SoldOut { product_id: sku.parse().unwrap(), since: Seq(9) };
         let tee = "tee".parse().unwrap();
-        let one = no_order(None, &[since("tee")]);
-        assert_eq!(one, "no order; tee is sold out since seq 9");
-        assert_eq!(no_order(Some(&tee), &[]), "no order; tee is not sold out");
-        assert_eq!(no_order(None, &[]), "no order; nothing is sold out");
-        let two = no_order(None, &[since("cap"), since("tee")]);
-        assert_eq!(two, "no order; 2 products are sold out");
+        let asked = no_order(Some(&tee), &[since("tee")], Extent::One);
+        assert_eq!(asked, "no order; tee is sold out since seq 9");
+        assert_eq!(no_order(None, &[since("tee")], Extent::One), asked);
+        let one = no_order(None, &[since("tee")], Extent::All);
+        assert_eq!(one, "no order; of all products tee is sold out, since seq 9");
+        assert_eq!(no_order(Some(&tee), &[], Extent::One), "no order; tee is not sold out");
+        assert_eq!(no_order(None, &[], Extent::All), "no order; nothing is sold out");
+        let two = [since("cap"), since("tee")];
+        assert_eq!(no_order(None, &two, Extent::All), "no order; 2 products are sold out");
+        assert_eq!(
+            no_order(None, &two, Extent::First),
+            "no order; more than 2 products are sold out"
+        );
     }
 }

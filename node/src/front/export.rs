@@ -1,9 +1,9 @@
 //! `GET /v1/export`: the whole state at one `seq`, a JSON object a line ([`ExportLine`]).
 //!
-//! For whoever starts anew, or fell behind what the event feed still gives: products, cursors,
-//! open holds and all orders, then the feed after the head's `seq`. Written as it is read, page by page; what
-//! it keeps in memory is a copy of the products and open holds, and two are read at once at most.
-//! A node that fails on the way cuts it off before its last line.
+//! For whoever starts anew, or fell behind what the event feed still gives: products, cursors, open
+//! holds and all orders, then the feed after the head's `seq`. Written as it is read, page by page;
+//! what it keeps in memory is a copy of the products and open holds, and two are read at once at
+//! most. A node that fails on the way cuts it off before its last line.
 
 use super::docs::{Answer, Docs, NDJSON, READ, READ_FAILS, Tag, plain};
 use super::query::{self, Parameters};
@@ -168,8 +168,8 @@ impl Exporting {
     }
 
     fn cursors(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
-        for (name, position) in std::mem::take(&mut self.export.cursors) {
-            self.line(text, &ExportLine::Cursor { name, position })?;
+        for (name, position, target) in std::mem::take(&mut self.export.cursors) {
+            self.line(text, &ExportLine::Cursor { name, position, target })?;
         }
         Ok(())
     }

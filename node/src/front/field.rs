@@ -198,7 +198,7 @@ pub(super) fn readable(
     bytes_max: usize,
     field: &'static str,
 ) -> Result<String, Problem> {
-    if text.len() > bytes_max || text.chars().any(char::is_control) {
+    if text.len() > bytes_max || text.chars().any(stock::is_control) {
         let rule = format!("use at most {bytes_max} bytes without control characters");
         return Err(Problem::new(Kind::InvalidValue, format!("`{field}`: {rule}.")));
     }
@@ -210,14 +210,34 @@ pub(super) fn readable(
 /// # Errors
 /// `invalid-value` naming the field.
 pub(super) fn sku(text: &str, field: &'static str) -> Result<Sku, Problem> {
+    in_a_path(text, field)?;
     Sku::new(text).map_err(|why| Problem::invalid_value(field, &why))
 }
 
-/// A user's id.
+/// Refuses what means another place as a part of a URL's path, so that no client could name it.
+///
+/// # Errors
+/// `invalid-value` naming the field.
+pub(super) fn in_a_path(text: &str, field: &'static str) -> Result<(), Problem> {
+    if [".", ".."].contains(&text) {
+        let rule = format!("`{field}`: `{text}` alone cannot stand in a URL.");
+        return Err(Problem::new(Kind::InvalidValue, rule));
+    }
+    Ok(())
+}
+
+/// How the ids of users begin who are nobody in particular. No request may name one.
+pub(super) const ANONYMOUS: &str = "anonymous:";
+
+/// A user's id, of whoever asks for something.
 ///
 /// # Errors
 /// `invalid-value` naming the field.
 pub(super) fn user(text: &str, field: &'static str) -> Result<UserId, Problem> {
+    if text.starts_with(ANONYMOUS) {
+        let rule = format!("`{field}`: ids that begin with `{ANONYMOUS}` are of clicks of nobody.");
+        return Err(Problem::new(Kind::InvalidValue, rule));
+    }
     UserId::new(text).map_err(|why| Problem::invalid_value(field, &why))
 }
 

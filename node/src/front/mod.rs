@@ -28,6 +28,7 @@ mod drop_in;
 mod explain;
 mod export;
 mod field;
+mod guard;
 mod health;
 mod history;
 mod holds;
@@ -200,7 +201,10 @@ where
         Box::pin(async move {
             let started = Instant::now();
             let origin = state.pages.origins.welcome(request.headers());
-            let answer = match state.fenced(self.route) {
+            let refused = guard::check(&state.pages.origins, &request)
+                .err()
+                .or_else(|| state.fenced(self.route));
+            let answer = match refused {
                 Some(problem) => Err(problem),
                 None => (self.endpoint)(Arc::clone(&state), request).await,
             };
@@ -256,6 +260,6 @@ async fn path_parameter(parts: &mut Parts) -> Result<String, Problem> {
 /// The number of a change as the one parameter in the path of a route: an order's or a hold's id.
 async fn path_seq(parts: &mut Parts) -> Result<Seq, Problem> {
     let id = path_parameter(parts).await?;
-    let invalid = |_| Problem::new(Kind::InvalidValue, "`id`: it is a whole number from 1.");
-    id.parse().map(Seq).map_err(invalid)
+    let invalid = || Problem::new(Kind::InvalidValue, "`id`: it is a whole number.");
+    query::digits(&id).map(Seq).ok_or_else(invalid)
 }

@@ -195,7 +195,7 @@ mod tests {
             ("request_id=k", Kind::InvalidQuery),
             ("user_id=u&request_id=k&limit=1", Kind::InvalidQuery),
             ("limit=x", Kind::InvalidQuery),
-            ("after=-1", Kind::InvalidQuery),
+            ("after=-1", Kind::InvalidValue),
             ("limit=0", Kind::InvalidValue),
             ("limit=1001", Kind::InvalidValue),
             ("user_id=u&limit=0", Kind::InvalidValue),

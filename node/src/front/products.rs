@@ -74,6 +74,7 @@ pub(super) async fn put(state: Arc<FrontState>, request: Request) -> Result<Resp
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
+    version::none(&parts.headers)?;
     let bytes = body::read(&parts.headers, content, deadline).await?;
     let terms = body::parse::<ProductShape<'_>>(&bytes)?.check(sku)?;
     ask(&state, &parts, Command::CreateProduct(Box::new(terms)), deadline).await
@@ -100,6 +101,7 @@ pub(super) async fn restock(state: Arc<FrontState>, request: Request) -> Result<
     let (mut parts, content) = request.into_parts();
     let sku = path_sku(&mut parts).await?;
     query::none(&parts.uri)?;
+    version::none(&parts.headers)?;
     let bytes = body::read(&parts.headers, content, deadline).await?;
     let quantity = body::parse::<RestockShape>(&bytes)?.check()?;
     ask(&state, &parts, Command::Restock { sku, quantity }, deadline).await
@@ -107,7 +109,7 @@ pub(super) async fn restock(state: Arc<FrontState>, request: Request) -> Result<
 
 async fn path_sku(parts: &mut Parts) -> Result<Sku, Problem> {
     let id = path_parameter(parts).await?;
-    Sku::new(id).map_err(|why| Problem::invalid_value("id", &why))
+    field::sku(&id, "id")
 }
 
 /// Asks the actor in the operator's name, and says what was decided.

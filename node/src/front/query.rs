@@ -74,17 +74,32 @@ impl Parameters {
     /// The number of a parameter.
     ///
     /// # Errors
-    /// `invalid-query` when it is not a whole number from 0.
+    /// `invalid-query` when it is no whole number; `invalid-value` for a negative or huge one.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse().ok().filter(|_| digits) {
+        let rule = "use a whole number from 0";
+        match digits(text) {
             Some(number) => Ok(Some(number)),
-            None => Err(invalid(name, "use a whole number from 0")),
+            None if is_whole(text) => {
+                Err(Problem::new(Kind::InvalidValue, format!("`{name}`: {rule}.")))
+            }
+            None => Err(invalid(name, rule)),
         }
     }
+}
+
+/// A whole number from 0 in digits alone: Rust would take "+1", too.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_digits)
+}
+
+/// Whether it is a whole number, though perhaps none that can be.
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Refuses any query on a write: a parameter that is not understood must not seem to work.
@@ -176,9 +191,18 @@ mod tests {
             assert_eq!(problem.kind(), Kind::InvalidQuery);
             assert!(problem.detail().starts_with(&format!("`{name}`")), "{}", problem.detail());
         }
-        for number in ["", "-1", "+1", "1.5", "x", "18446744073709551616"] {
+        for (number, kind) in [
+            ("", Kind::InvalidQuery),
+            ("-", Kind::InvalidQuery),
+            ("%2B1", Kind::InvalidQuery),
+            ("1.5", Kind::InvalidQuery),
+            ("x", Kind::InvalidQuery),
+            ("-1", Kind::InvalidValue),
+            ("18446744073709551616", Kind::InvalidValue),
+        ] {
             let parameters = read(&format!("after={number}")).unwrap();
-            assert!(parameters.number("after").is_err(), "{number:?}");
+            let problem = parameters.number("after").unwrap_err();
+            assert_eq!(problem.kind(), kind, "{number:?}");
         }
         assert!(consistency(&read("consistency=eventual").unwrap()).is_err());
         let release = "/v1/holds/1?user_id=u".parse().unwrap();

@@ -86,7 +86,9 @@ routes! {
     Levels "/v1/levels" { get sse::{show, SHOW} }
     LevelsSocket "/ws" { get ws::{show, SHOW} }
     Cursors "/v1/cursors" { get cursors::{list, LIST} }
-    Cursor "/v1/cursors/{name}" { get cursors::{show, SHOW}, put cursors::{put, PUT} }
+    Cursor "/v1/cursors/{name}" {
+        get cursors::{show, SHOW}, put cursors::{put, PUT}, delete cursors::{remove, REMOVE},
+    }
     Beli "/beli" { post drop_in::{beli, BELI} }
     Reset "/reset" { post drop_in::{reset, RESET} }
     ApiBuy "/api/buy" { post drop_in::{api_buy, API_BUY} }

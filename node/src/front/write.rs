@@ -82,7 +82,7 @@ impl<'h> Write<'h> {
         key.follow(&envelope);
         let answered = state.stock.ask(Sent { envelope, address }, deadline).await;
         key.counted(answered.allowance);
-        (decided(answered.answer), key)
+        (decided(state, answered.answer), key)
     }
 }
 
@@ -98,7 +98,12 @@ pub(super) fn told(key: Answered<'_>, answer: Result<Response, Problem>) -> Resp
 ///
 /// # Errors
 /// The problem that it is to the client.
-pub(super) fn decided(answer: Answer) -> Result<Decision, Problem> {
+pub(super) fn decided(state: &FrontState, answer: Answer) -> Result<Decision, Problem> {
+    judged(answer).map_err(|problem| problem.by_clock(|| state.replica.status().clock_off_ms))
+}
+
+/// As [`decided`], for a node whose clock is right.
+pub(super) fn judged(answer: Answer) -> Result<Decision, Problem> {
     let Reply { seq, replayed, outcome } = match answer {
         Answer::Decided(reply) => reply,
         Answer::Limited(limited) => return Err(Problem::of_limit(limited)),

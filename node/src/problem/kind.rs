@@ -54,7 +54,12 @@ kinds! {
         "A query parameter is unknown, repeated, missing, or not of its type. The detail names it."
     InvalidHeader 400 "invalid-header" "A header is not understood"
         "Idempotency-Key takes 1 to 128 visible ASCII characters, quoted or bare; \
-         Flashnode-Attempt takes a whole number from 1, and above 1 only with a key."
+         Flashnode-Attempt takes a whole number from 1, and above 1 only with a key. If-Match takes \
+         one ETag or *, where a route takes it; Last-Event-ID takes an id of the feed. Host must be \
+         there once."
+    ForeignOrigin 403 "foreign-origin" "The page of another site must not do this"
+        "A browser sent this for a page of another site. Pages of the nodes themselves, and of the \
+         site that serves them, may; so may every program that is no browser."
     UnknownProduct 404 "unknown-product" "No such product"
         "No product has this id."
     UnknownOrder 404 "unknown-order" "No such order"
@@ -96,6 +101,9 @@ kinds! {
     CursorMoved 409 "cursor-moved" "The cursor stands elsewhere"
         "Somebody else has moved the cursor, or made it. `position` says where it stands; it is \
          absent when there is none of this name."
+    CursorOfAnother 409 "cursor-of-another" "The cursor is for another target"
+        "The cursor is for another target than the request says, and stays where it is. Use a name \
+         of its own for each target."
     TooManyCursors 409 "too-many-cursors" "The cluster holds as many cursors as it can"
         "No further cursor can be made: the cluster keeps 256."
     SoldOut 410 "sold-out" "Sold out"
@@ -134,6 +142,9 @@ kinds! {
     TooManyConnections 503 "too-many-connections" "The node has no room for another connection"
         "As many connections are open as this node takes. Nothing was asked: connect again a \
          little later, or to another node."
+    TooManyListeners 503 "too-many-listeners" "As many listen as this node takes"
+        "Three quarters of its connections may be streams of live stock, so that buyers find room. \
+         Listen at another node, or here a little later; nothing else is refused for this."
     StorageFull 503 "storage-full" "The disk is full"
         "The leader has no room to write. Nothing was proposed; reads go on, and writes go on as \
          soon as there is room."

@@ -54,6 +54,24 @@ fn every_refusal_has_its_status_and_type() {
     }
 }
 
+/// A buyer of a node that is an hour behind would come an hour late.
+#[test]
+fn waits_are_told_by_a_clock_that_is_right() {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let wait = |opens_ms: u64, off_ms| {
+        let problem = Problem::of_refusal(&Refusal::NotOpen { starts_at_ms: opens_ms }, Seq(7));
+        let (_, headers, _) = headers_and_body(problem.by_clock(|| off_ms));
+        headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap()
+    };
+    for off_ms in [0, -3_600_000, 3_600_000] {
+        let right = wall.saturating_add_signed(-off_ms);
+        let told = wait(right + 60_000, Some(off_ms));
+        assert!((50..=60).contains(&told), "{told} s with a clock that is {off_ms} ms off");
+    }
+    assert!((50..=60).contains(&wait(wall + 60_000, None)));
+    assert_eq!(wait(wall - 60_000, Some(0)), 1);
+}
+
 #[test]
 fn the_three_outcomes_stay_apart() {
     let table = [

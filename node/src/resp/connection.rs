@@ -1,12 +1,14 @@
 //! One client: reads requests, has them answered in order, and tells it the levels it listens to.
 //!
-//! Owns the bounds of a connection: its bytes, its pipeline, how long it may be in the middle of a
-//! request, and how long it may take nothing of its answers. What is no request ends it, with a word.
+//! Owns the session, and how long a client may take nothing of its answers; what it sent and was
+//! not answered yet is the inbox's. What is no request ends the connection, with a word.
 
 use super::Resp;
 use super::command::{self, Asked, CHANNELS_MAX};
+use super::inbox::Inbox;
 use super::pipeline::Pipeline;
-use super::wire::{self, Malformed, Reply, Request, Version};
+use super::wire::{Reply, Request, Version};
+use bytes::BufMut;
 use rustix::net::sockopt::set_socket_keepalive;
 use std::collections::BTreeMap;
 use std::io;
@@ -16,14 +18,14 @@ use stock::{Seq, Sku, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-/// Requests that are answered together; those behind them wait in the connection.
-const PIPELINE_MAX: usize = 1_024;
-/// Read at once.
-const READ_BYTES: usize = 4 * 1024;
-/// How long a request may take from its first byte.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(15);
+/// Read at first, and what an idle connection may keep.
+pub(super) const READ_BYTES: usize = 4 * 1024;
+/// Read at once of what is here besides.
+const READ_MORE_BYTES: usize = 32 * 1024;
+/// Bytes that were not answered yet when no more are read: a pipeline up to here is one batch.
+const UNREAD_BYTES_MAX: usize = 256 * 1024;
 /// How long a client may take nothing of its answers.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How long, and how much of, a closed connection is still read.
@@ -31,11 +33,13 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Between two looks at the levels that a client listens to.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two looks whether the node is fenced, while nothing changes: a fence is no change.
+const FENCE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Whose orders these are, unless AUTH or HELLO says otherwise.
 const USER: &str = "redis";
 
 /// To MULTI, and to whatever comes before its EXEC.
-const NO_TRANSACTIONS: &str = "ERR nothing was done: this listener has no transactions";
+const NO_TRANSACTIONS: &str = "ERR MULTI is not supported here, so nothing was done";
 
 /// What a connection has said of itself.
 pub(super) struct Session {
@@ -57,10 +61,7 @@ pub(super) struct Connection {
     tcp: TcpStream,
     resp: Arc<Resp>,
     session: Session,
-    /// What was read and not answered.
-    unread: Vec<u8>,
-    /// When the request at the front of `unread` began.
-    began: Instant,
+    inbox: Inbox,
 }
 
 impl Connection {
@@ -69,7 +70,7 @@ impl Connection {
         let (version, name, channels) = (Version::Two, Vec::new(), BTreeMap::new());
         let (in_multi, quits) = (false, false);
         let session = Session { id, version, user, name, channels, in_multi, quits };
-        Self { tcp, resp, session, unread: Vec::new(), began: Instant::now() }
+        Self { tcp, resp, session, inbox: Inbox::default() }
     }
 
     /// Serves it to its end.
@@ -82,8 +83,9 @@ impl Connection {
         set_socket_keepalive(&self.tcp, true)?;
         let mut feed = self.resp.replica.feed_watch();
         let (mut seen, mut rests_until) = (Seq(0), Instant::now());
+        let mut is_last = false;
         loop {
-            let (requests, end) = self.take();
+            let (requests, end) = self.inbox.take(Instant::now());
             let idle = requests.is_empty();
             let mut out = self.answer(requests).await;
             if let Some(malformed) = end {
@@ -95,9 +97,13 @@ impl Connection {
                 return self.end().await;
             }
             if !idle {
-                // Perhaps more requests are here already; a stop is seen between pipelines.
+                // Perhaps more requests are here already. When the node closes, what has come by
+                // then is answered, and nothing that comes after it.
                 if *closing.borrow() {
-                    return self.end().await;
+                    if is_last {
+                        return self.end().await;
+                    }
+                    is_last = true;
                 }
                 continue;
             }
@@ -105,16 +111,17 @@ impl Connection {
             let untold = self.session.channels.values().any(Option::is_none);
             let changed = async {
                 sleep_until(rests_until).await;
-                if untold { Some(seen) } else { feed.after(seen).await }
+                if untold {
+                    return Some(seen);
+                }
+                timeout(FENCE_LOOK_INTERVAL, feed.after(seen)).await.unwrap_or(Some(seen))
             };
-            let in_request = !self.unread.is_empty();
             tokio::select! {
-                read = read(&mut self.tcp, &mut self.unread, self.began) => {
+                // What is here already when the node closes is answered first.
+                biased;
+                read = read(&mut self.tcp, &mut self.inbox) => {
                     if read? == 0 {
                         return Ok(());
-                    }
-                    if !in_request {
-                        self.began = Instant::now();
                     }
                 }
                 newest = changed, if listens => {
@@ -130,35 +137,6 @@ impl Connection {
                 () = closed(&mut closing) => return self.end().await,
             }
         }
-    }
-
-    /// The whole requests that are here, and what is none behind them.
-    fn take(&mut self) -> (Vec<Request>, Option<Malformed>) {
-        let (mut requests, mut at, mut end) = (Vec::new(), 0, None);
-        while requests.len() < PIPELINE_MAX {
-            match wire::request(&self.unread[at..]) {
-                Ok(Some((request, len))) => {
-                    at += len;
-                    // An empty array asks for nothing and is answered by nothing.
-                    if !request.is_empty() {
-                        requests.push(request);
-                    }
-                }
-                Ok(None) => break,
-                Err(malformed) => {
-                    end = Some(malformed);
-                    break;
-                }
-            }
-        }
-        if at > 0 {
-            self.began = Instant::now();
-        }
-        self.unread.drain(..at);
-        if self.unread.is_empty() && self.unread.capacity() > wire::REQUEST_BYTES_MAX {
-            self.unread = Vec::new();
-        }
-        (requests, end)
     }
 
     /// The answers to a pipeline, as bytes.
@@ -239,20 +217,26 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     let _closed = closing.wait_for(|closing| *closing).await;
 }
 
-/// Reads what comes next. A request that has begun has to end in time.
-async fn read(tcp: &mut TcpStream, into: &mut Vec<u8>, began: Instant) -> io::Result<usize> {
-    let in_request = !into.is_empty();
-    into.reserve(READ_BYTES);
-    let read = tcp.read_buf(into);
-    if !in_request {
-        return read.await;
-    }
-    match tokio::time::timeout_at(began + REQUEST_TIME_MAX, read).await {
-        Ok(read) => read,
-        Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "a request does not come to its end"))
+/// Reads what comes next, and all that is here with it: a pipeline cut into many reads would be as
+/// many batches. A request that has begun has to end in time.
+async fn read(tcp: &mut TcpStream, inbox: &mut Inbox) -> io::Result<usize> {
+    let deadline = inbox.deadline();
+    let read = tcp.read_buf(inbox.room(READ_BYTES));
+    let count = match deadline {
+        None => read.await?,
+        Some(deadline) => timeout_at(deadline, read).await.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "a request does not come to its end")
+        })??,
+    };
+    // Of an end or a failure the next read tells, once what came before it was answered.
+    while count > 0 && inbox.unread() < UNREAD_BYTES_MAX {
+        match tcp.try_read_buf(&mut inbox.room(READ_MORE_BYTES).limit(READ_MORE_BYTES)) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
         }
     }
+    inbox.arrived(Instant::now());
+    Ok(count)
 }
 
 impl Session {
@@ -363,5 +347,42 @@ impl Session {
     fn confirmed(&self, what: &str, channel: Reply) -> Reply {
         let left = i64::try_from(self.channels.len()).unwrap_or(i64::MAX);
         Reply::Push(vec![Reply::Bulk(what.to_owned()), channel, Reply::Int(left)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends at what it cannot go on without")]
+
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// A pipeline that is here is read as one, however it was sent, up to a bound.
+    #[tokio::test]
+    async fn all_that_is_here_is_read_at_once_and_no_more_than_the_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for pings in [1_000, 40_000] {
+            let sent = b"*1\r\n$4\r\nPING\r\n".repeat(pings);
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let whole = sent.len();
+            // Until the client has gone, so that nothing is on the way any more. Of more than the
+            // system holds for a connection, the rest follows.
+            let here = whole.min(100 * 1024);
+            let sending = tokio::spawn(async move {
+                let _cut_off_at_the_end = client.write_all(&sent).await;
+                client
+            });
+            let mut look = vec![0; here];
+            while tcp.peek(&mut look).await.unwrap() < here {
+                tokio::task::yield_now().await;
+            }
+            let mut inbox = Inbox::default();
+            read(&mut tcp, &mut inbox).await.unwrap();
+            let most = UNREAD_BYTES_MAX + READ_MORE_BYTES;
+            assert!((here..=most).contains(&inbox.unread()), "{} of {whole}", inbox.unread());
+            sending.abort();
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! The Redis protocol on a listener of its own: stock as counters, for code that keeps it in Redis.
 //!
 //! Owns the listener and its bounds, and the little of Redis that there is: `wire` has the bytes,
-//! `command` the commands, `connection` one client, `pipeline` what its commands come to. Never
-//! decides anything: writes go to the stock actor like those of the HTTP front, a pipeline's as one
-//! batch, and reads wait for a read barrier. Off unless `--resp` names an address. It knows no
-//! passwords, and trusts whoever reaches it.
+//! `command` the commands, `connection` one client, `inbox` what it sent, `pipeline` what its
+//! commands come to. Never decides anything: writes go to the stock actor like those of the HTTP
+//! front, a pipeline's as one batch, and reads wait for a read barrier. Off unless `--resp` names
+//! an address. It knows no passwords, and trusts whoever reaches it.
 
 mod command;
 mod connection;
+mod inbox;
 mod pipeline;
 mod wire;
 
-use crate::actor::StockHandle;
+use crate::actor::{MAILBOX_MAX, StockHandle};
 use connection::Connection;
 use raft::Replica;
 use std::net::SocketAddr;
@@ -19,12 +20,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stock::Debt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 /// Before the next try when the system has no room for a further connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Writes of all connections that may be in the actor's mailbox at once: half of it. However many
+/// pipelines come, HTTP buyers find room; further writes wait for their turn, until their deadline.
+const WRITES_IN_FLIGHT_MAX: usize = MAILBOX_MAX / 2;
+/// Connections that are told that they are one too many, at once; others are closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// How long such a one is still read, so that it gets to read the word.
+const REFUSAL_TIME_MAX: Duration = Duration::from_secs(1);
+/// And how much of it.
+const REFUSAL_BYTES_MAX: u64 = 64 * 1024;
 
 /// What the listener is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +43,8 @@ pub(crate) struct RespSettings {
     pub(crate) address: SocketAddr,
     /// What becomes of a decrement below zero.
     pub(crate) debt: Debt,
+    /// The most connections, besides those of HTTP; further ones are refused.
+    pub(crate) connections_max: usize,
 }
 
 /// What every connection works with.
@@ -42,6 +54,8 @@ pub(crate) struct Resp {
     /// How long an answer may take once its request is here.
     deadline: Duration,
     debt: Debt,
+    /// Places in the mailbox.
+    writes: Semaphore,
     /// The number of the next connection.
     next_id: AtomicU64,
 }
@@ -53,7 +67,8 @@ impl Resp {
         deadline: Duration,
         debt: Debt,
     ) -> Self {
-        Self { replica, stock, deadline, debt, next_id: AtomicU64::new(1) }
+        let writes = Semaphore::new(WRITES_IN_FLIGHT_MAX);
+        Self { replica, stock, deadline, debt, writes, next_id: AtomicU64::new(1) }
     }
 }
 
@@ -66,6 +81,7 @@ pub(crate) async fn serve(
 ) {
     let resp = Arc::new(resp);
     let slots = Arc::new(Semaphore::new(connections_max));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,7 +96,12 @@ pub(crate) async fn serve(
             }
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            refuse(tcp).await;
+            if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                tokio::spawn(async move {
+                    refuse(tcp).await;
+                    drop(turn);
+                });
+            }
             continue;
         };
         let id = resp.next_id.fetch_add(1, Ordering::Relaxed);
@@ -99,9 +120,15 @@ pub(crate) async fn serve(
     let _ended = slots.acquire_many(all).await;
 }
 
-/// Tells one connection too many so. What does not fit the system's buffer is not waited for.
+/// Tells one connection too many so. What it has sent by then is read, or the close would be a
+/// reset that overtakes the word.
 async fn refuse(mut tcp: TcpStream) {
-    let line = b"-ERR max number of clients reached\r\n";
-    let written = tokio::time::timeout(ACCEPT_RETRY, tcp.write_all(line)).await;
-    tracing::debug!("one connection of the Redis protocol too many: {written:?}");
+    let told = async {
+        tcp.write_all(b"-ERR max number of clients reached\r\n").await?;
+        tcp.shutdown().await?;
+        let mut rest = tcp.take(REFUSAL_BYTES_MAX);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    let told = tokio::time::timeout(REFUSAL_TIME_MAX, told).await;
+    tracing::debug!("one connection of the Redis protocol too many: {told:?}");
 }

@@ -1,10 +1,12 @@
 //! What the commands of a pipeline come to.
 //!
-//! They are gathered into *segments*: commands whose order among themselves makes no difference, for
-//! no two of them are about one key but alike (only increments, only decrements, only reads). The
-//! writes of a segment go to the actor at once and become one batch, its reads share one read
+//! They are gathered into *segments*: commands whose order among themselves makes no difference,
+//! for no two of them are about one key but alike (only increments, only decrements, only reads).
+//! The writes of a segment go to the actor at once and become one batch, its reads share one read
 //! barrier; the next segment begins when all are answered. So a pipeline of decrements is one
 //! batch, and a GET behind a SET sees it. Increments of one key in a segment are one command.
+//! Decrements of one key are of one amount and one user there: whichever is decided first, as they
+//! may be more than one entry takes, the first has its answer.
 //!
 //! Each write has a fresh request id, under which the node itself settles what a failing leader
 //! leaves open, until the deadline. What is open then is told as unknown, and never as refused.
@@ -18,10 +20,10 @@ use crate::trace;
 use raft::ReadError;
 use std::collections::BTreeMap;
 use stock::{
-    Attempt, Change, Command, DEBT_MAX, Envelope, Machine, Order, Outcome, Refusal, RequestId,
-    Requester, Rules, Seq, SetIf, Sku, UserId,
+    Attempt, Command, DEBT_MAX, Envelope, Machine, Outcome, Refusal, RequestId, Requester, Rules,
+    Seq, SetIf, Sku, UserId,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 /// In a RESP2 connection that listens to channels.
@@ -29,12 +31,17 @@ const ONLY_CHANNELS: &str = "ERR Can't execute this: only SUBSCRIBE / UNSUBSCRIB
 /// The outcome of a write that nobody knows.
 const UNKNOWN: &str = "UNKNOWN the outcome is unknown: it may or may not have been done";
 
+/// The most writes of a segment: one connection's share of the mailbox. As many as are in two
+/// batches of the actor.
+const SEGMENT_WRITES_MAX: usize = 512;
+
 /// What commands of a segment do with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     Reads,
     Adds,
-    Takes,
+    /// So many units, negative.
+    Takes(i64),
     /// Whatever matters to whoever comes before or behind.
     Sets,
 }
@@ -54,6 +61,8 @@ pub(super) struct Pipeline<'r> {
     deadline: Instant,
     answers: Vec<(Reply, Version)>,
     keys: BTreeMap<Sku, Does>,
+    /// Whose writes the segment's are.
+    user: Option<UserId>,
     /// Where in `writes` the increments of a key are.
     increments: BTreeMap<Sku, usize>,
     writes: Vec<Writing>,
@@ -68,6 +77,7 @@ impl<'r> Pipeline<'r> {
             deadline: Instant::now() + resp.deadline,
             answers: Vec::with_capacity(requests),
             keys: BTreeMap::new(),
+            user: None,
             increments: BTreeMap::new(),
             writes: Vec::new(),
             envelopes: Vec::new(),
@@ -102,23 +112,23 @@ impl<'r> Pipeline<'r> {
             Asked::Write(sku, write) => {
                 let does = match write {
                     Write::Count(0..) => Does::Adds,
-                    Write::Count(..0) => Does::Takes,
+                    Write::Count(by @ ..0) => Does::Takes(by),
                     Write::Set { .. } | Write::Delete => Does::Sets,
                 };
+                self.answers.push((Reply::Null, version));
                 self.order(std::slice::from_ref(&sku), does).await;
                 if !self.joins(at, (&sku, write)) {
-                    self.write(at, &session.user, (sku, write));
+                    self.write(at, &session.user, (sku, write), does).await;
                 }
-                self.answers.push((Reply::Null, version));
             }
             Asked::Delete(mut skus) => {
                 skus.sort();
                 skus.dedup();
+                self.answers.push((Reply::Int(0), version));
                 self.order(&skus, Does::Sets).await;
                 for sku in skus {
-                    self.write(at, &session.user, (sku, Write::Delete));
+                    self.write(at, &session.user, (sku, Write::Delete), Does::Sets).await;
                 }
-                self.answers.push((Reply::Int(0), version));
             }
             _ => unreachable!("the session has answered it"),
         }
@@ -146,10 +156,7 @@ impl<'r> Pipeline<'r> {
     /// command for all of them. What each leaves follows from what all leave.
     fn joins(&mut self, at: usize, (sku, write): (&Sku, Write)) -> bool {
         let Write::Count(by @ 0..) = write else { return false };
-        let Some(&position) = self.increments.get(sku) else {
-            self.increments.insert(sku.clone(), self.writes.len());
-            return false;
-        };
+        let Some(&position) = self.increments.get(sku) else { return false };
         let Command::Count { by: all, .. } = &mut self.envelopes[position].command else {
             return false;
         };
@@ -160,7 +167,19 @@ impl<'r> Pipeline<'r> {
         true
     }
 
-    fn write(&mut self, at: usize, user: &UserId, (sku, write): (Sku, Write)) {
+    /// Adds a write to the segment, or to the next one when this has as many as it may.
+    async fn write(&mut self, at: usize, user: &UserId, (sku, write): (Sku, Write), does: Does) {
+        let adds_again = does == Does::Adds && self.increments.contains_key(&sku);
+        let by_another = self.user.as_ref() != Some(user);
+        if self.writes.len() >= SEGMENT_WRITES_MAX || adds_again || by_another {
+            self.settle().await;
+            self.user = Some(user.clone());
+        }
+        // Also of a command whose other keys went with the segment before.
+        self.keys.insert(sku.clone(), does);
+        if does == Does::Adds {
+            self.increments.insert(sku.clone(), self.writes.len());
+        }
         let command = match write {
             Write::Set { available, only } => {
                 Command::SetAvailable { sku: sku.clone(), available, only }
@@ -182,7 +201,7 @@ impl<'r> Pipeline<'r> {
         let envelopes = std::mem::take(&mut self.envelopes);
         let refused = self.resp.refused(!writes.is_empty());
         let (written, read) = if let Some(refused) = &refused {
-            (vec![refused.clone(); writes.len()], vec![refused.clone(); reads.len()])
+            (vec![Told::open(refused.clone()); writes.len()], vec![refused.clone(); reads.len()])
         } else {
             tokio::join!(
                 self.resp.write(&writes, envelopes, self.deadline),
@@ -192,6 +211,7 @@ impl<'r> Pipeline<'r> {
         for ((at, _), reply) in reads.into_iter().zip(read) {
             self.answers[at].0 = reply;
         }
+        let written = in_order(&writes, &written);
         for (Writing { at, write, further, .. }, reply) in writes.into_iter().zip(written) {
             let reply = self.spread(write, &further, reply);
             let answer = &mut self.answers[at].0;
@@ -201,6 +221,42 @@ impl<'r> Pipeline<'r> {
             };
         }
     }
+}
+
+/// An answer, and where in the history it was decided.
+#[derive(Debug, Clone)]
+struct Told {
+    reply: Reply,
+    /// The change that it is, or the state that refused it, which comes after the change; none when
+    /// nothing is known to be done.
+    at: Option<(Seq, bool)>,
+}
+
+impl Told {
+    /// What was not decided, or nobody knows.
+    fn open(reply: Reply) -> Self {
+        Self { reply, at: None }
+    }
+}
+
+/// The answers to a segment's writes. Those to decrements of one key, which are all alike, in the
+/// order in which they were decided; what was not comes last.
+fn in_order(writes: &[Writing], told: &[Told]) -> Vec<Reply> {
+    let mut places: BTreeMap<&Sku, Vec<usize>> = BTreeMap::new();
+    for (place, writing) in writes.iter().enumerate() {
+        if matches!(writing.write, Write::Count(..0)) {
+            places.entry(&writing.sku).or_default().push(place);
+        }
+    }
+    let mut from: Vec<usize> = (0..told.len()).collect();
+    for places in places.into_values().filter(|places| places.len() > 1) {
+        let mut decided = places.clone();
+        decided.sort_by_key(|place| (told[*place].at.is_none(), told[*place].at));
+        for (place, decided) in places.into_iter().zip(decided) {
+            from[place] = decided;
+        }
+    }
+    from.into_iter().map(|place| told[place].reply.clone()).collect()
 }
 
 /// The answer to a deletion of several keys, of what is known of some and of one more.
@@ -258,21 +314,33 @@ impl Resp {
         writes: &[Writing],
         envelopes: Vec<Envelope>,
         deadline: Instant,
-    ) -> Vec<Reply> {
+    ) -> Vec<Told> {
         if writes.is_empty() {
             return Vec::new();
         }
+        let count = u32::try_from(writes.len()).unwrap_or(u32::MAX);
+        let Ok(Ok(_places)) = timeout_at(deadline, self.writes.acquire_many(count)).await else {
+            let full = not_proposed(NotProposed::MailboxFull);
+            return vec![Told::open(full); writes.len()];
+        };
         // They end when all are answered; a reply has no status.
         let _requests = trace::each(&envelopes, trace::decoded);
         let told = self.stock.ask_all(envelopes, None, deadline).await;
         let mut replies = Vec::with_capacity(writes.len());
         for (writing, told) in writes.iter().zip(told) {
             replies.push(match told.answer {
-                Answer::Decided(reply) => self.decided(writing, reply.outcome, deadline).await,
-                Answer::NotProposed(why) => not_proposed(why),
+                Answer::Decided(stock::Reply { seq, outcome, .. }) => {
+                    let at = match &outcome {
+                        Outcome::BoughtBefore { order } => (*order, false),
+                        outcome => (seq, matches!(outcome, Outcome::Refused(_))),
+                    };
+                    let reply = self.decided(writing, outcome, deadline).await;
+                    Told { reply, at: Some(at) }
+                }
+                Answer::NotProposed(why) => Told::open(not_proposed(why)),
                 // Counters are no clicks, so no limit applies.
-                Answer::Limited(_) => not_proposed(NotProposed::MailboxFull),
-                Answer::Unknown => Reply::error(UNKNOWN),
+                Answer::Limited(_) => Told::open(not_proposed(NotProposed::MailboxFull)),
+                Answer::Unknown => Told::open(Reply::error(UNKNOWN)),
             });
         }
         replies
@@ -294,8 +362,8 @@ impl Resp {
         }
     }
 
-    /// What an order left, as its event says. A later try of this node has found that an earlier
-    /// one won, and this node may not have applied it yet.
+    /// The count that an order left, as its event says. A later try of this node has found that an
+    /// earlier one won, and this node may not have applied it yet.
     async fn left_by(&self, order: Seq, deadline: Instant) -> Reply {
         if !self.replica.wait_for_seq(order, deadline).await {
             return Reply::error(UNKNOWN);
@@ -303,8 +371,8 @@ impl Resp {
         let replica = self.replica.clone();
         // An order of a moment ago is in memory, but a snapshot may have come between.
         let read = tokio::task::spawn_blocking(move || replica.event(order)).await;
-        match read.map(|event| event.map(|event| event.map(|event| event.change))) {
-            Ok(Ok(Some(Change::Ordered(Order { remaining, .. })))) => units(remaining),
+        match read.map(|event| event.map(|event| event.and_then(|event| event.change.counted()))) {
+            Ok(Ok(Some(count))) => units(count),
             other => {
                 tracing::error!("order {order} cannot be read back: {other:?}");
                 Reply::error(UNKNOWN)
@@ -386,25 +454,4 @@ fn refusal_of(writing: &Writing, refusal: &Refusal) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deletion_is_as_uncertain_as_its_parts_together() {
-        let [done, none] = [1, 0].map(Reply::Int);
-        let [again, unknown] = ["TRYAGAIN nothing was done", UNKNOWN].map(Reply::error);
-        for (some, one, all) in [
-            (&done, &done, &Reply::Int(2)),
-            (&none, &again, &again),
-            (&again, &none, &again),
-            (&again, &again, &again),
-            (&done, &again, &unknown),
-            (&again, &done, &unknown),
-            (&again, &unknown, &unknown),
-            (&unknown, &none, &unknown),
-            (&unknown, &done, &unknown),
-        ] {
-            assert_eq!(joined(some.clone(), one.clone()), *all, "{some:?} and {one:?}");
-        }
-    }
-}
+mod tests;

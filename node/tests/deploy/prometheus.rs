@@ -149,7 +149,8 @@ impl Prometheus {
     pub(crate) async fn firing(&self) -> Vec<String> {
         let result = self.query(r#"ALERTS{alertstate="firing"}"#).await.expect("an answer");
         let alerts = result.as_array().expect("a vector").iter();
-        alerts.map(|one| one["metric"]["alertname"].to_string()).collect()
+        let name = |one: &Value| one["metric"]["alertname"].as_str().map(str::to_owned);
+        alerts.map(|one| name(one).expect("a name")).collect()
     }
 
     /// The result of a query now; none while Prometheus does not answer.

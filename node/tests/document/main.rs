@@ -9,21 +9,26 @@ mod pages;
 mod scene;
 
 use document::{Document, Operation};
+use futures_util::future::join_all;
 use reqwest::Method;
 use scene::Scene;
 use scene::http::{Answer, Ask, Caller};
 use serde_json::{Map, Value, json};
+use stock::NodeId;
 
 /// Which fault of a body is which type; whatever else is answered, the body was understood.
 const MALFORMED: &[&str] =
     &["/problems/invalid-json", "/problems/invalid-field", "/problems/invalid-value"];
 
+/// What every read takes.
+const WAITS: [&str; 2] = ["consistency", "min_seq"];
+
 struct Stage {
     caller: Caller,
     document: Document,
-    /// How many products were made, each under a name of its own.
+    /// How many products and cursors were made, each under a name of its own.
     products: usize,
-    _scene: Scene,
+    scene: Scene,
 }
 
 impl Stage {
@@ -32,7 +37,7 @@ impl Stage {
         let scene = Scene::open(1_000_000, &args).await;
         let caller = Caller::new(&scene.cluster);
         let document = Document::new(caller.get(0, "/openapi.json").await.body);
-        let mut stage = Self { caller, document, products: 0, _scene: scene };
+        let mut stage = Self { caller, document, products: 0, scene };
         let tee = json!({"name": "Tee", "stock": 1_000_000});
         let answer = stage.send("PUT", "/v1/products/tee", &tee).await;
         assert_eq!(answer.status, 201);
@@ -48,7 +53,10 @@ impl Stage {
 
     /// A path of this operation that leads to something new.
     async fn path(&mut self, operation: &Operation) -> String {
-        let of = |answer: Answer, id: &str| answer.body[id].to_string();
+        let of = |answer: Answer, id: &str| {
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            answer.body[id].to_string()
+        };
         let body = json!({"product_id": "sneaker", "user_id": "ann"});
         let id = match operation.path.as_str() {
             path if path.starts_with("/v1/holds/") => {
@@ -61,14 +69,21 @@ impl Stage {
                 self.products += 1;
                 format!("new-{}", self.products)
             }
+            _ if operation.id == "putCursor" => {
+                self.products += 1;
+                format!("sink-{}", self.products)
+            }
             _ if operation.id == "getCursor" => {
                 let body = json!({"expected": null, "position": 1});
-                self.send("PUT", "/v1/cursors/sold-out", &body).await;
+                let answer = self.send("PUT", "/v1/cursors/sold-out", &body).await;
+                // Made once; who asks again comes from another place.
+                assert!(matches!(answer.status, 200 | 409), "{}", answer.body);
                 "sold-out".into()
             }
             _ => "sneaker".into(),
         };
-        let path = operation.path.replace("{id}", &id).replace("{name}", "sold-out");
+        let name = if operation.path.starts_with("/v1/cursors/") { &id } else { "sold-out" };
+        let path = operation.path.replace("{id}", &id).replace("{name}", name);
         path.replace("{file}", "swagger-ui.css")
     }
 
@@ -245,5 +260,54 @@ async fn every_query_is_taken_as_documented() {
             let said = stage.document.check(&operation, 200, &answer.body);
             assert_eq!(said, Ok(()), "{}: {}", operation.id, answer.body);
         }
+    }
+}
+
+/// Every read takes a state to wait for and says when it does not come, and asks a majority unless
+/// it is told not to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_read_is_as_current_as_it_is_asked_to_be() {
+    let mut stage = Stage::open().await;
+    let mut reads = Vec::new();
+    for operation in stage.document.operations() {
+        let query = operation.query(&stage.document);
+        // The cluster's view is each node's own, at once.
+        let is_own = operation.path == "/v1/cluster";
+        if !is_own && query.iter().any(|(name, _)| name == "min_seq") {
+            let path = stage.path(&operation).await;
+            let own = query.into_iter().filter(|(name, _)| !WAITS.contains(&name.as_str()));
+            reads.push((path, own.collect::<Vec<_>>()));
+        }
+    }
+    assert!(reads.len() >= 10, "{reads:?}");
+    let ask = async |stage: &Stage, (path, own): &(String, Vec<(String, String)>), more: &[_]| {
+        let more = more.iter().map(|(name, text): &(&str, &str)| ((*name).into(), (*text).into()));
+        let query: Vec<(String, String)> = own.iter().cloned().chain(more).collect();
+        let url = reqwest::Url::parse_with_params("http://x", &query).expect("a query");
+        stage.caller.get(2, &format!("{path}?{}", url.query().unwrap_or(""))).await
+    };
+    let far = ("min_seq", "1000000000");
+    // At once: each of them waits for as long as there is.
+    let (fresh, relaxed) = ([far], [far, ("consistency", "stale")]);
+    let late = [&fresh[..], &relaxed]
+        .into_iter()
+        .flat_map(|more| reads.iter().map(move |read| (read, more)))
+        .map(async |(read, more)| (read, ask(&stage, read, more).await));
+    for (read, late) in join_all(late).await {
+        assert_eq!((late.status, late.kind()), (503, "/problems/lagging"), "{}", read.0);
+    }
+    for read in &reads {
+        let known = ask(&stage, read, &[("min_seq", "1")]).await;
+        assert_eq!(known.status, 200, "{}: {}", read.0, known.body);
+    }
+    for id in [1, 2].map(NodeId) {
+        stage.scene.cluster.kill(id).expect("it runs");
+    }
+    let alone = join_all(reads.iter().map(|read| ask(&stage, read, &[]))).await;
+    for (read, alone) in reads.iter().zip(alone) {
+        let kinds = ["/problems/no-leader", "/problems/read-timeout"];
+        assert!(alone.status == 503 && kinds.contains(&alone.kind()), "{}", read.0);
+        let told = ask(&stage, read, &[("consistency", "stale")]).await;
+        assert_eq!(told.status, 200, "{}: {}", read.0, told.body);
     }
 }

@@ -27,7 +27,7 @@ async fn commands(caller: &Caller, node: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_at_a_node_that_stops_hears_that_nothing_was_proposed() {
-    let mut scene = Scene::open(100, &DEADLINE).await;
+    let mut scene = Scene::open_for_failover(100, &DEADLINE).await;
     let caller = Arc::new(Caller::new(&scene.cluster));
     let asked = scene.follower().await;
     let node = position(asked);
@@ -83,7 +83,7 @@ async fn who_waits_at_a_node_that_stops_hears_that_nothing_was_proposed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_proposal_hears_that_nobody_knows() {
     const ROUNDS_MAX: usize = 10;
-    let mut scene = Scene::open(100, &DEADLINE).await;
+    let mut scene = Scene::open_for_failover(100, &DEADLINE).await;
     let caller = Caller::new(&scene.cluster);
     for round in 0..ROUNDS_MAX {
         let leader = scene.leader().await;

@@ -2,7 +2,7 @@
 //! has a small file system of its own, which takes root to mount.
 
 use super::scene::http::{Answer, Ask, Caller};
-use super::scene::{ONE_AT_A_TIME, PATIENCE, options, until};
+use super::scene::{CALM, ONE_AT_A_TIME, PATIENCE, options, until};
 use super::{JSON, buy, orders, others, position, post};
 use client::cluster::ProcessCluster;
 use reqwest::Method;
@@ -113,7 +113,8 @@ async fn a_full_disk_stops_the_sale_and_nothing_else() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let dir = tempfile::tempdir().expect("a directory");
     let Some(disks) = Disks::mount(dir.path()) else { return };
-    let started = ProcessCluster::prepare(options(&["--deadline-ms", "3000"]));
+    let args = [&CALM[..], &["--deadline-ms", "4000"]].concat();
+    let started = ProcessCluster::prepare(options(&args));
     let mut cluster = started.expect("ports and directories");
     for id in (1..=3).map(NodeId) {
         cluster.place(id, disks.of(id).join("data"));

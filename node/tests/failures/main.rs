@@ -2,7 +2,7 @@
 //! too much work, no room, no time, an outcome that nobody knows, and a node that should not be
 //! asked, and why.
 
-#![allow(clippy::expect_used, reason = "a test ends at what it cannot do without")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends at what it cannot do without")]
 
 mod ending;
 mod full_disk;
@@ -11,6 +11,7 @@ mod reads;
 mod scene;
 
 use client::cluster::ProcessCluster;
+use futures_util::future::join_all;
 use reqwest::Method;
 use scene::http::{Answer, Ask, Caller};
 use scene::{PATIENCE, Scene, options, raw, until};
@@ -72,7 +73,7 @@ async fn fill(caller: &Caller, node: usize) -> (String, Answer) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_node_says_so_and_has_proposed_nothing() {
-    let mut scene = Scene::open(1_000_000, &["--deadline-ms", "60000"]).await;
+    let mut scene = Scene::open_for_failover(1_000_000, &["--deadline-ms", "60000"]).await;
     let caller = Caller::new(&scene.cluster);
     let leader = scene.leader().await;
     for id in others(leader) {
@@ -144,7 +145,7 @@ async fn unknown_outcome(scene: &mut Scene, caller: &Caller, at_leader: bool) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_nobody_knows_is_settled_by_its_key() {
-    let mut scene = Scene::open(100, &["--deadline-ms", "2000"]).await;
+    let mut scene = Scene::open_for_failover(100, &["--deadline-ms", "2000"]).await;
     let caller = Caller::new(&scene.cluster);
     // Appended by a leader that nobody follows; sent to a leader that does not answer.
     for at_leader in [true, false] {
@@ -175,7 +176,7 @@ async fn what_a_request_waits_for_shares_its_time() {
     const DEADLINE: Duration = Duration::from_secs(6);
     /// Far from the deadline, and from that time and the body's together.
     const AMID: Duration = Duration::from_millis(9_500);
-    let mut scene = Scene::open(100, &["--deadline-ms", "6000"]).await;
+    let mut scene = Scene::open_for_failover(100, &["--deadline-ms", "6000"]).await;
     let asked = scene.follower().await;
     let address = scene.cluster.node(asked).http.clone();
     for id in others(asked) {
@@ -213,6 +214,7 @@ async fn not_ready(caller: &Caller, node: usize, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_not_ready_says_why() {
+    const ROUNDS_MAX: usize = 10;
     let turn = scene::ONE_AT_A_TIME.lock().await;
     let mut cluster = ProcessCluster::prepare(options(&[])).expect("ports and directories");
     for id in [1, 2] {
@@ -253,8 +255,50 @@ async fn a_node_that_is_not_ready_says_why() {
         cluster.resume(id).expect("it was paused");
     }
     cluster.wait_ready(PATIENCE).await.expect("a majority is back");
-    // It hands over and answers on for a second.
-    cluster.terminate(leader).expect("it runs");
-    not_ready(&caller, position(leader), "this node is shutting down").await;
-    drop(turn);
+    for _ in 0..ROUNDS_MAX {
+        let leader = cluster.leader().await.expect("somebody leads");
+        if answers_on(&mut cluster, leader).await {
+            return drop(turn);
+        }
+        cluster.wait_exit(leader, PATIENCE).await.expect("it ends");
+        cluster.start_node(leader).expect("it starts again");
+        cluster.wait_ready(PATIENCE).await.expect("all are back");
+    }
+    panic!("in {ROUNDS_MAX} rounds nobody was asked in time");
+}
+
+/// A node that is told to end answers on for a second, and says why it is not ready; false when
+/// this test was kept from asking in that time.
+async fn answers_on(cluster: &mut ProcessCluster, node: NodeId) -> bool {
+    const ANSWERS_FOR: Duration = Duration::from_secs(1);
+    let address = cluster.node(node).http.clone();
+    let paths = ["/readyz?verbose", "/readyz", "/problems/not-ready", "/livez"];
+    let asked = paths.map(|path| raw::request("GET", path, b""));
+    let told = Instant::now();
+    cluster.terminate(node).expect("it runs");
+    let mut is_ending = false;
+    loop {
+        // At once, and each on a connection of its own.
+        let answers = join_all(asked.iter().map(|ask| raw::try_exchange(&address, ask))).await;
+        let took = told.elapsed();
+        let answers: Option<Vec<raw::RawAnswer>> = answers.into_iter().collect();
+        let Some(answers) = answers else {
+            assert!(took >= ANSWERS_FOR, "it answers no more after {took:?}");
+            return false;
+        };
+        if is_ending {
+            let told: Vec<(u16, &str)> =
+                answers.iter().map(|answer| (answer.status, answer.kind())).collect();
+            // The third is the page of the second's type.
+            let page = (200, "not-ready");
+            assert_eq!(told, [(503, ""), (503, "not-ready"), page, (200, "")], "{answers:?}");
+            let why = answers[0].body["reason"].as_str().unwrap_or_default();
+            assert!(why.contains("this node is shutting down"), "{answers:?}");
+            assert_eq!(answers[0].body["ready"], json!(false), "{answers:?}");
+            assert!(answers[1].head.contains("application/problem+json"), "{answers:?}");
+            return true;
+        }
+        // What was asked beside it may still have been answered by a node that did not end.
+        is_ending = answers[0].status == 503;
+    }
 }

@@ -13,7 +13,9 @@ use stock::NodeId;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_history_is_an_internal_error_of_that_node() {
     const BUYS: usize = 20_000;
-    let mut scene = Scene::open(1_000_000, &["--snapshot-entries", "10"]).await;
+    const CALL: usize = 5_000;
+    let args = ["--snapshot-entries", "10", "--deadline-ms", "60000"];
+    let mut scene = Scene::open(1_000_000, &args).await;
     let caller = Caller::new(&scene.cluster);
     let asked = scene.follower().await;
     let segment = || first_segment(&scene, asked);
@@ -22,11 +24,14 @@ async fn a_damaged_history_is_an_internal_error_of_that_node() {
             let id = format!("{call}-{at}");
             json!({"request_id": id, "product_id": "sneaker", "user_id": id})
         };
-        (0..5_000).map(item).collect()
+        (0..CALL).map(item).collect()
     };
-    for call in 0..BUYS / 5_000 {
+    for call in 0..BUYS / CALL {
         let answer = post(&caller, position(asked), "/v1/buys/batch", &items(call)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
+        let items = answer.body.as_array().expect("an item for each");
+        let other = items.iter().find(|item| item["status"] != json!(201));
+        assert_eq!((items.len(), other), (CALL, None), "each is sold");
     }
     let path = until("the first segment to be sealed", || async { segment() }).await;
     // What a node that runs keeps in memory, it reads from the file after a start.

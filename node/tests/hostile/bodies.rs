@@ -23,6 +23,8 @@ pub(super) enum Holds {
     Count,
     /// Where a cursor stands, from 0.
     Position,
+    /// What a cursor is for.
+    Target,
     /// A number of minor units, from 0.
     Price,
     /// A number that may be negative, but not 0.
@@ -158,6 +160,7 @@ pub(super) const BODIES: &[Body] = &[
         fields: &[
             Field { null: None, ..required("expected", "3", Holds::Position) },
             required("position", "4", Holds::Position),
+            given("target", "\"nats://a\"", Holds::Target),
         ],
         ..POST
     },
@@ -213,8 +216,9 @@ impl Body {
         let mut wrong = Vec::new();
         for field in self.fields {
             for (value, kind) in wrong_values(field) {
-                // A break in the JSON has a place, and may come before the field's end. And so has a
-                // number that no machine type holds, a depth that is not read, and what is no item.
+                // A break in the JSON has a place, and may come before the field's end. And so has
+                // a number that no machine type holds, a depth that is not read, and what is no
+                // item.
                 let placed = kind == "invalid-json"
                     || value.len() > 10_000
                     || value.ends_with("1e999")
@@ -253,7 +257,7 @@ fn wrong_values(field: &Field) -> Vec<(String, &'static str)> {
     let (long, shoe) = (format!("\"{}\"", "x".repeat(129)), "\"👟\"");
     let no_ids = &["\"\"", "\" \"", "\"a\\u0000\"", "\"\\u0085\"", &long, shoe];
     match field.holds {
-        Holds::Id | Holds::Text | Holds::Instant | Holds::Currency => {
+        Holds::Id | Holds::Target | Holds::Text | Holds::Instant | Holds::Currency => {
             add("invalid-field", &["7", "0", "-1", "1e300"]);
         }
         Holds::Items => {
@@ -275,6 +279,10 @@ fn wrong_values(field: &Field) -> Vec<(String, &'static str)> {
         Holds::IdOrNumber => {
             add("invalid-value", no_ids);
             add("invalid-value", &["-1", "-0", "1.5", "1e2", "1e300", "18446744073709551615"]);
+        }
+        Holds::Target => {
+            let long = format!("\"{}\"", "t".repeat(257));
+            add("invalid-value", &["\"\"", "\" \"", "\"a\\u0000\"", "\"\\u0085\"", shoe, &long]);
         }
         Holds::Text => {
             let long = format!("\"{}\"", "n".repeat(257));

@@ -16,6 +16,8 @@ const WRITES: &[(&str, &str, &str)] = &[
     ("POST", "/v1/orders/1/cancel", USER),
     ("PATCH", "/v1/products/sneaker", r#"{"name":"Shoe"}"#),
     ("POST", "/v1/products/sneaker/restock", r#"{"quantity":1}"#),
+    ("PUT", "/v1/cursors/sink", r#"{"expected":null,"position":1}"#),
+    ("DELETE", "/v1/cursors/sink?expected=1", ""),
     ("POST", "/beli", ""),
     ("POST", "/api/buy", BUY),
     ("POST", "/api/flash-sale/buy?userId=ann&productId=sneaker", ""),

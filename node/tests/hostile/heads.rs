@@ -3,9 +3,16 @@
 //! What hyper cannot parse has no route, so its answer is bare: a status and nothing else.
 
 use super::scene::{Scene, raw};
-use super::state;
+use super::{DEADLINE, state};
 
 const BUY: &str = "{\"product_id\":\"sneaker\",\"user_id\":\"ann\",\"quantity\":0}";
+
+/// One that would be taken, were it not for its head.
+const TAKEN: &str = "{\"product_id\":\"sneaker\",\"user_id\":\"ann\"}";
+
+/// What it is, its bytes, a status (0: closed without an answer), and the type of problem where a
+/// route was reached.
+type Row = (&'static str, Vec<u8>, u16, &'static str);
 
 fn post(headers: &str, body: &str) -> Vec<u8> {
     format!("POST /v1/buys HTTP/1.1\r\nhost: h\r\n{headers}\r\n{body}").into_bytes()
@@ -17,13 +24,12 @@ fn get(headers: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heads_that_are_none() {
-    let scene = Scene::open(5, &["--deadline-ms", "1000"]).await;
+    let scene = Scene::open(5, &DEADLINE).await;
     let before = state(&scene).await;
     let length = BUY.len();
     let close = "connection: close\r\n";
     let many = "x: 1\r\n".repeat(200);
-    // A status (0: closed without an answer), and the type of problem where a route was reached.
-    let table: Vec<(&str, Vec<u8>, u16, &str)> = vec![
+    let table: Vec<Row> = vec![
         ("two lengths", post("content-length: 5\r\ncontent-length: 6\r\n", BUY), 400, ""),
         ("a list of lengths", post("content-length: 5, 6\r\n", BUY), 400, ""),
         ("a negative length", post("content-length: -1\r\n", BUY), 400, ""),
@@ -92,14 +98,71 @@ async fn heads_that_are_none() {
             "",
         ),
     ];
+    assert_answers(&scene, &table).await;
+    assert_eq!(state(&scene).await, before, "nothing changed");
+}
+
+/// Buys that would be taken, were it not for their heads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_that_must_not_be_believed() {
+    let scene = Scene::open(5, &DEADLINE).await;
+    let before = state(&scene).await;
+    let close = "connection: close\r\n";
+    let table: Vec<Row> = vec![
+        (
+            "two hosts",
+            post(&format!("{close}host: i\r\ncontent-length: {}\r\n", TAKEN.len()), TAKEN),
+            400,
+            "invalid-header",
+        ),
+        (
+            "no host",
+            format!(
+                "POST /v1/buys HTTP/1.1\r\n{close}content-length: {}\r\n\r\n{TAKEN}",
+                TAKEN.len()
+            )
+            .into_bytes(),
+            400,
+            "invalid-header",
+        ),
+        (
+            "a body that calls itself compressed",
+            post(
+                &format!("{close}content-encoding: gzip\r\ncontent-length: {}\r\n", TAKEN.len()),
+                TAKEN,
+            ),
+            415,
+            "unsupported-media-type",
+        ),
+        (
+            "a page of another site",
+            post(
+                &format!(
+                    "{close}origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n\
+                     content-length: {}\r\n",
+                    TAKEN.len()
+                ),
+                TAKEN,
+            ),
+            403,
+            "foreign-origin",
+        ),
+    ];
+    assert_answers(&scene, &table).await;
+    assert_eq!(state(&scene).await, before, "nothing changed");
+}
+
+async fn assert_answers(scene: &Scene, table: &[Row]) {
     let nodes = scene.cluster.addresses();
     let mut wrong = Vec::new();
-    for (row, (what, bytes, status, kind)) in table.iter().enumerate() {
-        let answer = raw::exchange(&nodes[row % 3], bytes).await;
+    // At once, so that one that is waited for holds up no other.
+    let rows = table.iter().enumerate();
+    let asked = rows.map(|(row, (_, bytes, ..))| raw::exchange(&nodes[row % 3], bytes));
+    let answers = futures_util::future::join_all(asked).await;
+    for ((what, _, status, kind), answer) in table.iter().zip(answers) {
         if (answer.status, answer.kind()) != (*status, *kind) {
             wrong.push(format!("{what}: not {status} {kind:?} but {answer:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(state(&scene).await, before, "nothing changed");
 }

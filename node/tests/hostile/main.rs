@@ -16,6 +16,10 @@ mod scene;
 use scene::{PATIENCE, Scene};
 use stock::Seq;
 
+/// The deadline of nodes that are asked for the impossible, which shall not be waited for long: as
+/// short as calm elections allow.
+const DEADLINE: [&str; 2] = ["--deadline-ms", "3500"];
+
 /// What must be the same before and after.
 #[derive(Debug, PartialEq, Eq)]
 struct State {

@@ -1,17 +1,14 @@
 //! Odd ids in paths, and odd queries.
 
 use super::scene::{Scene, raw};
-use super::state;
+use super::{DEADLINE, state};
 
-/// The deadline of these nodes: a read that waits for the impossible shall not wait long.
-const DEADLINE: [&str; 2] = ["--deadline-ms", "1000"];
+/// What is asked, the status, and the type of problem.
+type Row = (&'static str, String, u16, &'static str);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn odd_ids_and_queries() {
-    let scene = Scene::open(5, &DEADLINE).await;
-    let before = state(&scene).await;
+fn table() -> Vec<Row> {
     let long = "x".repeat(129);
-    let table: Vec<(&str, String, u16, &str)> = vec![
+    vec![
         ("GET", "/v1/products/%F0%9F%91%9F".into(), 422, "invalid-value"),
         ("GET", "/v1/products/%20".into(), 422, "invalid-value"),
         ("GET", "/v1/products/a%2Fb".into(), 422, "invalid-value"),
@@ -21,6 +18,9 @@ async fn odd_ids_and_queries() {
         ("GET", format!("/v1/products/{long}"), 422, "invalid-value"),
         ("GET", "/v1/products/../products/sneaker".into(), 404, "not-found"),
         ("GET", "/v1/products/".into(), 404, "not-found"),
+        ("PUT", "/v1/products/%2E%2E".into(), 422, "invalid-value"),
+        ("PUT", "/v1/cursors/%2E".into(), 422, "invalid-value"),
+        ("GET", "/v1/orders/+3".into(), 422, "invalid-value"),
         ("GET", "/v1//products".into(), 404, "not-found"),
         ("GET", "/V1/products".into(), 404, "not-found"),
         ("GET", "/v1/products/none".into(), 404, "unknown-product"),
@@ -37,7 +37,7 @@ async fn odd_ids_and_queries() {
         ("GET", "/v1/orders/1.5".into(), 422, "invalid-value"),
         ("GET", "/v1/orders/first".into(), 422, "invalid-value"),
         ("GET", "/v1/orders?limit=0".into(), 422, "invalid-value"),
-        ("GET", "/v1/orders?limit=-1".into(), 400, "invalid-query"),
+        ("GET", "/v1/orders?limit=-1".into(), 422, "invalid-value"),
         ("GET", "/v1/orders?after=x".into(), 400, "invalid-query"),
         ("GET", "/v1/orders?after=1&after=2".into(), 400, "invalid-query"),
         ("GET", "/v1/orders?user_id=%F0%9F%91%9F&request_id=k".into(), 422, "invalid-value"),
@@ -62,6 +62,17 @@ async fn odd_ids_and_queries() {
         ("DELETE", "/v1/holds/1?user_id=".into(), 422, "invalid-value"),
         ("DELETE", "/v1/holds/1?consistency=stale".into(), 400, "invalid-query"),
         ("POST", "/v1/holds/first/confirm".into(), 422, "invalid-value"),
+        ("GET", "/v1/cursors/none".into(), 404, "unknown-cursor"),
+        ("GET", "/v1/cursors/%F0%9F%91%9F".into(), 422, "invalid-value"),
+        ("PUT", "/v1/cursors/sink?x=1".into(), 400, "invalid-query"),
+        ("DELETE", "/v1/cursors/sink".into(), 400, "invalid-query"),
+        ("DELETE", "/v1/cursors/sink?expected=".into(), 400, "invalid-query"),
+        ("DELETE", "/v1/cursors/sink?expected=-1".into(), 422, "invalid-value"),
+        ("DELETE", "/v1/cursors/sink?expected=1&expected=1".into(), 400, "invalid-query"),
+        ("DELETE", "/v1/cursors/sink?expected=1&consistency=stale".into(), 400, "invalid-query"),
+        ("DELETE", "/v1/cursors/%20?expected=1".into(), 422, "invalid-value"),
+        ("DELETE", "/v1/cursors/none?expected=1".into(), 404, "unknown-cursor"),
+        ("DELETE", "/v1/cursors".into(), 405, "method-not-allowed"),
         ("POST", "/api/flash-sale/buy".into(), 400, "invalid-query"),
         ("POST", "/api/flash-sale/buy?userId=ann".into(), 400, "invalid-query"),
         (
@@ -84,8 +95,8 @@ async fn odd_ids_and_queries() {
         ("GET", "/v1/products?consistency=eventual".into(), 400, "invalid-query"),
         ("GET", "/v1/products?consistency=".into(), 400, "invalid-query"),
         ("GET", "/v1/products?min_seq=NaN".into(), 400, "invalid-query"),
-        ("GET", "/v1/products?min_seq=-1".into(), 400, "invalid-query"),
-        ("GET", "/v1/products?min_seq=18446744073709551616".into(), 400, "invalid-query"),
+        ("GET", "/v1/products?min_seq=-1".into(), 422, "invalid-value"),
+        ("GET", "/v1/products?min_seq=18446744073709551616".into(), 422, "invalid-value"),
         ("GET", "/v1/products?min_seq=18446744073709551615".into(), 503, "lagging"),
         ("GET", "/v1/cluster?x=1".into(), 400, "invalid-query"),
         ("GET", "/problems/none".into(), 404, "not-found"),
@@ -94,9 +105,15 @@ async fn odd_ids_and_queries() {
         ("POST", "/".into(), 405, "method-not-allowed"),
         ("GET", "/assets/%2e%2e%2fCargo.toml".into(), 404, "not-found"),
         ("GET", "/assets/%ff".into(), 422, "invalid-value"),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn odd_ids_and_queries() {
+    let scene = Scene::open(5, &DEADLINE).await;
+    let before = state(&scene).await;
     let nodes = scene.cluster.addresses();
-    for (row, (method, path, status, kind)) in table.iter().enumerate() {
+    for (row, (method, path, status, kind)) in table().iter().enumerate() {
         let answer = raw::exchange(&nodes[row % 3], &raw::request(method, path, b"")).await;
         assert_eq!((answer.status, answer.kind()), (*status, *kind), "{method} {path}: {answer:?}");
     }

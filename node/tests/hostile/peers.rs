@@ -63,7 +63,7 @@ async fn who_hangs_at_a_peers_port_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_at_a_peers_port_stop_no_sale() {
-    let mut scene = Scene::open(5, &[]).await;
+    let mut scene = Scene::open_for_failover(5, &[]).await;
     let follower = scene.follower().await;
     let address = scene.cluster.node(follower).peer.clone();
     let mut idle = Vec::new();

@@ -6,6 +6,7 @@ use super::{Stream, buy, buy_batch};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
+use stock::CursorTarget;
 use stock::api::ExportLine;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +25,7 @@ async fn an_export_is_the_whole_state_at_one_seq() {
     let cancel = format!("/v1/orders/{cancelled}/cancel");
     let last = caller.call(0, Method::POST, &cancel, Ask::default()).await;
     assert_eq!(last.status, 200, "{}", last.body);
-    let body = Some(r#"{"expected": null, "position": 3}"#);
+    let body = Some(r#"{"expected": null, "position": 3, "target": "nats://a"}"#);
     let ask = Ask { body, headers: &[("content-type", "application/json")] };
     let moved = caller.call(1, Method::PUT, "/v1/cursors/sink", ask).await;
     assert_eq!(moved.status, 200, "{}", moved.body);
@@ -48,8 +49,9 @@ async fn an_export_is_the_whole_state_at_one_seq() {
                 "product"
             }
             ExportLine::Debt { .. } => "debt",
-            ExportLine::Cursor { name, position } => {
-                assert_eq!((name.as_str(), *position), ("sink", 3));
+            ExportLine::Cursor { name, position, target } => {
+                let target = target.as_ref().map(CursorTarget::as_str);
+                assert_eq!((name.as_str(), *position, target), ("sink", 3, Some("nats://a")));
                 "cursor"
             }
             ExportLine::Hold(_) => "hold",

@@ -10,7 +10,7 @@ use stock::api::ChangeView;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_resumes_on_any_node_without_a_gap_or_a_repeat() {
-    let mut scene = Scene::open(1_000, &[]).await;
+    let mut scene = Scene::open_for_failover(1_000, &[]).await;
     let caller = Caller::new(&scene.cluster);
     let mut last = 0;
     for buyer in 0..20 {
@@ -56,7 +56,7 @@ async fn a_listener_resumes_on_any_node_without_a_gap_or_a_repeat() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_typed_client_goes_on_with_another_node() {
-    let mut scene = Scene::open(1_000, &[]).await;
+    let mut scene = Scene::open_for_failover(1_000, &[]).await;
     let caller = Caller::new(&scene.cluster);
     let client = std::sync::Arc::clone(&scene.client);
     let mut events = client.events(Some(Seq(0)));
@@ -88,6 +88,12 @@ async fn an_id_ahead_waits_and_a_bad_one_is_refused() {
     let told = buy(&caller, 0, "cem").await;
     assert_eq!(skipped, first + 1);
     assert_eq!(ahead.next().await.expect("an event").seq.0, told);
+    // Whoever cannot set a header says it in the query; the header, which browsers send by
+    // themselves when they come back, goes before it.
+    for (after, id, next) in [(0, None, 1), (first, None, first + 1), (0, Some(first), first + 1)] {
+        let mut stream = Stream::open_after(&caller, 2, Some(after), id).await;
+        assert_eq!(stream.next().await.expect("an event").seq.0, next, "{after} {id:?}");
+    }
     for (path, id, kind) in [
         ("/v1/events", "x", "/problems/invalid-header"),
         ("/v1/events?after=x", "", "/problems/invalid-query"),
@@ -102,7 +108,7 @@ async fn an_id_ahead_waits_and_a_bad_one_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_asked_to_end_ends_its_streams() {
-    let mut scene = Scene::open(10, &[]).await;
+    let mut scene = Scene::open_for_failover(10, &[]).await;
     let caller = Caller::new(&scene.cluster);
     let node = scene.follower().await;
     let place = usize::try_from(node.0 - 1).expect("a small id");

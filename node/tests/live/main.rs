@@ -26,10 +26,21 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(caller: &Caller, node: usize, after: Option<u64>) -> Self {
-        let mut request = caller.http.get(format!("http://{}/v1/events", caller.nodes[node]));
-        if let Some(after) = after {
-            request = request.header("last-event-id", after.to_string());
+    async fn open(caller: &Caller, node: usize, last_id: Option<u64>) -> Self {
+        Self::open_after(caller, node, None, last_id).await
+    }
+
+    async fn open_after(
+        caller: &Caller,
+        node: usize,
+        after: Option<u64>,
+        last_id: Option<u64>,
+    ) -> Self {
+        let query = after.map_or(String::new(), |after| format!("?after={after}"));
+        let url = format!("http://{}/v1/events{query}", caller.nodes[node]);
+        let mut request = caller.http.get(url);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id.to_string());
         }
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 200);

@@ -1,6 +1,7 @@
 //! A browser without a screen, and the driver that is its only way in.
 
 use super::scene::{PATIENCE, until};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) fn programs() -> Option<Programs> {
 
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
+    /// Where the driver listens.
+    server: String,
     process: Child,
 }
 
@@ -66,7 +69,7 @@ impl Browser {
         let timeouts =
             TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), Some(Duration::ZERO));
         driver.update_timeouts(timeouts).await.expect("timeouts");
-        Self { driver, process }
+        Self { driver, server, process }
     }
 
     pub(crate) async fn visit(&self, url: &str) {
@@ -77,7 +80,7 @@ impl Browser {
     pub(crate) async fn run(&self, script: &str) -> String {
         let ret = self.driver.execute(script, Vec::new()).await.expect("the script runs");
         match ret.json() {
-            serde_json::Value::String(text) => text.clone(),
+            Value::String(text) => text.clone(),
             other => other.to_string(),
         }
     }
@@ -94,6 +97,14 @@ impl Browser {
         count.parse().expect("a number")
     }
 
+    /// Waits until there is no such element any more.
+    pub(crate) async fn gone(&self, css: &str) {
+        until(&format!("{css} to be gone"), || async {
+            (self.count(css).await == 0).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until an element says this, and returns all that it says.
     pub(crate) async fn says(&self, css: &str, words: &str) -> String {
         until(&format!("{css} to say {words:?}"), || async {
@@ -107,13 +118,53 @@ impl Browser {
     pub(crate) async fn click(&self, css: &str) {
         until(&format!("{css} to be clicked"), || async {
             let element = self.driver.find(By::Css(css)).await.ok()?;
-            if !element.is_enabled().await.ok()? {
+            // The page's buttons rest while an answer is awaited, and swallow a click.
+            let rests = element.attr("aria-disabled").await.ok()?.as_deref() == Some("true");
+            if rests || !element.is_enabled().await.ok()? {
                 return None;
             }
             element.scroll_into_view().await.ok()?;
             element.click().await.ok()
         })
         .await;
+    }
+
+    /// Presses a key, or types a text, wherever the focus is.
+    pub(crate) async fn press(&self, keys: impl Into<TypingData>) {
+        let keys = self.driver.action_chain().send_keys(keys);
+        keys.perform().await.expect("the keys are pressed");
+    }
+
+    /// What a driver has no words for, in the browser's own.
+    async fn command(&self, command: &str, parameters: Value) {
+        let session = self.driver.handle().session_id();
+        let url = format!("{}/session/{session}/goog/cdp/execute", self.server);
+        let asked = json!({"cmd": command, "params": parameters}).to_string();
+        let sent = reqwest::Client::new().post(url).body(asked).send().await;
+        let answer = sent.expect("the driver answers");
+        assert!(answer.status().is_success(), "{command}: {answer:?}");
+    }
+
+    /// The page is so many pixels wide, as on a phone or a desk.
+    pub(crate) async fn wide(&self, width: u32) {
+        let height = if width < 600 { 844 } else { 1000 };
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.command("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// The reader prefers this, as (`prefers-color-scheme`, `dark`).
+    pub(crate) async fn prefers(&self, feature: &str, value: &str) {
+        let features = json!({"features": [{"name": feature, "value": value}]});
+        self.command("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Keeps a picture in the directory that `FLASHNODE_PICTURES` names, if it is set, to be looked
+    /// at.
+    pub(crate) async fn picture(&self, name: &str) {
+        let Some(dir) = std::env::var_os("FLASHNODE_PICTURES") else { return };
+        let path = Path::new(&dir).join(format!("{name}.png"));
+        self.driver.screenshot(&path).await.expect("a picture");
     }
 
     pub(crate) async fn is_enabled(&self, css: &str) -> bool {

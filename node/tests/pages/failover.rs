@@ -8,11 +8,11 @@ use stock::NodeId;
 /// clicked, and dies before it answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_dies_under_a_click() {
-    let Some(mut play) = Play::open(10, &[]).await else { return };
+    let Some(mut play) = Play::open_for_failover(10).await else { return };
     let leader = play.scene.leader().await;
     play.enter(leader).await;
     play.browser.click(BUY).await;
-    play.browser.says(OUTCOME, "It's yours").await;
+    play.browser.says(OUTCOME, "Receipt").await;
     let first = play.orders().await;
     assert_eq!(first.len(), 1);
 
@@ -91,7 +91,7 @@ async fn a_click_outlives_a_reload() {
 /// has kept it, and it goes on with the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_outlives_the_pages_own_node() {
-    let Some(mut play) = Play::open(10, &[]).await else { return };
+    let Some(mut play) = Play::open_for_failover(10).await else { return };
     let node = play.scene.leader().await;
     play.enter(node).await;
     play.browser.click(BUY).await;
@@ -118,12 +118,14 @@ async fn a_reload_outlives_the_pages_own_node() {
     play.visit(node, "/control").await;
     play.browser.says(&format!("#nodes tbody tr:nth-child({node})"), "down").await;
 
-    // It is back, and is asked again. What is kept are pages, and nothing that is said of the stock.
+    // It is back, and is asked again. What is kept are pages, and nothing that is said of the
+    // stock.
     play.scene.cluster.start_node(node).expect("it is back");
     play.scene.cluster.wait_ready(PATIENCE).await.expect("all are ready");
     play.enter(node).await;
     play.browser.says("#served", &format!("Served by node {node}")).await;
-    let kept = "return caches.open('flashnode-pages').then((kept) => kept.keys())
+    let kept =
+        "return caches.keys().then(([name]) => caches.open(name)).then((kept) => kept.keys())
         .then((all) => all.map(({ url }) => new URL(url).pathname).join(' '))";
     let kept = play.browser.run(kept).await;
     let is_page = |path: &str| matches!(path, "/" | "/control") || path.starts_with("/assets/");

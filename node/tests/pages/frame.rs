@@ -12,7 +12,7 @@ async fn get(caller: &Caller, path: &str, headers: &[(&str, &str)]) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_and_cors_name_the_nodes_and_nobody_else() {
-    let mut scene = Scene::open(1, &[]).await;
+    let mut scene = Scene::open_for_failover(1, &[]).await;
     let caller = Caller::new(&scene.cluster);
     let mut nodes = scene.cluster.addresses();
     nodes.sort();

@@ -3,13 +3,17 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends at what it cannot do without")]
 
+mod access;
+mod balanced;
 mod browser;
+mod catalogue;
 mod control;
 mod failover;
 mod frame;
 #[path = "../scene/mod.rs"]
 mod scene;
 mod shop;
+mod upgrade;
 
 use browser::Browser;
 use client::Client;
@@ -27,8 +31,17 @@ struct Play {
 impl Play {
     /// None where there is no browser.
     async fn open(stock: u64, args: &[&str]) -> Option<Self> {
+        Self::before(Scene::open(stock, args)).await
+    }
+
+    /// As [`Play::open`], of a [`Scene::open_for_failover`].
+    async fn open_for_failover(stock: u64) -> Option<Self> {
+        Self::before(Scene::open_for_failover(stock, &[])).await
+    }
+
+    async fn before(scene: impl Future<Output = Scene>) -> Option<Self> {
         let programs = browser::programs()?;
-        let scene = Scene::open(stock, args).await;
+        let scene = scene.await;
         let browser = Browser::start(&programs).await;
         Some(Self { browser, scene })
     }

@@ -1,7 +1,7 @@
 //! `redis-cli` and `redis-benchmark`.
 
 use super::scene::{PATIENCE, Scene, until};
-use super::{DEBT, RESP, key, port, skipped};
+use super::{DEBT, PATIENT, RESP, key, port, skipped};
 use std::process::{Command, Output};
 use stock::NodeId;
 
@@ -25,7 +25,7 @@ fn cli(scene: &Scene, node: u64, command: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_cli_sells_the_last_unit_and_no_more() {
-    let mut scene = Scene::open(7, &RESP).await;
+    let mut scene = Scene::open_for_failover(7, &RESP).await;
     for (node, command, says) in [
         (1, "PING", "PONG"),
         (1, "ECHO hello", "hello"),
@@ -93,7 +93,7 @@ async fn redis_cli_sells_the_last_unit_and_no_more() {
 async fn with_debt_the_usual_code_works_and_nothing_is_oversold() {
     const UNITS: usize = 40;
     const BUYERS: usize = 120;
-    let scene = Scene::open(1, &DEBT).await;
+    let scene = Scene::open(1, &[&DEBT[..], &PATIENT].concat()).await;
     if cli(&scene, 1, &format!("SET stok {UNITS}")).is_none() {
         return;
     }
@@ -135,7 +135,7 @@ async fn with_debt_the_usual_code_works_and_nothing_is_oversold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_benchmark_counts_each_increment_once() {
     const INCREMENTS: u64 = 20_000;
-    let scene = Scene::open(1, &RESP).await;
+    let scene = Scene::open(1, &[RESP, PATIENT].concat()).await;
     let (port, count) = (port(&scene, NodeId(2)), INCREMENTS.to_string());
     let args = ["-p", &port, "-c", "50", "-P", "16", "-n", &count, "-t", "incr", "-q"];
     let Some(output) = run("redis-benchmark", &args) else { return };

@@ -1,5 +1,5 @@
-//! The Redis protocol on a real three-node cluster, by clients that nobody here wrote: `redis-cli` and
-//! `redis-benchmark` (Debian package redis-tools), and a Flask program with redis-py.
+//! The Redis protocol on a real three-node cluster, by clients that nobody here wrote: `redis-cli`
+//! and `redis-benchmark` (Debian package redis-tools), and a Flask program with redis-py.
 //!
 //! Where a program is missing its tests say aloud that they are skipped, and fail when
 //! `FLASHNODE_NO_SKIPS` is set. `FLASHNODE_PYTHON` names a Python that has what
@@ -19,6 +19,9 @@ use stock::{NodeId, Sku};
 /// The arguments of a node that speaks the Redis protocol.
 const RESP: [&str; 2] = ["--resp", "{resp}"];
 const DEBT: [&str; 3] = ["--resp", "{resp}", "--resp-debt"];
+
+/// Time enough for all that comes at once, on a busy machine.
+const PATIENT: [&str; 2] = ["--deadline-ms", "60000"];
 
 /// The port on which a node speaks it.
 fn port(scene: &Scene, node: NodeId) -> String {

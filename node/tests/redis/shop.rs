@@ -1,8 +1,8 @@
-//! A Flask program of the usual kind (`deploy/redis-client/shop.py`) under gunicorn, hammered by 500
-//! buyers at once: it knows Redis alone, and its library's own retries are off.
+//! A Flask program of the usual kind (`deploy/redis-client/shop.py`) under gunicorn, hammered by
+//! 500 buyers at once: it knows Redis alone, and its library's own retries are off.
 
 use super::scene::{PATIENCE, Scene, until};
-use super::{RESP, key, port, skipped};
+use super::{PATIENT, RESP, key, port, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::path::Path;
@@ -123,7 +123,7 @@ async fn stock_up(scene: &Scene) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flask_shop_sells_exactly_what_there_is() {
-    let scene = Scene::open(1, &RESP).await;
+    let scene = Scene::open(1, &[RESP, PATIENT].concat()).await;
     stock_up(&scene).await;
     let follower = scene.follower().await;
     let Some(shop) = Shop::open(&scene, follower).await else { return };
@@ -141,9 +141,9 @@ async fn a_flask_shop_sells_exactly_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flask_shop_oversells_nothing_while_the_leader_dies() {
-    let mut scene = Scene::open(1, &RESP).await;
+    let mut scene = Scene::open_for_failover(1, &RESP).await;
     stock_up(&scene).await;
-    let (leader, follower) = (scene.leader().await, scene.follower().await);
+    let (leader, follower) = scene.leader_and_follower().await;
     let Some(shop) = Shop::open(&scene, follower).await else { return };
     let (told, buyers) = hammer(&shop);
     until("a hundred units to be sold", || async { (told.all()[0] >= 100).then_some(()) }).await;

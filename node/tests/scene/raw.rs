@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// What came back before the connection was closed.
 #[derive(Debug)]
@@ -45,7 +46,16 @@ pub(crate) fn request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
 
 /// Sends everything, and reads until the node closes the connection.
 pub(crate) async fn exchange(address: &str, bytes: &[u8]) -> RawAnswer {
-    let tcp = TcpStream::connect(address).await.expect("the node listens");
+    send(TcpStream::connect(address).await.expect("the node listens"), bytes).await
+}
+
+/// As [`exchange`], with a node that may be gone: none then.
+pub(crate) async fn try_exchange(address: &str, bytes: &[u8]) -> Option<RawAnswer> {
+    let answer = send(TcpStream::connect(address).await.ok()?, bytes).await;
+    (answer.status != 0).then_some(answer)
+}
+
+async fn send(tcp: TcpStream, bytes: &[u8]) -> RawAnswer {
     let (mut from, mut to) = tcp.into_split();
     // A node that has answered need not read the rest, so a failing write is no failure.
     let bytes = bytes.to_vec();
@@ -73,11 +83,13 @@ pub(crate) async fn drip(
     let (at_once, slowly) = (at_once.to_vec(), slowly.to_vec());
     let sender = tokio::spawn(async move {
         let _cut = to.write_all(&at_once).await;
-        for byte in slowly {
+        // By the clock: pauses that each last a little longer would add up.
+        let began = Instant::now();
+        for (byte, number) in slowly.into_iter().zip(1..) {
             if to.write_all(&[byte]).await.is_err() {
                 return;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep_until(began + pause * number).await;
         }
         // The half stays open: the node, not the client, gives up.
         std::future::pending::<()>().await;

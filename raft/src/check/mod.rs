@@ -8,8 +8,9 @@
 //! A majority of all nodes with one hash is right ([`verdict`]). Whoever has another is fenced
 //! ([`crate::fence`]): its memory or its log is damaged, and only an empty directory lets it in
 //! again. A leader that finds itself in the minority hands over first. When states differ and none
-//! is a majority's, nothing is sold until a later check of this leader finds one. A new leader knows
-//! of no split until its own first check, which it begins at once and ends within three seconds.
+//! is a majority's, nothing is sold until a later check of this leader finds one. A new leader
+//! knows of no split until its own first check, which it begins at once and ends within three
+//! seconds.
 //!
 //! What is not here: damage to memory that no later change touches. The state hash is kept up to
 //! date by each change and not taken anew from all of the state, so a flipped bit is found at the

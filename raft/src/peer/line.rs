@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, oneshot};
 
 /// A peer's host that does not acknowledge what was sent for so long is gone, and so is the line.
@@ -42,15 +43,15 @@ pub(crate) enum LineError {
 
 /// What answers the greeting.
 pub(super) enum Greeted {
-    /// A build that has lines.
-    Line(Line),
+    /// A build that has lines; what it answers is read by [`Line::run`].
+    Line(Line, OwnedReadHalf),
     /// A build that speaks HTTP alone.
     HttpOnly,
 }
 
 /// One open connection.
 pub(super) struct Line {
-    stream: TcpStream,
+    stream: OwnedWriteHalf,
     state: Mutex<State>,
     /// Some output waits until the socket takes more.
     is_held_up: Notify,
@@ -91,7 +92,8 @@ impl Line {
             heard: Instant::now(),
         };
         let is_held_up = Notify::new();
-        Ok(Greeted::Line(Self { stream, state: Mutex::new(state), is_held_up }))
+        let (answers, stream) = stream.into_split();
+        Ok(Greeted::Line(Self { stream, state: Mutex::new(state), is_held_up }, answers))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -153,26 +155,23 @@ impl Line {
     }
 
     /// Reads answers, and writes what the socket did not take at once, until the line ends.
-    pub(super) async fn run(&self) {
-        if let Err(error) = self.serve().await {
+    pub(super) async fn run(&self, answers: OwnedReadHalf) {
+        if let Err(error) = self.serve(answers).await {
             tracing::debug!("a connection to a peer ended: {error}");
         }
         self.close();
     }
 
-    async fn serve(&self) -> io::Result<()> {
+    async fn serve(&self, mut answers: OwnedReadHalf) -> io::Result<()> {
         let mut input = BytesMut::with_capacity(READ_BYTES);
         let mut holds_output = false;
         loop {
             tokio::select! {
-                readable = self.stream.readable() => {
-                    readable?;
-                    match self.stream.try_read_buf(&mut input) {
-                        Ok(0) => return Ok(()),
-                        Ok(_) => self.deliver(&mut input)?,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(error),
+                read = answers.read_buf(&mut input) => {
+                    if read? == 0 {
+                        return Ok(());
                     }
+                    self.deliver(&mut input)?;
                 }
                 writable = self.stream.writable(), if holds_output => {
                     writable?;
@@ -244,7 +243,7 @@ enum Written {
 }
 
 /// Writes as much as the socket takes now.
-fn write(stream: &TcpStream, output: &mut Vec<u8>) -> io::Result<Written> {
+fn write(stream: &OwnedWriteHalf, output: &mut Vec<u8>) -> io::Result<Written> {
     let mut written = 0;
     while written < output.len() {
         match stream.try_write(&output[written..]) {

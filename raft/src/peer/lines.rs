@@ -78,12 +78,12 @@ impl Peer {
         }
         let greeted = tokio::time::timeout(CONNECT_TIMEOUT, Line::open(address)).await;
         match greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(Greeted::Line(line)) => {
+            Ok(Greeted::Line(line, answers)) => {
                 let line = Arc::new(line);
                 let running = Arc::clone(&line);
                 // The line before has ended, and its task with it.
                 opening.task = JoinSet::new();
-                opening.task.spawn(async move { running.run().await });
+                opening.task.spawn(async move { running.run(answers).await });
                 (opening.http_only, opening.failed) = (None, None);
                 *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&line));
                 Ok(Way::Line(line))

@@ -289,9 +289,10 @@ async fn join(State(shared): Desk, body: Bytes) -> Answer {
 }
 
 async fn forward(State(shared): Desk, body: Bytes) -> Answer {
-    take(shared, body, |shared, _, commands: Vec<stock::Envelope>| async move {
+    take(shared, body, |shared, envelope, commands: Vec<stock::Envelope>| async move {
         let (reply, answer) = oneshot::channel();
-        let frame = Forwarded::Commands(ForwardedFrame { commands, reply });
+        let from = envelope.from;
+        let frame = Forwarded::Commands(ForwardedFrame { from, commands, reply });
         if shared.forwarded.try_send(frame).is_err() {
             return Ok(ForwardAnswer::NotProposed);
         }

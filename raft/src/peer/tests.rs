@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 const LONG: Duration = Duration::from_secs(20);
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_secs(1);
 const PEER: NodeId = NodeId(2);
 
 async fn listener() -> (TcpListener, String) {
@@ -25,10 +25,12 @@ async fn listener() -> (TcpListener, String) {
 
 /// The line and its running task.
 async fn open(address: &str) -> (Arc<Line>, JoinHandle<()>) {
-    let Greeted::Line(line) = Line::open(address).await.unwrap() else { panic!("HTTP only") };
+    let Greeted::Line(line, answers) = Line::open(address).await.unwrap() else {
+        panic!("HTTP only")
+    };
     let line = Arc::new(line);
     let running = Arc::clone(&line);
-    (line, tokio::spawn(async move { running.run().await }))
+    (line, tokio::spawn(async move { running.run(answers).await }))
 }
 
 fn answered(body: impl Into<Vec<u8>>) -> Outcome {

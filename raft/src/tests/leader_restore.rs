@@ -6,7 +6,7 @@
 //! resumes the same term with a shorter log, and new entries take the log ids of acknowledged ones.
 //! Followers cannot tell the two apart: same term, same index, other content.
 
-use super::scene::{Peers, buy, create, leader_of, propose, until};
+use super::scene::{PATIENCE, Peers, buy, create, leader_of, propose, until};
 use crate::Replica;
 use crate::replica::LEADER_RESTORE;
 use crate::store::LogStore;
@@ -111,17 +111,18 @@ async fn accepted(replica: &Replica, command: Envelope) -> Option<u64> {
 /// Do all replicas agree, and does each hold every acknowledged order?
 async fn judge(replicas: &[Replica], acknowledged: &BTreeSet<(u64, String)>) -> End {
     let started = Instant::now();
-    let agree = || {
-        let states: BTreeSet<(u64, u128)> = replicas
-            .iter()
-            .map(Replica::status)
-            .map(|status| (status.applied, status.state_hash))
-            .collect();
-        states.len() == 1
+    let states = || -> BTreeSet<(u64, u128)> {
+        let all = replicas.iter().map(Replica::status);
+        all.map(|status| (status.applied, status.state_hash)).collect()
     };
-    // A replica that differs stays different: ten seconds are plenty for one that only lags.
-    while !agree() {
-        if started.elapsed() > Duration::from_secs(10) {
+    loop {
+        let states = states();
+        if states.len() == 1 {
+            break;
+        }
+        // Replicas that differ at one entry stay different. One that only lags gets there.
+        let applied: BTreeSet<u64> = states.iter().map(|(applied, _)| *applied).collect();
+        if applied.len() == 1 || started.elapsed() > PATIENCE {
             return End::Broken;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

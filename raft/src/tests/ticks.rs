@@ -8,7 +8,7 @@ use stock::{Attempt, Command, Envelope, NodeId, Outcome, Reply, RequestId, Reque
 use tokio::time::Instant;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-const ELECTION_MIN: Duration = Duration::from_millis(300);
+const ELECTION_MIN: Duration = Duration::from_secs(1);
 /// From the product's creation to its opening, and on to its end.
 const STEP_MS: u64 = 4_000;
 /// A tick may be seen this late on a starved machine; later it would be the next one's turn.

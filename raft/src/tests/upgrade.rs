@@ -7,7 +7,7 @@ use stock::{
     Terms,
 };
 
-const ELECTION_MIN: Duration = Duration::from_millis(300);
+const ELECTION_MIN: Duration = Duration::from_millis(1_500);
 
 fn create(nth: u32) -> Envelope {
     let sku = Sku::new(format!("tee-{nth}")).expect("a valid id");

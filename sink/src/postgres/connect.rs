@@ -2,8 +2,9 @@
 //!
 //! Owns: what a connection string means here. `sslmode=disable` is plain; `require` is TLS with a
 //! certificate that one of the roots vouches for, and nothing else; the default, `prefer`, goes on
-//! without TLS where the server has none or a certificate that nobody vouches for. TLS is rustls
-//! with ring (`tls.rs`), joined to tokio-postgres here by a few lines, without a crate of its own.
+//! without TLS where the server has none or a certificate that nobody vouches for, and says so. A
+//! Unix socket never has TLS, as with libpq. TLS is rustls with ring (`tls.rs`), joined to
+//! tokio-postgres here by a few lines, without a crate of its own.
 
 use crate::target::TargetError;
 use crate::tls;
@@ -11,16 +12,20 @@ use rustls::pki_types::ServerName;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_rustls::{TlsConnector, client};
 
 /// How long a connection may take to come about.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// PostgreSQL's port unless one is told.
+const PORT_DEFAULT: u16 = 5432;
 /// The longest name that PostgreSQL takes whole.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -38,14 +43,34 @@ impl Database {
     /// # Errors
     /// In words, when it or the schema's name cannot be used.
     pub fn new(connection: &str, schema: &str, roots: Option<PathBuf>) -> Result<Self, String> {
-        let mut config: Config = connection
-            .parse()
-            .map_err(|why| format!("the connection string: {}", in_words(&why)))?;
+        // As key=value it would be cut at the first =, and shown up to there with its password.
+        let kind = connection.split_once("://").map(|(kind, _)| kind);
+        let is_other =
+            |kind: &str| !kind.contains('=') && !["postgres", "postgresql"].contains(&kind);
+        if kind.is_some_and(is_other) {
+            return Err("the connection string: it is a URL of another kind; use \
+                        postgres://USER@HOST/DATABASE"
+                .to_owned());
+        }
+        let mut config: Config = connection.parse().map_err(|why| {
+            let why = in_words(&why);
+            let advice = if why.contains("sslmode") {
+                "; use sslmode=require, which checks the certificate and its name, or disable"
+            } else {
+                ""
+            };
+            format!("the connection string: {why}{advice}")
+        })?;
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let starts = schema.bytes().next().is_some_and(|first| !first.is_ascii_digit());
         if !starts || schema.len() > NAME_BYTES_MAX || !schema.bytes().all(plain) {
             let rule = "use a-z, 0-9 and _, not a digit first, at most 63 characters";
             return Err(format!("the schema {schema:?} is none; {rule}"));
+        }
+        let sockets =
+            config.get_hosts().iter().filter(|host| !matches!(host, Host::Tcp(_))).count();
+        if sockets > 0 && sockets < config.get_hosts().len() {
+            return Err("the connection string: use Unix sockets or host names, not both".into());
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_MAX);
@@ -56,28 +81,44 @@ impl Database {
         Ok(Self { config, schema: schema.to_owned(), roots })
     }
 
+    /// Which database and schema, as a URL without user and password.
+    pub fn identity(&self) -> String {
+        let ports = self.config.get_ports();
+        let host = |(at, host): (usize, &Host)| {
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(PORT_DEFAULT);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                Host::Unix(path) => format!("{}:{port}", path.display()),
+            }
+        };
+        let hosts: Vec<String> = self.config.get_hosts().iter().enumerate().map(host).collect();
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        format!("postgres://{}/{database}/{}", hosts.join(","), self.schema)
+    }
+
     /// The schema's name: plain characters that need no quotes.
     pub(super) fn schema(&self) -> &str {
         &self.schema
     }
 
     /// Connects, to this schema.
-    pub(super) async fn connect(&self) -> Result<Client, TargetError> {
-        let client = match self.config.get_ssl_mode() {
-            SslMode::Disable => self.plain().await?,
-            SslMode::Prefer => match self.tls() {
-                // No roots: as without TLS.
-                Err(_) => self.plain().await?,
-                Ok(tls) => match self.with(tls).await {
-                    Err(error) if tls_failed(&error) => self.plain().await?,
-                    connected => connected.map_err(super::lost)?,
-                },
-            },
+    pub(super) async fn connect(&self) -> Result<Connected, TargetError> {
+        let (client, why_clear) = match self.config.get_ssl_mode() {
+            SslMode::Disable => (self.plain().await?, None),
+            _ if self.is_local() => (self.plain().await?, None),
+            SslMode::Prefer => self.prefer_tls().await?,
             _ => {
                 let tls = self.tls().map_err(TargetError::Refused)?;
-                self.with(tls).await.map_err(super::lost)?
+                (self.with(tls).await.map_err(super::lost)?, None)
             }
         };
+        let warning = why_clear.map(|why| {
+            format!(
+                "PostgreSQL is spoken to in clear text, for {why}; sslmode=require would refuse \
+                 that, sslmode=disable says that it is meant"
+            )
+        });
         // The schema alone, so that no name of ours can mean a table of somebody else's. A writer
         // that is gone without a word must not hold the position's row for hours, nor may those
         // who wait for it.
@@ -89,7 +130,30 @@ impl Database {
             self.schema
         );
         client.batch_execute(&settings).await.map_err(super::lost)?;
-        Ok(client)
+        Ok(Connected { client, warning })
+    }
+
+    /// Whether it is reached by a socket of this machine alone, where nobody listens in.
+    fn is_local(&self) -> bool {
+        let hosts = self.config.get_hosts();
+        !hosts.is_empty() && hosts.iter().all(|host| !matches!(host, Host::Tcp(_)))
+    }
+
+    /// With TLS, or without it and why.
+    async fn prefer_tls(&self) -> Result<(Client, Option<String>), TargetError> {
+        let tls = match self.tls() {
+            Ok(tls) => tls,
+            Err(why) => return Ok((self.plain().await?, Some(why))),
+        };
+        let spoken = Arc::clone(&tls.spoken);
+        match self.with(tls).await {
+            Err(error) if tls_failed(&error) => Ok((self.plain().await?, Some(in_words(&error)))),
+            connected => {
+                let client = connected.map_err(super::lost)?;
+                let none = || "the server has no TLS".to_owned();
+                Ok((client, (!spoken.load(Ordering::Relaxed)).then(none)))
+            }
+        }
     }
 
     async fn plain(&self) -> Result<Client, TargetError> {
@@ -108,8 +172,15 @@ impl Database {
     }
 
     fn tls(&self) -> Result<Tls, String> {
-        tls::connector(self.roots.as_deref()).map(Tls)
+        let connector = tls::connector(self.roots.as_deref())?;
+        Ok(Tls { connector, spoken: Arc::default() })
     }
+}
+
+/// A connection, and what is not as it should be about it.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) warning: Option<String>,
 }
 
 fn tls_failed(error: &tokio_postgres::Error) -> bool {
@@ -135,33 +206,42 @@ pub(super) fn in_words(error: &tokio_postgres::Error) -> String {
 
 /// rustls, as tokio-postgres asks for it.
 #[derive(Clone)]
-struct Tls(TlsConnector);
+struct Tls {
+    connector: TlsConnector,
+    /// Whether a handshake was completed.
+    spoken: Arc<AtomicBool>,
+}
 
 type Handshake<S> = Pin<Box<dyn Future<Output = io::Result<Stream<S>>> + Send>>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {
     type Stream = Stream<S>;
-    type TlsConnect = Host;
+    type TlsConnect = Peer;
     type Error = io::Error;
 
-    fn make_tls_connect(&mut self, host: &str) -> io::Result<Host> {
+    fn make_tls_connect(&mut self, host: &str) -> io::Result<Peer> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        Ok(Host { tls: self.0.clone(), name })
+        Ok(Peer { tls: self.clone(), name })
     }
 }
 
-struct Host {
-    tls: TlsConnector,
+struct Peer {
+    tls: Tls,
     name: ServerName<'static>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Host {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Peer {
     type Stream = Stream<S>;
     type Error = io::Error;
     type Future = Handshake<S>;
 
     fn connect(self, stream: S) -> Handshake<S> {
-        Box::pin(async move { Ok(Stream(self.tls.connect(self.name, stream).await?)) })
+        Box::pin(async move {
+            let Tls { connector, spoken } = self.tls;
+            let stream = connector.connect(self.name, stream).await?;
+            spoken.store(true, Ordering::Relaxed);
+            Ok(Stream(stream))
+        })
     }
 }
 
@@ -206,6 +286,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_identity_has_no_password() {
+        for (connection, identity) in [
+            ("postgres://u:pw@a.b/shop", "postgres://a.b:5432/shop/flashnode"),
+            ("host=a,b port=1,2 user=u password=pw", "postgres://a:1,b:2/u/flashnode"),
+            ("host=/run/postgresql user=u dbname=d", "postgres:///run/postgresql:5432/d/flashnode"),
+        ] {
+            let database = Database::new(connection, "flashnode", None);
+            assert_eq!(database.map(|database| database.identity()), Ok(identity.to_owned()));
+        }
+    }
+
+    #[test]
     fn a_schema_is_a_plain_name() {
         let of = |schema: &str| Database::new("host=a user=b", schema, None);
         for good in ["flashnode", "_a1", &"s".repeat(63)] {
@@ -214,6 +306,10 @@ mod tests {
         for bad in ["", "1a", "A", "a-b", "a\"b", "a;b", &"s".repeat(64)] {
             assert!(of(bad).is_err(), "{bad}");
         }
+        let mixed = Database::new("host=a,/run/postgresql user=b", "flashnode", None);
+        assert!(mixed.unwrap_err().contains("not both"));
         assert!(Database::new("what=ever", "flashnode", None).unwrap_err().contains("string"));
+        let mode = Database::new("postgres://a@b/c?sslmode=verify-full", "flashnode", None);
+        assert!(mode.unwrap_err().contains("use sslmode=require"));
     }
 }

@@ -12,10 +12,12 @@
 //! |---|---|
 //! | `connect` | the connection, with TLS where it is asked for |
 //! | `schema` | the tables and their migrations |
+//! | `columns` | instants and orders as statements take them |
 //! | `write` | a batch as a transaction |
 //! | `rebase` | the whole state in place of changes that the feed no longer tells |
 //! | [`verify`] | the database against the cluster, at one `seq` |
 
+mod columns;
 mod connect;
 mod rebase;
 mod schema;
@@ -24,8 +26,10 @@ mod write;
 
 pub use connect::Database;
 
+use crate::pace::Pages;
 use crate::source::State;
-use crate::target::{Applied, Target, TargetError};
+use crate::target::{Applied, Target, TargetError, explained};
+use connect::Connected;
 use stock::Seq;
 use stock::api::EventView;
 use tokio_postgres::Client;
@@ -35,6 +39,7 @@ use tokio_postgres::error::SqlState;
 pub struct Postgres {
     database: Database,
     session: Option<Session>,
+    warning: Option<String>,
 }
 
 /// A connection and the statements that were prepared on it.
@@ -46,7 +51,7 @@ struct Session {
 impl Postgres {
     /// A target in this database; nothing is connected yet.
     pub fn new(database: Database) -> Self {
-        Self { database, session: None }
+        Self { database, session: None, warning: None }
     }
 
     fn session(&mut self) -> Result<&mut Session, TargetError> {
@@ -58,7 +63,8 @@ impl Target for Postgres {
     async fn open(&mut self, cluster_id: &str) -> Result<Seq, TargetError> {
         // The old connection first: what it had not committed must be rolled back.
         self.session = None;
-        let mut client = self.database.connect().await?;
+        let Connected { mut client, warning } = self.database.connect().await?;
+        self.warning = warning;
         schema::migrate(&mut client, self.database.schema()).await?;
         let position = schema::position(&client, cluster_id).await?;
         let statements = write::Statements::prepare(&client).await.map_err(lost)?;
@@ -71,9 +77,18 @@ impl Target for Postgres {
         write::batch(client, statements, from, batch).await
     }
 
-    async fn rebase<S: State>(&mut self, from: Seq, state: &mut S) -> Result<Applied, TargetError> {
-        let Session { client, statements } = self.session()?;
-        rebase::rebase(client, statements, from, state).await
+    async fn rebase<S: State>(
+        &mut self,
+        from: Seq,
+        state: &mut S,
+        pages: &mut Pages<'_>,
+    ) -> Result<Applied, TargetError> {
+        let session = self.session()?;
+        rebase::rebase(session, from, state, pages).await
+    }
+
+    fn warning(&self) -> Option<String> {
+        self.warning.clone()
     }
 }
 
@@ -98,7 +113,7 @@ fn lost(error: tokio_postgres::Error) -> TargetError {
             let detail = told.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
             format!("PostgreSQL: {}{table}{detail}", told.message())
         }
-        None => format!("PostgreSQL: {}", connect::in_words(&error)),
+        None => format!("PostgreSQL: {}", explained(&connect::in_words(&error))),
     };
     // Classes of PostgreSQL's appendix A: 22 data, 23 constraint, 28 authorisation, 3D and 3F no
     // such database or schema, 42 syntax or access rule.

@@ -3,22 +3,16 @@
 //! Owns: the statements. Each table gets one multi-row insert or update a batch, its columns as
 //! arrays, so a batch of thousands of orders is a handful of round trips.
 
+use super::columns::{OrderColumns, insert_orders, instant};
 use super::{lost, schema, signed};
 use crate::changes::{Changes, HoldRow, Moved, NewTerms, OrderRow};
 use crate::target::{Applied, TargetError};
 use serde_json::json;
 use std::collections::BTreeMap;
-use stock::api::{EventView, HoldStatus, LineView};
+use stock::api::{EventView, HoldStatus};
 use stock::{Seq, Sku};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement, Transaction};
-
-/// Milliseconds since the epoch as a timestamp, exact where `to_timestamp` goes through seconds.
-macro_rules! instant {
-    ($ms:literal) => {
-        concat!("'epoch'::timestamptz + ", $ms, " * interval '1 millisecond'")
-    };
-}
 
 const ADVANCE: &str = "
 UPDATE position SET position = $2, moved_at = now() WHERE position = $1";
@@ -29,13 +23,7 @@ const EVENTS: &str = concat!(
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
         AS given(seq, at_ms, change, event)"
 );
-const ORDERS: &str = concat!(
-    "INSERT INTO orders (order_id, user_id, request_id, hold_id, items, units, ordered_at)
-    SELECT order_id, user_id, request_id, hold_id, items::jsonb, units, ",
-    instant!("at_ms"),
-    " FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[],
-        $7::bigint[]) AS given(order_id, user_id, request_id, hold_id, items, units, at_ms)"
-);
+const ORDERS: &str = insert_orders!("", "");
 const CANCELLED: &str = "
 UPDATE orders SET cancelled = true, cancelled_by = given.seq
     FROM unnest($1::bigint[], $2::bigint[]) AS given(order_id, seq)
@@ -151,18 +139,8 @@ impl Write<'_> {
         if orders.is_empty() {
             return Ok(0);
         }
-        let ids: Vec<i64> = orders.iter().map(|order| signed(order.order_id.0)).collect();
-        let users: Vec<&str> = orders.iter().map(|order| order.user_id.as_str()).collect();
-        let requests: Vec<&str> = orders.iter().map(|order| order.request_id.as_str()).collect();
-        let holds: Vec<Option<i64>> =
-            orders.iter().map(|order| order.hold_id.map(|hold| signed(hold.0))).collect();
-        let items: Vec<String> =
-            orders.iter().map(|order| json!(order.items).to_string()).collect();
-        let units: Vec<i64> = orders.iter().map(|order| units(&order.items)).collect();
-        let at: Vec<i64> = orders.iter().map(|order| signed(order.at_ms)).collect();
-        let values: [&(dyn ToSql + Sync); 7] =
-            [&ids, &users, &requests, &holds, &items, &units, &at];
-        self.transaction.execute(&self.statements.orders, &values).await
+        let columns = OrderColumns::of(orders);
+        self.transaction.execute(&self.statements.orders, &columns.values()).await
     }
 
     async fn holds(&self, holds: &[HoldRow]) -> Result<u64, Error> {
@@ -243,10 +221,6 @@ impl Write<'_> {
         let done = self.transaction.execute(&self.statements.moved, &values).await;
         all("products to count", done.map_err(lost)?, moved.len())
     }
-}
-
-pub(super) fn units(items: &[LineView]) -> i64 {
-    items.iter().map(|line| i64::from(line.quantity.get())).sum()
 }
 
 pub(super) fn state_name(state: HoldStatus) -> &'static str {

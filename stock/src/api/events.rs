@@ -4,7 +4,7 @@ use super::holds::HoldView;
 use super::orders::{LineView, OrderView};
 use super::{ProductView, PutProduct};
 use crate::timestamp::Timestamp;
-use crate::{Change, CursorName, Event, Line, RequestId, Seq, Sku, Terms, UserId};
+use crate::{Change, CursorName, CursorTarget, Event, Line, RequestId, Seq, Sku, Terms, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One committed change, as `GET /v1/events` tells it.
@@ -168,9 +168,10 @@ fn view(seq: Seq, change: Change) -> ChangeView {
         | Change::CancelledFor { order, user, lines, .. } => {
             ChangeView::Cancelled { order_id: order, user_id: user, items: items(&lines) }
         }
-        Change::Ordered(_) | Change::BasketOrdered { .. } | Change::Confirmed { .. } => {
-            unreachable!("orders are told above")
-        }
+        Change::Ordered(_)
+        | Change::Counted { .. }
+        | Change::BasketOrdered { .. }
+        | Change::Confirmed { .. } => unreachable!("orders are told above"),
     }
 }
 
@@ -219,6 +220,9 @@ pub enum ExportLine {
         name: CursorName,
         /// Where it stands.
         position: u64,
+        /// What it is for, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<CursorTarget>,
     },
     /// An open hold, by id.
     Hold(HoldView),

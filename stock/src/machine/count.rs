@@ -6,11 +6,11 @@
 //! the count allows is an order, and decided and known as the buy of as many units. Called by the
 //! machine.
 
-use super::effect::{Decision, Effect, KeyEffect, Purchase, Units};
+use super::effect::{Decision, Effect, KeyEffect, Owed, Purchase, Units};
 use super::{Machine, decide};
 use crate::keys::{DEBT_MAX, Note};
 use crate::{
-    Change, Debt, Envelope, Outcome, Quantity, Refusal, Requester, SetIf, Sku, Terms, UserId,
+    Change, Debt, Envelope, Outcome, Quantity, Refusal, Requester, Rules, SetIf, Sku, Terms, UserId,
 };
 
 impl Machine {
@@ -90,6 +90,7 @@ impl Machine {
                 let wanted = (user, quantity);
                 let quota = decide::buy(Some(slot), &self.quotas, wanted, self.log_time_ms)?;
                 let request_id = &envelope.request_id;
+                let owed = self.recorded_debt(owed);
                 let purchase = Purchase { sku, user, request_id, quantity, quota, owed };
                 return Ok(Decision::Change(Effect::Buy(purchase)));
             }
@@ -112,6 +113,15 @@ impl Machine {
         };
         let outcome = Outcome::Counted { count: signed(available) - signed(debts) };
         Ok(Decision::Key(KeyEffect { sku, units, note: Some(Note::Owes(debts)), outcome }))
+    }
+
+    /// What is owed, and whether an order's event says so.
+    fn recorded_debt(&self, owed: u64) -> Owed {
+        match (owed, self.rules()) {
+            (0, _) => Owed::Nothing,
+            (owed, Rules::One | Rules::Two | Rules::Three) => Owed::Told(owed),
+            (owed, Rules::Four) => Owed::Recorded(owed),
+        }
     }
 
     /// What the state says to a set.

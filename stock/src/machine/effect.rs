@@ -6,8 +6,8 @@ use crate::cursors::Cursor;
 use crate::keys::Note;
 use crate::quota::Quota;
 use crate::{
-    By, CursorName, Envelope, HoldTtl, Items, Outcome, Quantity, Reply, RequestId, Requester, Seq,
-    Sku, Terms, UserId,
+    By, CursorName, CursorTarget, Envelope, HoldTtl, Items, Outcome, Quantity, Reply, RequestId,
+    Requester, Seq, Sku, Terms, UserId,
 };
 
 /// What the state says to a command.
@@ -22,8 +22,15 @@ pub(super) enum Decision<'a> {
     Change(Effect<'a>),
     /// The command changes a product as a counter.
     Key(KeyEffect<'a>),
-    /// The command moves a cursor.
-    Cursor(&'a CursorName, Cursor),
+    /// The command changes a cursor.
+    Cursor(CursorEffect<'a>),
+}
+
+/// A change of a cursor that the state allows.
+pub(super) enum CursorEffect<'a> {
+    Make { name: &'a CursorName, cursor: Cursor, target: Option<&'a CursorTarget> },
+    Move { name: &'a CursorName, cursor: Cursor, target: Option<&'a CursorTarget> },
+    Remove { name: &'a CursorName, position: u64 },
 }
 
 /// A change of a counter that the state allows: perhaps a change of its product, and what is noted
@@ -87,8 +94,18 @@ pub(super) struct Purchase<'a> {
     pub(super) quantity: Quantity,
     /// The account to charge, when the product has a limit.
     pub(super) quota: Option<Quota>,
-    /// What the product owes as a counter, so that the answer is its count; else 0.
-    pub(super) owed: u64,
+    pub(super) owed: Owed,
+}
+
+/// What a product owes as a counter, by which a buy's answer is its count.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owed {
+    /// Nothing, or the buyer is none who counts.
+    Nothing,
+    /// So many units, told in the answer alone: before [`crate::Rules::Four`].
+    Told(u64),
+    /// So many, and the event says so: whoever asks again is answered alike.
+    Recorded(u64),
 }
 
 impl<'a> Asked<'a> {

@@ -8,7 +8,7 @@ use super::Machine;
 use crate::cursors::Cursor;
 use crate::keys::Note;
 use crate::stored::{Share, StoredOutcome};
-use crate::{CursorName, Product, Rules, Seq, Sku};
+use crate::{CursorName, CursorTarget, Product, Rules, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -17,7 +17,8 @@ use std::fmt;
 ///
 /// Encoded into snapshots. The first layout, of [`Rules::One`], has the fields up to `stored`; the
 /// second begins with what the first cannot; the third has keys and cursors besides, and is written
-/// when there are any or from [`Rules::Three`] on.
+/// when there are any or from [`Rules::Three`] on; the fourth is that of [`Rules::Four`] and of
+/// cursors that say what they are for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotState {
     /// The number of changes, and so of events, behind this state.
@@ -28,7 +29,8 @@ pub struct HotState {
     pub state_hash: u128,
     /// All products, by id.
     pub products: Vec<Product>,
-    /// Users' stored outcomes by request fingerprint, oldest first; under [`Rules::One`] all.
+    /// Users' stored outcomes by request fingerprint, oldest first; with those of shares that there
+    /// are not under the rules.
     pub(crate) stored: Vec<(u128, StoredOutcome)>,
     /// The rules that the machine goes by.
     pub(crate) rules: Rules,
@@ -42,6 +44,10 @@ pub struct HotState {
     pub(crate) keys: Vec<(Sku, Note)>,
     /// All cursors.
     pub(crate) cursors: Vec<(CursorName, Cursor)>,
+    /// Counters' stored outcomes, as `stored`.
+    pub(crate) counter_stored: Vec<(u128, StoredOutcome)>,
+    /// What cursors are for, where that was said.
+    pub(crate) cursor_targets: Vec<(CursorName, CursorTarget)>,
 }
 
 impl Machine {
@@ -64,6 +70,11 @@ impl Machine {
             operator_stored: stored(Share::Operators),
             keys: self.keys.iter().map(|(sku, note)| (sku.clone(), note)).collect(),
             cursors: self.cursors.iter().map(|(name, at)| (name.clone(), at)).collect(),
+            counter_stored: stored(Share::Counters),
+            cursor_targets: {
+                let targets = self.cursors.targets();
+                targets.map(|(name, target)| (name.clone(), target.clone())).collect()
+            },
         }
     }
 }
@@ -72,13 +83,17 @@ impl Machine {
 const NO_SEQ: Seq = Seq(u64::MAX);
 /// The second layout.
 const FORMAT_TWO: u8 = 2;
-/// The third layout, the newest.
-const FORMAT: u8 = 3;
+/// The third layout.
+const FORMAT_THREE: u8 = 3;
+/// The fourth layout, the newest.
+const FORMAT: u8 = 4;
 
 /// All fields of the second layout, in its order.
 type Fields<P, S> = (Seq, u64, u128, P, S, Rules, Seq, Seq, S);
 /// What the third has after them.
 type Further = (Vec<(Sku, Note)>, Vec<(CursorName, Cursor)>);
+/// And the fourth after those.
+type Newest = (Vec<(u128, StoredOutcome)>, Vec<(CursorName, CursorTarget)>);
 
 impl Serialize for HotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -102,13 +117,17 @@ impl Serialize for HotState {
             return (NO_SEQ, FORMAT_TWO, fields).serialize(serializer);
         }
         let further = (&self.keys, &self.cursors);
-        (NO_SEQ, FORMAT, fields, further).serialize(serializer)
+        if self.rules < Rules::Four && self.cursor_targets.is_empty() {
+            return (NO_SEQ, FORMAT_THREE, fields, further).serialize(serializer);
+        }
+        let newest = (&self.counter_stored, &self.cursor_targets);
+        (NO_SEQ, FORMAT, fields, further, newest).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for HotState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // At most: the others have three and four parts.
+        // At most: some have three or four.
         const PARTS_MAX: usize = 5;
         deserializer.deserialize_tuple(PARTS_MAX, HotStateVisitor)
     }
@@ -138,10 +157,12 @@ impl<'de> Visitor<'de> for HotStateVisitor {
                 operator_stored: Vec::new(),
                 keys: Vec::new(),
                 cursors: Vec::new(),
+                counter_stored: Vec::new(),
+                cursor_targets: Vec::new(),
             });
         }
         let format: u8 = part(&mut parts)?;
-        if ![FORMAT_TWO, FORMAT].contains(&format) {
+        if !(FORMAT_TWO..=FORMAT).contains(&format) {
             return Err(de::Error::custom(format_args!(
                 "the hot state has format {format}; this build reads up to {FORMAT}"
             )));
@@ -153,7 +174,11 @@ impl<'de> Visitor<'de> for HotStateVisitor {
             FORMAT_TWO => Further::default(),
             _ => part(&mut parts)?,
         };
-        let (keys, cursors) = further;
+        let newest: Newest = match format {
+            FORMAT_TWO | FORMAT_THREE => Newest::default(),
+            _ => part(&mut parts)?,
+        };
+        let ((keys, cursors), (counter_stored, cursor_targets)) = (further, newest);
         Ok(HotState {
             seq,
             log_time_ms,
@@ -166,6 +191,8 @@ impl<'de> Visitor<'de> for HotStateVisitor {
             operator_stored,
             keys,
             cursors,
+            counter_stored,
+            cursor_targets,
         })
     }
 }

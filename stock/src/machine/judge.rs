@@ -3,13 +3,16 @@
 //! Changes nothing. Looks at request ids, holds and orders, and leaves the rest to the leaves in
 //! `decide`. Called by apply, by peek, and in part by restore.
 
-use super::effect::{Again, Asked, AskedTtl, Claim, Decision, Effect, Purchase};
+use super::effect::{
+    Again, Asked, AskedTtl, Claim, CursorEffect, Decision, Effect, Owed, Purchase,
+};
 use super::{Machine, decide};
 use crate::cursors::Moving;
 use crate::requests::Identity;
 use crate::{
-    Cancel, Command, CursorMove, Envelope, HoldTtl, Item, Items, OPEN_HOLDS_MAX, Outcome, Refusal,
-    Reply, RequestId, Requester, Rules, Seq, USER_HOLDS_MAX, UserId,
+    Cancel, Command, CursorMove, CursorRemoval, CursorTarget, Envelope, HoldTtl, Item, Items,
+    OPEN_HOLDS_MAX, Outcome, Refusal, Reply, RequestId, Requester, Rules, Seq, USER_HOLDS_MAX,
+    UserId,
 };
 
 impl Machine {
@@ -22,7 +25,11 @@ impl Machine {
             return Decision::Overdue(hold);
         }
         match &envelope.command {
-            Command::MoveCursor(wanted) => return self.decide_cursor(wanted, identity),
+            Command::MoveCursor(wanted) => return self.decide_cursor(wanted, None, identity),
+            Command::MoveCursorFor(wanted) => {
+                return self.decide_cursor(&wanted.moved, Some(&wanted.target), identity);
+            }
+            Command::RemoveCursor(removal) => return self.decide_removal(removal),
             Command::Count { sku, by, debt } => {
                 return self.decide_count(envelope, (sku, *by), *debt);
             }
@@ -53,7 +60,14 @@ impl Machine {
                     (user, quantity),
                     self.log_time_ms,
                 )
-                .map(|quota| Purchase { sku, user, request_id, quantity, quota, owed: 0 })
+                .map(|quota| Purchase {
+                    sku,
+                    user,
+                    request_id,
+                    quantity,
+                    quota,
+                    owed: Owed::Nothing,
+                })
                 .map(Effect::Buy)
                 .map_err(Outcome::Refused)
             }
@@ -93,7 +107,9 @@ impl Machine {
                 Command::MoveCursor(_)
                 | Command::Count { .. }
                 | Command::SetAvailable { .. }
-                | Command::Withdraw { .. },
+                | Command::Withdraw { .. }
+                | Command::MoveCursorFor(_)
+                | Command::RemoveCursor(_),
                 _,
             ) => panic!("{:?} was decided above", envelope.command),
         };
@@ -105,10 +121,21 @@ impl Machine {
 
     /// What the state says to a move of a cursor. The request that made the last move is known by
     /// the cursor itself, and by nothing else.
-    fn decide_cursor<'a>(&self, wanted: &'a CursorMove, identity: Identity) -> Decision<'a> {
+    fn decide_cursor<'a>(
+        &self,
+        wanted: &'a CursorMove,
+        target: Option<&'a CursorTarget>,
+        identity: Identity,
+    ) -> Decision<'a> {
         let known = |replayed, outcome| Reply { seq: self.seq, replayed, outcome };
-        match self.cursors.decide(wanted, identity.request) {
-            Ok(Moving::Goes(cursor)) => Decision::Cursor(&wanted.name, cursor),
+        let name = &wanted.name;
+        match self.cursors.decide(wanted, target, identity.request) {
+            Ok(Moving::Goes(cursor)) if wanted.expected.is_none() => {
+                Decision::Cursor(CursorEffect::Make { name, cursor, target })
+            }
+            Ok(Moving::Goes(cursor)) => {
+                Decision::Cursor(CursorEffect::Move { name, cursor, target })
+            }
             Ok(Moving::Went) => {
                 let outcome = Outcome::CursorMoved { position: wanted.position };
                 Decision::Known(known(true, outcome))
@@ -116,6 +143,14 @@ impl Machine {
             Err(Refusal::KeyReused) => {
                 Decision::Known(known(false, Outcome::Refused(Refusal::KeyReused)))
             }
+            Err(refusal) => Decision::refused(refusal),
+        }
+    }
+
+    fn decide_removal<'a>(&self, removal: &'a CursorRemoval) -> Decision<'a> {
+        let (name, position) = (&removal.name, removal.expected);
+        match self.cursors.decide_removal(removal) {
+            Ok(()) => Decision::Cursor(CursorEffect::Remove { name, position }),
             Err(refusal) => Decision::refused(refusal),
         }
     }
@@ -164,10 +199,10 @@ impl Machine {
 
     /// Whether a hold can end by a request: of its user, or (`None`) of an operator.
     fn decide_settle(&self, hold: Seq, by: Option<&UserId>) -> Result<(), Refusal> {
-        let found = match (self.rules, by) {
+        let found = match by {
             // That others held something is told as little as that they hold it.
-            (Rules::Two | Rules::Three, Some(user)) if !self.holds.is_of(hold, user) => None,
-            (Rules::One | Rules::Two | Rules::Three, _) => self.holds.get(hold),
+            Some(user) if self.rules > Rules::One && !self.holds.is_of(hold, user) => None,
+            Some(_) | None => self.holds.get(hold),
         };
         decide::settle(found, by)
     }
@@ -176,7 +211,7 @@ impl Machine {
     fn recorded<T>(&self, asked: T) -> Option<T> {
         match self.rules {
             Rules::One => None,
-            Rules::Two | Rules::Three => Some(asked),
+            Rules::Two | Rules::Three | Rules::Four => Some(asked),
         }
     }
 

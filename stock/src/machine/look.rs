@@ -3,8 +3,8 @@
 use super::Machine;
 use crate::hash::{Element, StateSum};
 use crate::{
-    Chain, CursorName, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules, Seq, Sku,
-    UserId,
+    Chain, CursorName, CursorTarget, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules,
+    Seq, Sku, UserId,
 };
 use std::ops::Bound;
 
@@ -127,6 +127,11 @@ impl Machine {
     /// Where a cursor stands; none where there is none of this name.
     pub fn cursor(&self, name: &CursorName) -> Option<u64> {
         self.cursors.position(name)
+    }
+
+    /// What a cursor is for; none where that was not said, or there is none of this name.
+    pub fn cursor_target(&self, name: &CursorName) -> Option<&CursorTarget> {
+        self.cursors.target(name)
     }
 
     /// All cursors with their positions, by name; at most [`crate::CURSORS_MAX`].

@@ -4,7 +4,7 @@
 //! so a restored machine was built by the code that built the first.
 
 use super::Machine;
-use super::effect::{Again, Asked, AskedTtl, Claim, Effect, Purchase};
+use super::effect::{Again, Asked, AskedTtl, Claim, Effect, Owed, Purchase};
 use super::slot::Slot;
 use crate::hash::Element;
 use crate::product::Shift;
@@ -56,8 +56,17 @@ impl Machine {
                     quantity,
                     remaining,
                 };
-                let remaining = remaining.saturating_sub(owed);
-                (Outcome::Bought { remaining }, Change::Ordered(order))
+                match owed {
+                    Owed::Nothing => (Outcome::Bought { remaining }, Change::Ordered(order)),
+                    Owed::Told(owed) => {
+                        let remaining = remaining.saturating_sub(owed);
+                        (Outcome::Bought { remaining }, Change::Ordered(order))
+                    }
+                    Owed::Recorded(owed) => {
+                        let remaining = remaining.saturating_sub(owed);
+                        (Outcome::Bought { remaining }, Change::Counted { order, owed })
+                    }
+                }
             }
             Effect::Basket(claim) => {
                 let lines = self.charge(&claim, Shift::Buy);

@@ -5,7 +5,7 @@
 //! has come a part of the way: then only the events since are needed. Never reads a file: `raft`
 //! feeds the events, segment by segment.
 
-use super::effect::{Again, Asked, AskedTtl, Effect, Purchase};
+use super::effect::{Again, Asked, AskedTtl, Effect, Owed, Purchase};
 use super::restore_error::RestoreError;
 use super::{HotState, Machine, decide};
 use crate::items::items_of;
@@ -15,7 +15,8 @@ use crate::requests::Contradiction;
 use crate::requests::RequestTable;
 use crate::stored::Share;
 use crate::{
-    Bounds, Change, Event, Items, Line, Outcome, Product, Refusal, Rules, Seq, Sku, Terms, UserId,
+    Bounds, Change, Event, Items, Line, Order, Outcome, Product, Refusal, Rules, Seq, Sku, Terms,
+    UserId,
 };
 use std::collections::BTreeMap;
 
@@ -159,8 +160,11 @@ impl Machine {
                 return Err(RestoreError::Forgotten { hot, events });
             }
         }
-        for (share, stored) in [(Share::Operators, hot.operator_stored), (Share::Users, hot.stored)]
-        {
+        for (share, stored) in [
+            (Share::Operators, hot.operator_stored),
+            (Share::Counters, hot.counter_stored),
+            (Share::Users, hot.stored),
+        ] {
             for (request, outcome) in stored {
                 self.requests
                     .insert((request, share), outcome, &mut self.sum)
@@ -168,7 +172,7 @@ impl Machine {
             }
         }
         self.keys.replace(hot.keys, &mut self.sum);
-        self.cursors.replace(hot.cursors, &mut self.sum);
+        self.cursors.replace(hot.cursors, hot.cursor_targets, &mut self.sum);
         self.rehash_products();
         let recomputed = self.state_hash();
         if recomputed != hot.state_hash {
@@ -228,22 +232,23 @@ impl Machine {
                 .map(|()| Effect::Update(Terms::clone(terms)))
                 .map_err(Outcome::Refused),
             Change::Ordered(order) => {
-                let wanted = (&order.user, order.quantity);
-                decide::buy(self.products.get(&order.sku), &self.quotas, wanted, event.at_ms)
-                    .map(|quota| Purchase {
-                        sku: &order.sku,
-                        user: &order.user,
-                        request_id: &order.request_id,
-                        quantity: order.quantity,
-                        quota,
-                        owed: 0,
-                    })
-                    .map(Effect::Buy)
-                    .map_err(Outcome::Refused)
+                self.buy_of(order, Owed::Nothing, event.at_ms).map_err(Outcome::Refused)
+            }
+            Change::Counted { order, owed } => {
+                self.buy_of(order, Owed::Recorded(*owed), event.at_ms).map_err(Outcome::Refused)
             }
             change => self.effect_on_lines(seq, change).map_err(Outcome::Refused),
         };
         effect.map_err(|outcome| RestoreError::Refused { seq, outcome })
+    }
+
+    /// A buy of one product, perhaps by a counter.
+    fn buy_of<'a>(&self, order: &'a Order, owed: Owed, at_ms: u64) -> Result<Effect<'a>, Refusal> {
+        let Order { sku, user, request_id, quantity, remaining: _ } = order;
+        let wanted = (user, *quantity);
+        decide::buy(self.products.get(sku), &self.quotas, wanted, at_ms)
+            .map(|quota| Purchase { sku, user, request_id, quantity: *quantity, quota, owed })
+            .map(Effect::Buy)
     }
 
     /// The same for what concerns holds, baskets and cancelled orders.
@@ -292,6 +297,7 @@ impl Machine {
             Change::ProductCreated(_)
             | Change::Restocked { .. }
             | Change::Ordered(_)
+            | Change::Counted { .. }
             | Change::ProductUpdated(_)
             | Change::Expired { .. } => panic!("{change:?} has no items, or no command"),
         }

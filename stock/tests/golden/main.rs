@@ -4,11 +4,12 @@
 //! append variants and fields, and lines for them.
 //!
 //! `sale` has what the first build knew and its terms, `holds` what came with holds and baskets,
-//! `rules_two` and `rules_three` what came with the second and the third rules.
+//! `rules_two`, `rules_three` and `rules_four` what came with these rules.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod holds;
+mod rules_four;
 mod rules_three;
 mod rules_two;
 mod sale;

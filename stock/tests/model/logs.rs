@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use stock::{
-    Attempt, Batch, Bounds, Cancel, Change, Command, CursorMove, Debt, Edit, Envelope, Event,
-    HoldTtl, Item, Items, Machine, Price, ProductUpdate, Quantity, Requester, Rules, Seq, SetIf,
-    Sku, Terms,
+    Attempt, Batch, Bounds, Cancel, Change, Command, CursorMove, CursorMoveFor, CursorRemoval,
+    Debt, Edit, Envelope, Event, HoldTtl, Item, Items, Machine, Price, ProductUpdate, Quantity,
+    Requester, Rules, Seq, SetIf, Sku, Terms,
 };
 
 pub(crate) const SKUS: [&str; 3] = ["cap", "mug", "tee"];
@@ -159,7 +159,7 @@ fn command() -> impl Strategy<Value = Command> {
     let hold = (items(), ttl()).prop_map(|(items, ttl)| Command::Hold { items, ttl });
     prop_oneof![
         6 => of_keys(),
-        2 => cursor_move(),
+        3 => of_cursors(),
         3 => create,
         2 => restock,
         2 => update,
@@ -190,14 +190,27 @@ fn of_keys() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn cursor_move() -> impl Strategy<Value = Command> {
-    let expected = prop::option::weighted(0.7, 0..3u64);
-    (prop::sample::select(&CURSORS[..]), expected, 0..3u64).prop_map(
-        |(name, expected, position)| {
-            let name = name.parse().unwrap();
-            Command::MoveCursor(CursorMove { name, expected, position })
-        },
-    )
+fn of_cursors() -> impl Strategy<Value = Command> {
+    let name = || prop::sample::select(&CURSORS[..]).prop_map(|name| name.parse().unwrap());
+    let expected = || prop::option::weighted(0.7, 0..3u64);
+    let moved = || {
+        (name(), expected(), 0..3u64).prop_map(|(name, expected, position)| CursorMove {
+            name,
+            expected,
+            position,
+        })
+    };
+    let target = prop::sample::select(&["here", "there"][..]);
+    prop_oneof![
+        3 => moved().prop_map(Command::MoveCursor),
+        3 => (moved(), target).prop_map(|(moved, target)| {
+            let target = target.parse().unwrap();
+            Command::MoveCursorFor(Box::new(CursorMoveFor { moved, target }))
+        }),
+        1 => (name(), 0..3u64).prop_map(|(name, expected)| {
+            Command::RemoveCursor(CursorRemoval { name, expected })
+        }),
+    ]
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -210,11 +223,12 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 /// Small bounds, so that much is beyond them.
 pub(crate) fn bounds() -> impl Strategy<Value = Bounds> {
     let small = || prop_oneof![1..4usize, Just(1_000)];
-    (small(), small(), small(), small(), small()).prop_map(
-        |(done, stored, operator_stored, settled, expiries)| Bounds {
+    (small(), small(), small(), small(), small(), small()).prop_map(
+        |(done, stored, operator_stored, counter_stored, settled, expiries)| Bounds {
             done,
             stored,
             operator_stored,
+            counter_stored,
             settled,
             expiries,
         },
@@ -222,14 +236,16 @@ pub(crate) fn bounds() -> impl Strategy<Value = Bounds> {
 }
 
 /// Batches whose stamps mostly go on, at times jump by about a day, at times go back. The second
-/// rules come with the first batch, a later one, or not at all, and so do the third after them.
+/// rules come with the first batch, a later one, or not at all, and so do the third after them, and
+/// the fourth after those.
 pub(crate) fn log() -> impl Strategy<Value = Vec<(Rules, Batch)>> {
     let adopted = prop_oneof![4 => Just(0), 3 => 0..12usize, 1 => Just(usize::MAX)];
-    (batches(), adopted, 0..12usize).prop_map(|(batches, adopted, further)| {
+    (batches(), adopted, 0..12usize, 0..12usize).prop_map(|(batches, adopted, third, fourth)| {
         let rules = |at| match at {
             at if at < adopted => Rules::One,
-            at if at - adopted < further => Rules::Two,
-            _ => Rules::Three,
+            at if at - adopted < third => Rules::Two,
+            at if at - adopted - third < fourth => Rules::Three,
+            _ => Rules::Four,
         };
         batches.into_iter().enumerate().map(|(at, batch)| (rules(at), batch)).collect()
     })

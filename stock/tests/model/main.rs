@@ -36,11 +36,26 @@ fn check_peek(machine: &Machine, batch: &Batch, peeked: Option<&Option<Reply>>, 
         // Cursors move, and keys may change, without an event.
         let noted = matches!(
             reply.outcome,
-            Outcome::CursorMoved { .. } | Outcome::Counted { .. } | Outcome::Withdrawn
+            Outcome::CursorMoved { .. }
+                | Outcome::CursorRemoved { .. }
+                | Outcome::Counted { .. }
+                | Outcome::Withdrawn
         );
         let changed = noted || applied.events.iter().any(|event| event.seq == reply.seq);
         let stored = first.attempt == Attempt::Later && machine.peek(first).is_some();
         assert!((changed && !reply.replayed) || stored, "peek let {first:?} pass for {reply:?}");
+    }
+}
+
+/// Whoever asks again about a decrement that became an order is told what the first answer said.
+fn check_told_again(machine: &Machine, batch: &Batch, applied: &Applied, events: &[Event]) {
+    for (envelope, reply) in batch.commands.iter().zip(&applied.replies) {
+        let Outcome::Bought { remaining } = reply.outcome else { continue };
+        let before = machine.peek(envelope).map(|reply| reply.outcome);
+        assert_eq!(before, Some(Outcome::BoughtBefore { order: reply.seq }), "{envelope:?}");
+        let event = &events[reply.seq.0 as usize - 1];
+        let counted = event.change.counted().filter(|_| machine.rules() == Rules::Four);
+        assert!(counted.is_none_or(|count| count == remaining), "{event:?}: {remaining} were told");
     }
 }
 
@@ -70,6 +85,7 @@ fn check_invariants(machine: &Machine, model: &Model) {
     }
     for name in CURSORS.map(|name| name.parse().unwrap()) {
         assert_eq!(machine.cursor(&name), model.cursor(&name), "{name}");
+        assert_eq!(machine.cursor_target(&name), model.cursor_target(&name), "{name}");
     }
     check_orders(machine, model);
     assert_eq!(machine.hold_tally(), tally(&model.events));
@@ -221,6 +237,7 @@ proptest! {
             let applied = machine.apply(batch);
             prop_assert_eq!(&applied.replies, &model.apply(batch), "batch {:?}", batch);
             prop_assert_eq!(&applied.events, &model.events[seq_before.0 as usize..]);
+            check_told_again(&machine, batch, &applied, &model.events);
             if still {
                 check_peek(&machine, batch, peeked.as_ref(), &applied);
             }

@@ -5,7 +5,7 @@ mod counts;
 mod holds;
 mod sums;
 
-use counts::Key;
+use counts::{Cursor, Key};
 use holds::ended_hold;
 use std::collections::BTreeMap;
 use stock::{
@@ -27,6 +27,8 @@ enum Kept {
     Whole,
     /// The same, to an operator.
     OperatorWhole,
+    /// The same, to a counter.
+    CounterWhole,
 }
 
 /// One request that was decided for good.
@@ -46,8 +48,7 @@ pub(crate) struct Model {
     /// Holds that ended up to this change are forgotten.
     forgotten: Seq,
     keys: BTreeMap<Sku, Key>,
-    /// Where each stands, and the request that moved it there.
-    cursors: BTreeMap<CursorName, (u64, Envelope)>,
+    cursors: BTreeMap<CursorName, Cursor>,
 }
 
 impl Model {
@@ -65,13 +66,22 @@ impl Model {
                 let is_operators = match decided.envelope.command {
                     Command::CreateProduct(_)
                     | Command::UpdateProduct(_)
-                    | Command::Restock { .. } => {
+                    | Command::Restock { .. }
+                    | Command::RemoveCursor(_) => {
                         !matches!(decided.reply.outcome, Outcome::Refused(_))
                     }
                     _ => false,
                 };
                 if is_operators {
                     decided.kept = Kept::OperatorWhole;
+                }
+            }
+        }
+        if self.rules < Rules::Four && rules >= Rules::Four {
+            for decided in self.decided.iter_mut().filter(|decided| decided.kept == Kept::Whole) {
+                let outcome = &decided.reply.outcome;
+                if matches!(outcome, Outcome::Counted { .. } | Outcome::Withdrawn) {
+                    decided.kept = Kept::CounterWhole;
                 }
             }
         }
@@ -106,6 +116,7 @@ impl Model {
             (Kept::Done, self.bounds.done),
             (Kept::Whole, self.bounds.stored),
             (Kept::OperatorWhole, self.bounds.operator_stored),
+            (Kept::CounterWhole, self.bounds.counter_stored),
         ] {
             let count = self.decided.iter().filter(|decided| decided.kept == kept).count();
             let mut surplus = count.saturating_sub(max);
@@ -138,7 +149,7 @@ impl Model {
             return reply;
         }
         self.expire_named(envelope);
-        if let Some(reply) = self.moved_cursor(envelope) {
+        if let Some(reply) = self.changed_cursor(envelope) {
             return reply;
         }
         let (noted, before) = (self.keys.clone(), self.seq());
@@ -166,10 +177,7 @@ impl Model {
                 {
                     Kept::Done
                 }
-                _ if self.rules > Rules::One && envelope.requester == Requester::Operator => {
-                    Kept::OperatorWhole
-                }
-                _ => Kept::Whole,
+                _ => self.kept_whole(envelope),
             };
             let (envelope, reply) = (envelope.clone(), reply.clone());
             self.decided.push(Decided { envelope, at_ms: self.now_ms, reply, kept });
@@ -177,10 +185,22 @@ impl Model {
         reply
     }
 
-    /// Keeps a refusal of a later attempt.
-    fn keep_refused(&mut self, envelope: &Envelope, reply: &Reply) {
-        let operators = self.rules > Rules::One && envelope.requester == Requester::Operator;
-        let kept = if operators { Kept::OperatorWhole } else { Kept::Whole };
+    /// By whose bound what is kept as it was answered is forgotten.
+    fn kept_whole(&self, envelope: &Envelope) -> Kept {
+        let counts = matches!(
+            envelope.command,
+            Command::Count { .. } | Command::SetAvailable { .. } | Command::Withdraw { .. }
+        );
+        match (&envelope.requester, self.rules) {
+            (Requester::Operator, Rules::Two | Rules::Three | Rules::Four) => Kept::OperatorWhole,
+            (Requester::User(_), Rules::Four) if counts => Kept::CounterWhole,
+            _ => Kept::Whole,
+        }
+    }
+
+    /// Keeps what was answered, an order's or a change's apart.
+    fn keep_whole(&mut self, envelope: &Envelope, reply: &Reply) {
+        let kept = self.kept_whole(envelope);
         let (envelope, reply) = (envelope.clone(), reply.clone());
         self.decided.push(Decided { envelope, at_ms: self.now_ms, reply, kept });
     }
@@ -198,7 +218,7 @@ impl Model {
         match earlier.kept {
             Kept::Order => now(true, Outcome::BoughtBefore { order: seq }),
             Kept::Done => now(true, Outcome::DoneBefore { change: seq }),
-            Kept::Whole | Kept::OperatorWhole => {
+            Kept::Whole | Kept::OperatorWhole | Kept::CounterWhole => {
                 Some(Reply { replayed: true, ..earlier.reply.clone() })
             }
         }
@@ -266,7 +286,9 @@ impl Model {
             }
             (Command::Release { hold }, requester) => self.release(*hold, requester, envelope),
             (Command::Cancel(cancel), _) => self.cancel(cancel, envelope),
-            (Command::MoveCursor(_), _) => unreachable!("cursors are moved before"),
+            (Command::MoveCursor(_) | Command::MoveCursorFor(_) | Command::RemoveCursor(_), _) => {
+                unreachable!("cursors are changed before")
+            }
             (Command::Count { sku, by, debt }, requester) => {
                 self.add_to(sku, *by, *debt, requester, envelope)
             }

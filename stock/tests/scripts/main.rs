@@ -18,12 +18,12 @@
 //! due                                         the next instant that needs a tick
 //! holds                                       the open holds
 //! order USER KEY      state      restore      (restore: from hot state and events)
-//! rules two|three                                   from here on; `rules one` is where a script begins
-//! bounds stored=N operators=N                 of outcomes of users and operators; comes first
+//! rules two|three|four                        from here on; `rules one` is where a script begins
+//! bounds stored=N operators=N [counters=N]    of outcomes of users, operators, counters; comes first
 //! done USER KEY                               the hold, release or cancel of a request
 //! count USER SKU BY [debt=on]                 set USER SKU UNITS [only=missing|present]
 //! withdraw USER SKU                           key SKU           (its count)
-//! move CURSOR EXPECTED|none POSITION          cursors
+//! move CURSOR EXPECTED|none POSITION [target=TEXT]      remove CURSOR EXPECTED      cursors
 //! ```
 //! AT and FOR are durations; AT counts from the epoch, where the clock begins.
 //! Commands take `key=REQUEST_ID`, else they make one, and `attempt=N`.
@@ -39,8 +39,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 use stock::{
-    Attempt, Batch, Bounds, Cancel, Command, CursorMove, Debt, Envelope, Event, HoldTtl, HotState,
-    Items, Machine, Requester, Restore, Rules, Seq, SetIf, Terms, codec,
+    Attempt, Batch, Bounds, COUNTER_STORED_MAX, Cancel, Command, CursorMove, CursorMoveFor,
+    CursorRemoval, Debt, Envelope, Event, HoldTtl, HotState, Items, Machine, Requester, Restore,
+    Rules, Seq, SetIf, Terms, codec,
 };
 
 #[test]
@@ -147,6 +148,7 @@ impl Trace {
                 self.machine.adopt(match rest {
                     "two" => Rules::Two,
                     "three" => Rules::Three,
+                    "four" => Rules::Four,
                     other => panic!("{place}: there are no rules {other}"),
                 });
                 assert_eq!(self.machine.state_hash(), self.machine.recompute_hash());
@@ -161,7 +163,11 @@ impl Trace {
             }
             ("cursors", None) => {
                 let cursors = self.machine.cursors();
-                return cursors.map(|(name, at)| format!("{name} at={at}")).collect();
+                let show = |(name, at): (&_, _)| match self.machine.cursor_target(name) {
+                    Some(target) => format!("{name} at={at} target={target}"),
+                    None => format!("{name} at={at}"),
+                };
+                return cursors.map(show).collect();
             }
             ("due", None) => {
                 let due = self.machine.next_due_ms();
@@ -208,7 +214,9 @@ impl Trace {
         let named = Named::of(&words, place);
         let count = |name| named.get(name).unwrap().parse().unwrap();
         let (stored, operator_stored) = (count("stored"), count("operators"));
-        self.bounds = Bounds { stored, operator_stored, ..Bounds::default() };
+        let counter_stored =
+            named.get("counters").map_or(COUNTER_STORED_MAX, |_| count("counters"));
+        self.bounds = Bounds { stored, operator_stored, counter_stored, ..Bounds::default() };
         self.machine = Machine::with_bounds(self.bounds);
     }
 
@@ -320,7 +328,18 @@ impl Trace {
                 let expected = (expected != "none").then(|| expected.parse().unwrap());
                 let (name, position) = (name.parse().unwrap(), position.parse().unwrap());
                 let moved = CursorMove { name, expected, position };
-                (Requester::Operator, Command::MoveCursor(moved))
+                let command = match get("target") {
+                    None => Command::MoveCursor(moved),
+                    Some(target) => {
+                        let target = target.parse().unwrap();
+                        Command::MoveCursorFor(Box::new(CursorMoveFor { moved, target }))
+                    }
+                };
+                (Requester::Operator, command)
+            }
+            ["remove", name, expected] => {
+                let (name, expected) = (name.parse().unwrap(), expected.parse().unwrap());
+                (Requester::Operator, Command::RemoveCursor(CursorRemoval { name, expected }))
             }
             _ => panic!("{place}: no such command: {line}"),
         };

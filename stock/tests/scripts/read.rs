@@ -56,6 +56,8 @@ impl<'a> Named<'a> {
             "items",
             "stored",
             "operators",
+            "counters",
+            "target",
             "debt",
             "only",
         ];

@@ -1,6 +1,6 @@
 //! How a script shows replies, events and states.
 
-use stock::{Change, Event, Hold, Line, Outcome, Product, Refusal, Reply, Seq, Terms};
+use stock::{Change, Event, Hold, Line, Order, Outcome, Product, Refusal, Reply, Seq, Terms};
 
 pub(crate) fn show_reply(reply: &Reply) -> String {
     let outcome = match &reply.outcome {
@@ -24,6 +24,7 @@ pub(crate) fn show_reply(reply: &Reply) -> String {
         Outcome::CursorMoved { position } => format!("moved to={position}"),
         Outcome::Counted { count } => format!("counted {count}"),
         Outcome::Withdrawn => "withdrawn".into(),
+        Outcome::CursorRemoved { position } => format!("removed from={position}"),
     };
     let replayed = if reply.replayed { " replayed" } else { "" };
     format!("seq={}{replayed} {outcome}", reply.seq)
@@ -56,6 +57,8 @@ pub(crate) fn show_refusal(refusal: &Refusal) -> String {
         Refusal::AlreadyCancelled => "already-cancelled".into(),
         Refusal::CursorMoved { position } => format!("cursor-moved at={position:?}"),
         Refusal::TooManyCursors => "too-many-cursors".into(),
+        Refusal::CursorOfAnother => "cursor-of-another".into(),
+        Refusal::UnknownCursor => "unknown-cursor".into(),
         Refusal::EmptyWindow { starts_at_ms, ends_at_ms } => {
             format!("empty-window starts={starts_at_ms}ms ends={ends_at_ms}ms")
         }
@@ -77,6 +80,13 @@ pub(crate) fn show_hold(id: Seq, hold: &Hold) -> String {
     let items = items.as_slice().iter().map(|item| format!("{}:{}", item.sku, item.quantity));
     let items: Vec<String> = items.collect();
     format!("hold {id} of {user} until={expires_at_ms}ms {}", items.join(","))
+}
+
+fn show_order(order: &Order) -> String {
+    format!(
+        "ordered {} x{} by {} key={} remaining={}",
+        order.sku, order.quantity, order.user, order.request_id, order.remaining
+    )
 }
 
 /// What the terms say beyond the id and the stock.
@@ -132,10 +142,8 @@ pub(crate) fn show_event(event: &Event) -> String {
         Change::Cancelled { order, user, hold: _, lines } => {
             format!("cancelled order={order} {} by {user}", show_lines(lines))
         }
-        Change::Ordered(order) => format!(
-            "ordered {} x{} by {} key={} remaining={}",
-            order.sku, order.quantity, order.user, order.request_id, order.remaining
-        ),
+        Change::Ordered(order) => show_order(order),
+        Change::Counted { order, owed } => format!("{} owed={owed}", show_order(order)),
     };
     format!("event {} at={}ms {change}", event.seq, event.at_ms)
 }

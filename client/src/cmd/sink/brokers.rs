@@ -41,7 +41,8 @@ pub(super) struct NatsArgs {
     /// What subjects begin with; the kind of change follows, as in flashnode.ordered
     #[arg(long, value_name = "SUBJECT", default_value = "flashnode")]
     subject: String,
-    /// Certificates of those who may vouch for the server's, as PEM [default: the system's]
+    /// Certificates of those who may vouch for the server's, as PEM, and TLS in any case
+    /// [default: the system's, and TLS with tls:// or where the server asks for it]
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
     /// The cursor that says where it stands, kept by the cluster
@@ -52,11 +53,12 @@ pub(super) struct NatsArgs {
 }
 
 pub(super) async fn rabbitmq(args: &RabbitMqArgs, global: &Global) -> Result<Exit, Failure> {
-    let broker = RabbitMq::new(&args.to, &args.queue);
+    let broker = RabbitMq::new(&args.to, &args.queue).map_err(Failure::Usage)?;
     carry_under(&args.cursor, broker, &args.running, global).await
 }
 
 pub(super) async fn nats(args: &NatsArgs, global: &Global) -> Result<Exit, Failure> {
-    let server = Nats::new(&args.to, (&args.stream, &args.subject), args.tls_roots.clone());
+    let names = (args.stream.as_str(), args.subject.as_str());
+    let server = Nats::new(&args.to, names, args.tls_roots.clone()).map_err(Failure::Usage)?;
     Box::pin(carry_under(&args.cursor, server, &args.running, global)).await
 }

@@ -45,7 +45,8 @@ pub(super) struct CsvArgs {
 
 pub(super) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     let files = Files::new(args.dir.clone(), args.rotate_mib * MIB);
-    carry("files", files, &args.running, global).await
+    let identity = files.identity();
+    carry(("files", &identity), files, &args.running, global).await
 }
 
 pub(super) async fn csv(args: &CsvArgs, global: &Global) -> Result<Exit, Failure> {
@@ -89,14 +90,17 @@ fn write_order(to: &mut impl Write, order: &OrderView) -> io::Result<()> {
         write!(
             to,
             "{},{at},{user},{request},{hold},{},{},{}\r\n",
-            order.order_id, item.product_id, item.quantity, order.cancelled
+            order.order_id,
+            field(item.product_id.as_str()),
+            item.quantity,
+            order.cancelled
         )?;
     }
     Ok(())
 }
 
-/// A text as a field: in quotes where it holds what has a meaning, and, so that no spreadsheet takes
-/// it for a formula, where it begins as one does.
+/// A text as a field: in quotes where it holds what has a meaning, and, so that no spreadsheet
+/// takes it for a formula, where it begins as one does.
 fn field(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@']);
     if formula || text.contains([',', '"', '\r', '\n']) {

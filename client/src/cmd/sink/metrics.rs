@@ -1,7 +1,8 @@
 //! `/metrics` of a sink: one page, for Prometheus.
 //!
 //! Owns: a listener that reads one request head a connection, in a bounded time and room, and
-//! answers it. Never does: keep a connection.
+//! answers it. Never does: keep a connection, or ask again at once for one that the system does not
+//! give.
 
 use sink::Progress;
 use std::io;
@@ -11,12 +12,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The longest head that is read.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// How long one connection may take.
 const CONNECTION_MAX: Duration = Duration::from_secs(5);
+/// Before the next connection is accepted after one that was not: the process may be out of file
+/// descriptors, and hears so at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 16;
 
@@ -26,7 +30,7 @@ pub(super) async fn serve(address: SocketAddr, progress: Arc<Progress>) -> io::R
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tokio::spawn(async move {
         while let Ok(turn) = Arc::clone(&room).acquire_owned().await {
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let (stream, _) = accepted(|| listener.accept()).await;
             let progress = Arc::clone(&progress);
             tokio::spawn(async move {
                 // Whoever asked has gone when it fails; there is nobody to tell.
@@ -36,6 +40,16 @@ pub(super) async fn serve(address: SocketAddr, progress: Arc<Progress>) -> io::R
         }
     });
     Ok(())
+}
+
+/// The next connection, however often the system gives none.
+async fn accepted<T, F: Future<Output = io::Result<T>>>(accept: impl Fn() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(connection) => return connection,
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
 }
 
 async fn answer(mut stream: TcpStream, progress: &Progress) -> io::Result<()> {
@@ -58,4 +72,25 @@ async fn answer(mut stream: TcpStream, progress: &Progress) -> io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    /// `EMFILE` comes back at once, so only the pauses keep this from being a busy loop.
+    #[tokio::test]
+    async fn a_system_that_gives_no_connection_is_not_asked_again_at_once() {
+        let (asked, began) = (Cell::new(0), Instant::now());
+        let third = accepted(|| {
+            asked.set(asked.get() + 1);
+            let given = asked.get();
+            async move { if given < 3 { Err(io::Error::other("EMFILE")) } else { Ok(given) } }
+        })
+        .await;
+        assert_eq!(third, 3);
+        assert!(began.elapsed() >= 2 * ACCEPT_PAUSE, "{:?}", began.elapsed());
+    }
 }

@@ -7,6 +7,7 @@
 mod brokers;
 mod cluster;
 mod files;
+mod kept;
 mod metrics;
 mod postgres;
 mod webhook;
@@ -16,15 +17,19 @@ use crate::out;
 use client::storm::grouped;
 use cluster::Cluster;
 use sink::cursor::{Cursored, Delivery};
+use sink::report::{REPORTED, Report, is_report};
 use sink::{Options, Progress, SinkError, Target};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stock::CursorName;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Between two looks whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the report of where a target stands at the end may take.
+const LAST_REPORT_MAX: Duration = Duration::from_secs(2);
 /// Between two lines while nothing but the position changes.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -53,16 +58,16 @@ enum Command {
 }
 
 /// Options of every sink.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Running {
     /// End once the target has every change that the cluster has now
     #[arg(long)]
     once: bool,
-    /// The most changes written at once
-    #[arg(long, value_name = "N", default_value_t = 2_000,
+    /// The most changes written at once [default: 2000; of a webhook 500]
+    #[arg(long, value_name = "N",
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50_000))]
-    batch: usize,
-    /// The most rows, messages or lines written in a second
+    batch: Option<usize>,
+    /// The most rows, messages or lines written in a second, also where the whole state is taken
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_rows_per_second: Option<u32>,
     /// Serve /metrics for Prometheus at this address, such as 127.0.0.1:9150
@@ -82,15 +87,28 @@ pub(crate) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
     }
 }
 
-/// Runs a sink until it is to end.
+impl Running {
+    fn options(&self) -> Options {
+        let default = Options::default();
+        Options {
+            batch_max: self.batch.unwrap_or(default.batch_max),
+            rows_per_second: self.max_rows_per_second,
+            until_caught_up: self.once,
+        }
+    }
+}
+
+/// Runs a sink until it is to end, whose target says itself where it stands: that is reported to
+/// the cluster, for `flashctl status`.
 async fn carry<T: Target>(
-    name: &str,
+    (name, identity): (&str, &str),
     target: T,
     running: &Running,
     global: &Global,
 ) -> Result<Exit, Failure> {
     let source = Arc::new(Cluster::new(global.client()?));
-    carry_from(&source, name, target, running, global).await
+    let report = Some(Report::new(identity));
+    carry_from(&source, (name, report), target, running, global).await
 }
 
 /// The same, into a target whose position is a cursor of the cluster.
@@ -100,14 +118,19 @@ async fn carry_under<D: Delivery>(
     running: &Running,
     global: &Global,
 ) -> Result<Exit, Failure> {
+    if is_report(cursor) {
+        let why =
+            format!("--cursor {cursor}: what begins with {REPORTED} is a report; use another");
+        return Err(Failure::Usage(why));
+    }
     let source = Arc::new(Cluster::new(global.client()?));
     let target = Cursored::new(Arc::clone(&source), cursor.clone(), delivery);
-    carry_from(&source, cursor.as_str(), target, running, global).await
+    carry_from(&source, (cursor.as_str(), None), target, running, global).await
 }
 
 async fn carry_from<T: Target>(
     source: &Arc<Cluster>,
-    name: &str,
+    (name, report): (&str, Option<Report>),
     mut target: T,
     running: &Running,
     global: &Global,
@@ -125,15 +148,25 @@ async fn carry_from<T: Target>(
         interrupted().await;
         std::process::exit(Exit::Interrupted as i32);
     });
-    let options = Options {
-        batch_max: running.batch,
-        rows_per_second: running.max_rows_per_second,
-        until_caught_up: running.once,
-    };
+    let options = running.options();
     let telling = tokio::spawn(tell(Arc::clone(&progress)));
     let began = Instant::now();
-    let ended = sink::run(source, &mut target, &options, &progress, stopping).await;
+    let reporting = async {
+        match &report {
+            Some(report) => report.keep(source.as_ref(), &progress).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = sink::run(source, &mut target, &options, &progress, stopping) => ended,
+        () = reporting => unreachable!("it has no end"),
+    };
     telling.abort();
+    if let Some(report) = &report {
+        // What is not told in time is told by the next runner.
+        let _told = timeout(LAST_REPORT_MAX, report.end(source.as_ref(), &progress)).await;
+    }
+    warn(&progress);
     match ended {
         Ok(()) => {
             summary(&progress, began.elapsed(), global);
@@ -145,12 +178,19 @@ async fn carry_from<T: Target>(
     }
 }
 
+fn warn(progress: &Progress) {
+    if let Some(why) = progress.new_warning() {
+        eprintln!("flashctl: warning: {why}");
+    }
+}
+
 /// A line whenever something is wrong, or goes on, or a while has passed.
 async fn tell(progress: Arc<Progress>) {
     let (mut told, mut told_at, mut trouble) = (None, Instant::now(), None);
     let mut standby = false;
     loop {
         tokio::time::sleep(LOOK).await;
+        warn(&progress);
         let now = progress.trouble();
         if now != trouble {
             if let Some(why) = &now {

@@ -64,7 +64,9 @@ impl To {
 }
 
 pub(super) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
-    carry("postgres", Postgres::new(args.to.database()?), &args.running, global).await
+    let database = args.to.database()?;
+    let identity = database.identity();
+    carry(("postgres", &identity), Postgres::new(database), &args.running, global).await
 }
 
 pub(super) async fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, Failure> {
@@ -84,18 +86,27 @@ pub(super) async fn verify(args: &VerifyArgs, global: &Global) -> Result<Exit, F
         Ok(compared) => compared,
         Err(error) => return unable(&error, global),
     };
-    let Compared { seq, orders, products, holds, differences: count } = compared;
+    let Compared { seq, orders, products, holds, changes_from, warning, differences: count } =
+        compared;
+    if let Some(why) = warning {
+        eprintln!("flashctl: warning: {why}");
+    }
     if global.json {
         out::json(&json!({
             "seq": seq,
             "orders": orders,
             "products": products,
             "open_holds": holds,
+            "changes_from": changes_from,
             "differences": differences,
         }));
     } else {
+        let changes = match changes_from.0 {
+            1 => "all changes".to_owned(),
+            from => format!("the changes from {} on", grouped(from)),
+        };
         out::text(&format!(
-            "{} differences at seq {seq}: {} orders, {} products, {} open holds\n",
+            "{} differences at seq {seq}: {} orders, {} products, {} open holds, {changes}\n",
             grouped(count),
             grouped(orders),
             grouped(products),

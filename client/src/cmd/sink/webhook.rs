@@ -2,7 +2,7 @@
 
 use super::{Running, carry_under};
 use crate::cmd::{Exit, Failure, Global};
-use sink::webhook::{Settings, Webhook};
+use sink::webhook::{BATCH, BODY_KIB_MAX, KIB, Settings, Webhook};
 use std::path::PathBuf;
 use stock::CursorName;
 
@@ -20,6 +20,10 @@ pub(super) struct Args {
     /// What POSTs are signed with
     #[arg(long, value_name = "SECRET", env = "FLASHCTL_SINK_SECRET", hide_env_values = true)]
     secret: Option<String>,
+    /// The most KiB of a POST, however many events --batch allows; an event that is larger goes alone
+    #[arg(long, value_name = "KIB", default_value_t = BODY_KIB_MAX,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
+    max_body_kib: usize,
     /// Where events go that the receiver refuses; without it they are sent again for ever
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
@@ -42,7 +46,9 @@ pub(super) async fn run(args: &Args, global: &Global) -> Result<Exit, Failure> {
         secret: args.secret.as_ref().map(|secret| secret.clone().into_bytes()),
         dead_letters: args.dead_letters.clone().map(|file| (file, args.tries)),
         tls_roots: args.tls_roots.clone(),
+        body_bytes_max: args.max_body_kib * KIB,
     };
     let webhook = Webhook::new(settings).map_err(Failure::Usage)?;
-    carry_under(&args.cursor, webhook, &args.running, global).await
+    let running = Running { batch: args.running.batch.or(Some(BATCH)), ..args.running.clone() };
+    carry_under(&args.cursor, webhook, &running, global).await
 }

@@ -191,7 +191,7 @@ impl Brush<'_> {
         };
         // Of a product by the million only what is left has room.
         let count = if count.len() < COUNT_COLUMNS { count } else { grouped(left) };
-        let name = cut(&product.name, NAME_COLUMNS - 1);
+        let name = cut(&crate::out::shown(&product.name), NAME_COLUMNS - 1);
         let mut words = vec![Span::styled(pad(&name, NAME_COLUMNS), sheet.strong())];
         words.extend(bar(sheet, (left, product.held, all), bar_columns));
         words.push(Span::styled(format!("{count:>COUNT_COLUMNS$}"), style));

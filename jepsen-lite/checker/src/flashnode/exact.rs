@@ -155,8 +155,8 @@ impl<'a> Asked<'a> {
     }
 
     /// One in doubt, left out where it can never take effect: it would be tried at every turn of
-    /// the search, in as many shapes as users. Of a hold that may be of several numbers of units it is
-    /// there with each, and as the hold ends once, at most one of them takes effect.
+    /// the search, in as many shapes as users. Of a hold that may be of several numbers of units it
+    /// is there with each, and as the hold ends once, at most one of them takes effect.
     fn push_in_doubt(
         &mut self,
         record: usize,

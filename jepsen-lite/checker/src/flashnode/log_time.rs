@@ -1,7 +1,7 @@
 //! Rules on log time, as far as answers, the change feed and the ledger tell of it.
 //!
-//! Owns: that a hold lasts until the deadline that its client was told, and not longer; and that log
-//! time never runs back. Never does: say when that was in real time; a fault may have set the
+//! Owns: that a hold lasts until the deadline that its client was told, and not longer; and that
+//! log time never runs back. Never does: say when that was in real time; a fault may have set the
 //! clocks. Called by `ledger`.
 
 use super::{Ended, Input, LedgerOrder, Outcome, Record, ReplicaLedger, Violation, ledger};

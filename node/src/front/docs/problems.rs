@@ -3,17 +3,19 @@
 use crate::problem::Kind;
 
 /// Of every endpoint: the listener's, and faults.
-pub(in super::super) const EVERYWHERE: &[Kind] = &[Kind::Internal, Kind::TooManyConnections];
+pub(in super::super) const EVERYWHERE: &[Kind] =
+    &[Kind::InvalidHeader, Kind::Internal, Kind::TooManyConnections];
 
 /// Of every endpoint that reads or changes the stock: the node may be fenced.
 pub(in super::super) const OF_THE_STOCK: &[Kind] = &[Kind::NotReady];
 
 /// Of every read behind `consistency` and `min_seq`.
 pub(in super::super) const READ_FAILS: &[Kind] =
-    &[Kind::InvalidQuery, Kind::NoLeader, Kind::ReadTimeout, Kind::Lagging];
+    &[Kind::InvalidQuery, Kind::InvalidValue, Kind::NoLeader, Kind::ReadTimeout, Kind::Lagging];
 
-/// Of every write: its key, and the two outcomes that are no decision.
+/// Of every write: who sends it, its key, and the two outcomes that are no decision.
 pub(in super::super) const WRITE_FAILS: &[Kind] = &[
+    Kind::ForeignOrigin,
     Kind::InvalidQuery,
     Kind::InvalidHeader,
     Kind::KeyReused,

@@ -126,7 +126,9 @@ mod tests {
             quantity,
             remaining: 3,
         };
-        let flat = round_trip(Change::Ordered(order), "ordered");
+        let flat = round_trip(Change::Ordered(order.clone()), "ordered");
+        // What a counter owed concerns nobody else.
+        assert_eq!(round_trip(Change::Counted { order, owed: 9 }, "ordered"), flat);
         let basket = Change::BasketOrdered {
             user: user.clone(),
             request_id: request_id.clone(),

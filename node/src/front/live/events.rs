@@ -38,7 +38,13 @@ pub(in super::super) const SHOW: Docs = Docs {
         "The stream. `Flashnode-Seq` says after which change it begins.",
         stream::CONTENT,
     )],
-    problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader, Kind::EventsGone]],
+    problems: &[&[
+        Kind::InvalidQuery,
+        Kind::InvalidValue,
+        Kind::InvalidHeader,
+        Kind::EventsGone,
+        Kind::TooManyListeners,
+    ]],
 };
 
 /// `GET /v1/events`.
@@ -59,7 +65,7 @@ pub(in super::super) async fn show(
         Ok(next) => next,
         Err(error) => return Err(Problem::internal("read the events", &error)),
     };
-    let seat = state.live.bell.sit(Listener::Events);
+    let seat = state.live.bell.sit(Listener::Events)?;
     let listening = Listening { state, seat, after: begins, first: Some(first) };
     let text = unfold(listening, |mut listening| async move {
         let text = listening.next().await?;

@@ -151,8 +151,8 @@ impl Looking {
     }
 
     async fn subscribe(&mut self) -> Subscription {
-        // While somebody listens, the board is kept up to date and is a look old at the most; a look
-        // for whoever comes next would tell everybody more often than ten times a second.
+        // While somebody listens, the board is kept up to date and is a look old at the most; a
+        // look for whoever comes next would tell everybody more often than ten times a second.
         if self.looks.receiver_count() == 0 {
             self.look().await;
         }

@@ -32,7 +32,7 @@ pub(in super::super) const SHOW: Docs = Docs {
     parameters: &[],
     body: None,
     answers: &[Answer::new(StatusCode::OK, "The stream.", stream::CONTENT)],
-    problems: &[&[Kind::InvalidQuery]],
+    problems: &[&[Kind::InvalidQuery, Kind::TooManyListeners]],
 };
 
 /// `GET /v1/levels`.
@@ -41,7 +41,7 @@ pub(in super::super) async fn show(
     request: Request,
 ) -> Result<Response, Problem> {
     query::none(request.uri())?;
-    let seat = state.live.bell.sit(Listener::Levels);
+    let seat = state.live.bell.sit(Listener::Levels)?;
     let listening = Listening { state, seat, looks: None };
     Ok(stream::response(unfold(listening, |mut listening| async move {
         let text = listening.next().await?;

@@ -35,3 +35,32 @@ pub(super) fn response(text: impl Stream<Item = Bytes> + Send + 'static) -> Resp
     headers.insert(&NO_BUFFERING, HeaderValue::from_static("no"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ws::PING_INTERVAL;
+    use super::*;
+
+    /// The `proxy_read_timeout` of the location that begins so.
+    fn patience_of(location: &str) -> Duration {
+        let config = include_str!("../../../../deploy/nginx.conf");
+        let (_, block) = config.split_once(location).expect("the location");
+        let block = block.split_once("\n    }").expect("its end").0;
+        let seconds = block.split_once("proxy_read_timeout ").expect("a timeout").1;
+        let seconds = seconds.split_once("s;").expect("in seconds").0;
+        Duration::from_secs(seconds.parse().expect("a number"))
+    }
+
+    /// A silent stream is no dead one, also where a word is late; and a dead one is not kept long.
+    #[test]
+    fn nginx_waits_for_a_few_words_of_a_stream_and_not_for_ever() {
+        for (location, interval) in [
+            ("location ~ ^/v1/(events|levels)$ {", COMMENT_INTERVAL),
+            ("location = /ws {", PING_INTERVAL),
+        ] {
+            let patience = patience_of(location);
+            assert!(patience >= interval * 2, "{location} cuts off after {patience:?}");
+            assert!(patience <= interval * 4, "{location} waits for {patience:?}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
 /// A silent connection is asked whether it is still there.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Nothing is expected from listeners but pongs and a goodbye.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
@@ -35,7 +35,7 @@ pub(in super::super) const SHOW: Docs = Docs {
     parameters: &[],
     body: None,
     answers: &[Answer::new(StatusCode::SWITCHING_PROTOCOLS, "The WebSocket is open.", &[])],
-    problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader]],
+    problems: &[&[Kind::InvalidQuery, Kind::InvalidHeader, Kind::TooManyListeners]],
 };
 
 /// `GET /ws`.
@@ -50,7 +50,7 @@ pub(in super::super) async fn show(
         let why = refused.body_text();
         Problem::new(Kind::InvalidHeader, format!("This route is a WebSocket: {why}."))
     })?;
-    let seat = state.live.bell.sit(Listener::Levels);
+    let seat = state.live.bell.sit(Listener::Levels)?;
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     Ok(upgrade.on_upgrade(move |socket| async move {
         // However it ends, there is nobody left to tell.

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 /// Nobody guesses another type than the one that is said.
 static NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
@@ -16,6 +17,10 @@ static NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options
 static WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 /// The one file that is a service worker.
 const WORKER: &str = "worker.js";
+/// Where in it the build of the pages is written, so that each build has a worker of its own.
+const BUILD_PLACE: &str = "{{build}}";
+/// By which the worker sees of which build a file is.
+static PAGES_BUILD: HeaderName = HeaderName::from_static("flashnode-pages");
 
 /// One file.
 pub(super) struct Asset {
@@ -57,7 +62,8 @@ impl Asset {
         asked: &HeaderMap,
         policy: Option<HeaderValue>,
     ) -> Result<Response, Problem> {
-        let bytes = self.bytes();
+        let build = build();
+        let bytes = if self.name == WORKER { self.of_build(&build) } else { self.bytes() };
         let tag = format!("\"{}\"", &blake3::hash(&bytes).to_hex()[..16]);
         let known = asked.get_all(header::IF_NONE_MATCH).iter();
         let mut known = known.filter_map(|list| list.to_str().ok()).flat_map(|l| l.split(','));
@@ -67,10 +73,12 @@ impl Asset {
         if is_known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
-        let tag =
-            HeaderValue::try_from(tag).map_err(|why| Problem::internal("tag a file", &why))?;
+        let value = |text: &str| {
+            HeaderValue::try_from(text).map_err(|why| Problem::internal("tag a file", &why))
+        };
         let headers = response.headers_mut();
-        headers.insert(header::ETAG, tag);
+        headers.insert(header::ETAG, value(&tag)?);
+        headers.insert(&PAGES_BUILD, value(&build)?);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type()));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(&NO_SNIFFING, HeaderValue::from_static("nosniff"));
@@ -96,6 +104,12 @@ impl Asset {
         self.embedded.into()
     }
 
+    /// The worker's file, with the build in its place.
+    fn of_build(&self, build: &str) -> Cow<'static, [u8]> {
+        let text = String::from_utf8_lossy(&self.bytes()).replace(BUILD_PLACE, build);
+        text.into_bytes().into()
+    }
+
     fn content_type(&self) -> &'static str {
         match self.name.rsplit_once('.').map_or("", |(_, extension)| extension) {
             "html" => "text/html; charset=utf-8",
@@ -104,6 +118,24 @@ impl Asset {
             _ => "image/svg+xml",
         }
     }
+}
+
+/// By what the pages of this build are known: another one as soon as any of their files differs.
+fn build() -> Cow<'static, str> {
+    static EMBEDDED: OnceLock<String> = OnceLock::new();
+    // Files that are worked on change while the node runs.
+    if cfg!(debug_assertions) && std::env::var_os("FLASHNODE_ASSETS").is_some() {
+        return digest().into();
+    }
+    EMBEDDED.get_or_init(digest).into()
+}
+
+fn digest() -> String {
+    let mut hasher = blake3::Hasher::new();
+    for asset in ASSETS {
+        hasher.update(blake3::hash(&asset.bytes()).as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// A tag without its mark of weakness, which does not matter here.
@@ -166,6 +198,19 @@ mod tests {
             .collect();
         let files = ASSETS.iter().filter(|asset| !asset.is_page() && asset.name != WORKER);
         assert_eq!(kept, files.map(|asset| asset.name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_worker_is_of_the_build_that_every_file_names() {
+        let build = digest();
+        let worker = find(WORKER).unwrap().of_build(&build);
+        let worker = std::str::from_utf8(&worker).unwrap();
+        assert!(worker.contains(&format!("const BUILD = \"{build}\";")), "{worker}");
+        assert!(!worker.contains(BUILD_PLACE));
+        for asset in ASSETS {
+            let answer = asset.answer(&HeaderMap::new(), None).unwrap();
+            assert_eq!(answer.headers()[&PAGES_BUILD], build.as_str(), "{}", asset.name);
+        }
     }
 
     #[test]

@@ -18,10 +18,10 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use elections::Elections;
-use origins::Origins;
-pub(super) use origins::{let_read, preflight};
+pub(super) use origins::{Origins, let_read, preflight};
 use raft::Replica;
 use std::sync::Arc;
+use stock::NodeId;
 use storm::Storms;
 use tokio::sync::watch;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -46,15 +46,15 @@ pub(crate) enum Demo {
 
 impl Pages {
     /// Follows the replica until `closing` turns true. `http` is this node's own address, as
-    /// clients reach it.
+    /// clients reach it, and `configured` all nodes.
     pub(crate) fn new(
         replica: &Replica,
-        http: &str,
+        (http, configured): (&str, impl Iterator<Item = NodeId>),
         demo: Demo,
         closing: &watch::Receiver<bool>,
     ) -> Self {
         Self {
-            origins: Origins::follow(replica.clone(), http, closing.clone()),
+            origins: Origins::follow(replica.clone(), http, configured, closing.clone()),
             elections: Elections::follow(replica.clone(), closing.clone()),
             storms: (demo == Demo::On).then(Storms::default),
         }

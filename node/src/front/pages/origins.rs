@@ -34,10 +34,16 @@ const ANSWER_HEADERS: &str = "flashnode-node, flashnode-leader, flashnode-seq, \
 pub(in super::super) struct Origins(Arc<RwLock<BTreeMap<NodeId, Option<String>>>>);
 
 impl Origins {
-    /// Asks the others until `closing` turns true.
-    pub(super) fn follow(replica: Replica, http: &str, mut closing: watch::Receiver<bool>) -> Self {
-        let own = BTreeMap::from([(replica.id(), Some(http.to_owned()))]);
-        let origins = Self(Arc::new(RwLock::new(own)));
+    /// Asks the others of the `configured` nodes until `closing` turns true.
+    pub(super) fn follow(
+        replica: Replica,
+        http: &str,
+        configured: impl Iterator<Item = NodeId>,
+        mut closing: watch::Receiver<bool>,
+    ) -> Self {
+        let mut nodes: BTreeMap<_, _> = configured.map(|id| (id, None)).collect();
+        nodes.insert(replica.id(), Some(http.to_owned()));
+        let origins = Self(Arc::new(RwLock::new(nodes)));
         let learning = origins.clone();
         tokio::spawn(async move {
             loop {
@@ -56,6 +62,11 @@ impl Origins {
     pub(super) fn known(&self) -> Vec<(NodeId, String)> {
         let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
         nodes.iter().filter_map(|(id, http)| Some((*id, http.clone()?))).collect()
+    }
+
+    /// How many nodes there are, also those whose address is not known.
+    pub(super) fn configured(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn all_known(&self) -> bool {

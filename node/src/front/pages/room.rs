@@ -42,6 +42,8 @@ struct ControlView {
     demo: bool,
     /// The nodes whose addresses it knows.
     nodes: Vec<AddressView>,
+    /// How many nodes the cluster has; where it is more, of some no address is known yet.
+    configured: usize,
     /// The newest changes of leader that it saw, the oldest first.
     elections: Vec<ElectionView>,
     /// Units set aside.
@@ -125,6 +127,7 @@ pub(in super::super) async fn show(
         now_ms: now_ms(),
         demo: pages.storms.is_some(),
         nodes: pages.origins.known().into_iter().map(address).collect(),
+        configured: pages.origins.configured(),
         elections: seen.map(election).collect(),
         holds,
         storm: pages.storms.as_ref().and_then(super::storm::Storms::view),

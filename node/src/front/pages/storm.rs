@@ -129,7 +129,13 @@ pub(in super::super) const POST: Docs = Docs {
     answers: &[Answer::new(StatusCode::OK, "They come.", &[(JSON, of::<StormView>())])],
     problems: &[
         BODY,
-        &[Kind::InvalidQuery, Kind::DemoOff, Kind::StormRunning, Kind::UnknownProduct],
+        &[
+            Kind::ForeignOrigin,
+            Kind::InvalidQuery,
+            Kind::DemoOff,
+            Kind::StormRunning,
+            Kind::UnknownProduct,
+        ],
     ],
 };
 
@@ -143,7 +149,7 @@ pub(in super::super) const STOP: Docs = Docs {
         "No more come; null if none ever came.",
         &[(JSON, of::<Option<StormView>>())],
     )],
-    problems: &[&[Kind::InvalidQuery, Kind::DemoOff]],
+    problems: &[&[Kind::ForeignOrigin, Kind::InvalidQuery, Kind::DemoOff]],
     ..POST
 };
 

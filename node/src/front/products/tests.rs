@@ -1,6 +1,6 @@
 //! Which body of a product or a restock is which status, and what the replies become.
 
-use super::super::write::{Decision, decided};
+use super::super::write::{Decision, judged};
 use super::*;
 use crate::actor::{Answer, NotProposed};
 use stock::{Edit, Price, ProductUpdate, Quantity, Refusal, Reply, Terms};
@@ -177,8 +177,7 @@ fn product() -> Product {
 #[test]
 fn replies_become_answers() {
     let reply = |outcome, replayed| Answer::Decided(Reply { seq: Seq(9), replayed, outcome });
-    let answered =
-        |answer| decided(answer).and_then(|decision: Decision| decision.respond(respond));
+    let answered = |answer| judged(answer).and_then(|decision: Decision| decision.respond(respond));
     let response = answered(reply(Outcome::ProductCreated(Box::new(product())), false)).unwrap();
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["location"], "/v1/products/p");

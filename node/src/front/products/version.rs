@@ -37,6 +37,21 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
     version(text).map(Some).ok_or_else(|| Problem::plain(Kind::VersionDiffers))
 }
 
+/// Refuses a condition on a write that knows none: it must not seem to hold.
+///
+/// # Errors
+/// `invalid-header`.
+pub(super) fn none(headers: &HeaderMap) -> Result<(), Problem> {
+    let conditions = [header::IF_MATCH, header::IF_NONE_MATCH];
+    match conditions.into_iter().find(|name| headers.contains_key(name)) {
+        Some(name) => {
+            let rule = format!("`{name}`: this route does not take it; PATCH takes `if-match`.");
+            Err(Problem::new(Kind::InvalidHeader, rule))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether the client has this version already.
 pub(super) fn is_known(headers: &HeaderMap, present: Seq) -> bool {
     let lists = headers.get_all(header::IF_NONE_MATCH).iter();

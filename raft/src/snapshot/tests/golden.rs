@@ -21,6 +21,11 @@ const UNDER_TWO: &str = "\
     78563412000003fdbc9a78563412000000fdffffffffffffffff020101fe805d1279f3dd5fce4ce75eb7\
     fb552eb7010374656500010001010000010001000001fe9030c6473e2d77be7159acb22eb7801b01fc01\
     8e60300101000374656500010001010000010101fb0040fc4a350900070101010003746565000100";
+const UNDER_THREE: &str = "\
+    464e534e41500100bd4f1554010101fb2c010101010101030102030301fdbc9a78563412000002fdbc9a\
+    78563412000003fdbc9a78563412000000fdffffffffffffffff030101fefb9d8c89070c5d5d989abbdf\
+    f7d4e2ca010374656500010001010000010002000001fe9030c6473e2d77be7159acb22eb7801b01fc01\
+    8e603001010003746565000100010100000100000101fb0040fc4a350900070101010003746565000100";
 
 /// After two entries of the membership's and one of a product's.
 fn meta() -> SnapshotMeta {
@@ -56,7 +61,9 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 #[test]
 fn the_bytes_of_a_manifest_are_golden() {
-    for (rules, golden) in [(Rules::One, UNDER_ONE), (Rules::Two, UNDER_TWO)] {
+    for (rules, golden) in
+        [(Rules::One, UNDER_ONE), (Rules::Two, UNDER_TWO), (Rules::Three, UNDER_THREE)]
+    {
         let manifest = manifest(rules);
         assert_eq!(hex(&manifest.to_bytes().unwrap()), golden, "{rules:?}");
         let read = Manifest::from_bytes(&bytes(golden)).unwrap();

@@ -2,8 +2,8 @@
 
 use super::Model;
 use stock::{
-    Attempt, Change, Command, CursorMove, CursorName, Debt, Envelope, Order, Outcome, Quantity,
-    Refusal, Reply, Requester, SetIf, Sku, Terms,
+    Attempt, Change, Command, CursorMove, CursorName, CursorRemoval, CursorTarget, Debt, Envelope,
+    Order, Outcome, Quantity, Refusal, Reply, Requester, Rules, SetIf, Sku, Terms,
 };
 
 /// What is noted of a key.
@@ -11,6 +11,13 @@ use stock::{
 pub(crate) enum Key {
     Owes(u64),
     Deleted,
+}
+
+/// Where a cursor stands, the request that moved it there, and what it is for.
+pub(super) struct Cursor {
+    at: u64,
+    by: Envelope,
+    target: Option<CursorTarget>,
 }
 
 const MAX: i128 = 1_000_000_000_000;
@@ -37,7 +44,11 @@ impl Model {
     }
 
     pub(crate) fn cursor(&self, name: &CursorName) -> Option<u64> {
-        self.cursors.get(name).map(|(position, _)| *position)
+        self.cursors.get(name).map(|cursor| cursor.at)
+    }
+
+    pub(crate) fn cursor_target(&self, name: &CursorName) -> Option<&CursorTarget> {
+        self.cursors.get(name)?.target.as_ref()
     }
 
     fn available(&self, sku: &Sku) -> i128 {
@@ -124,8 +135,12 @@ impl Model {
                     quantity,
                     remaining,
                 };
-                self.push(Change::Ordered(order));
-                return Outcome::Bought { remaining: remaining - u64::try_from(owed).unwrap() };
+                let owed = u64::try_from(owed).unwrap();
+                self.push(match owed {
+                    1.. if self.rules == Rules::Four => Change::Counted { order, owed },
+                    _ => Change::Ordered(order),
+                });
+                return Outcome::Bought { remaining: remaining - owed };
             }
             if debt == Debt::Refused {
                 let remaining = (available - owed).max(0).try_into().unwrap();
@@ -168,34 +183,68 @@ impl Model {
         Outcome::Withdrawn
     }
 
-    /// What a move of a cursor is answered, but for a later attempt that is refused: that one is
-    /// stored like any other.
-    pub(super) fn moved_cursor(&mut self, envelope: &Envelope) -> Option<Reply> {
-        let Command::MoveCursor(CursorMove { name, expected, position }) = &envelope.command else {
-            return None;
+    /// What is answered to a move or the removal of a cursor, kept as long as it is.
+    pub(super) fn changed_cursor(&mut self, envelope: &Envelope) -> Option<Reply> {
+        let (wanted, target) = match &envelope.command {
+            Command::MoveCursor(moved) => (moved, None),
+            Command::MoveCursorFor(wanted) => (&wanted.moved, Some(&wanted.target)),
+            Command::RemoveCursor(removal) => return Some(self.removed_cursor(envelope, removal)),
+            _ => return None,
         };
+        let CursorMove { name, expected, position } = wanted;
         let reply = |replayed, outcome| Reply { seq: self.seq(), replayed, outcome };
+        let refused = |refusal| reply(false, Outcome::Refused(refusal));
         let stands = self.cursors.get(name);
-        if let Some((at, by)) = stands
+        let is_for = stands.and_then(|cursor| cursor.target.as_ref());
+        let others = target.is_some_and(|target| is_for.is_some_and(|is_for| is_for != target));
+        if let Some(Cursor { at, by, .. }) = stands
             && by.requester == envelope.requester
             && by.request_id == envelope.request_id
         {
-            return Some(if at == position {
+            return Some(if at == position && !others {
                 reply(true, Outcome::CursorMoved { position: *position })
             } else {
-                reply(false, Outcome::Refused(Refusal::KeyReused))
+                refused(Refusal::KeyReused)
             });
         }
-        let at = stands.map(|(at, _)| *at);
-        if at == *expected {
-            let moved = reply(false, Outcome::CursorMoved { position: *position });
-            self.cursors.insert(name.clone(), (*position, envelope.clone()));
-            return Some(moved);
+        let at = stands.map(|cursor| cursor.at);
+        if others || at != *expected {
+            let refused = refused(if others {
+                Refusal::CursorOfAnother
+            } else {
+                Refusal::CursorMoved { position: at }
+            });
+            if envelope.attempt == Attempt::Later {
+                self.keep_whole(envelope, &refused);
+            }
+            return Some(refused);
         }
-        let refused = reply(false, Outcome::Refused(Refusal::CursorMoved { position: at }));
-        if envelope.attempt == Attempt::Later {
-            self.keep_refused(envelope, &refused);
+        let moved = reply(false, Outcome::CursorMoved { position: *position });
+        let (by, target) = (envelope.clone(), is_for.or(target).cloned());
+        self.cursors.insert(name.clone(), Cursor { at: *position, by, target });
+        if expected.is_none() && self.rules == Rules::Four {
+            self.keep_whole(envelope, &moved);
         }
-        Some(refused)
+        Some(moved)
+    }
+
+    fn removed_cursor(&mut self, envelope: &Envelope, removal: &CursorRemoval) -> Reply {
+        let CursorRemoval { name, expected } = removal;
+        let outcome = match self.cursor(name) {
+            None => Outcome::Refused(Refusal::UnknownCursor),
+            Some(at) if at != *expected => {
+                Outcome::Refused(Refusal::CursorMoved { position: Some(at) })
+            }
+            Some(position) => {
+                self.cursors.remove(name);
+                Outcome::CursorRemoved { position }
+            }
+        };
+        let is_refused = matches!(outcome, Outcome::Refused(_));
+        let reply = Reply { seq: self.seq(), replayed: false, outcome };
+        if !is_refused || envelope.attempt == Attempt::Later {
+            self.keep_whole(envelope, &reply);
+        }
+        reply
     }
 }

@@ -25,7 +25,7 @@ impl Model {
         let held = lines.clone();
         self.push(match self.rules {
             Rules::One => Change::Held { user, request_id, expires_at_ms, lines: held },
-            Rules::Two | Rules::Three => {
+            Rules::Two | Rules::Three | Rules::Four => {
                 Change::HeldFor { user, request_id, ttl, expires_at_ms, lines: held }
             }
         });
@@ -146,7 +146,7 @@ impl Model {
         let Cancel { order, user, request_id, items, hold } = cancel;
         let made = order.0.checked_sub(1).and_then(|at| self.events.get(at as usize));
         let (found_user, found_id, found_hold, lines) = match made.map(|event| &event.change) {
-            Some(Change::Ordered(order)) => {
+            Some(Change::Ordered(order) | Change::Counted { order, .. }) => {
                 let Order { sku, user, request_id, quantity, .. } = order;
                 let line = Line { sku: sku.clone(), quantity: *quantity, available: 0 };
                 (user, request_id, None, vec![line])
@@ -187,7 +187,7 @@ impl Model {
         let (ordered_as, request_id) = (request_id.clone(), envelope.request_id.clone());
         self.push(match self.rules {
             Rules::One => Change::Cancelled { order, user, hold, lines: freed },
-            Rules::Two | Rules::Three => {
+            Rules::Two | Rules::Three | Rules::Four => {
                 Change::CancelledFor { order, user, hold, ordered_as, by, request_id, lines: freed }
             }
         });

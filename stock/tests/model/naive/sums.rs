@@ -104,7 +104,7 @@ impl Model {
                     continue;
                 }
                 Change::Restocked { .. } => continue,
-                Change::Ordered(order) => (&order.user, event.seq),
+                Change::Ordered(order) | Change::Counted { order, .. } => (&order.user, event.seq),
                 Change::Held { user, .. }
                 | Change::HeldFor { user, .. }
                 | Change::BasketOrdered { user, .. } => (user, event.seq),
@@ -133,7 +133,7 @@ fn moved(change: &Change, wanted: &Sku) -> Option<(i64, i64)> {
         Change::ProductCreated(_) | Change::ProductUpdated(_) | Change::Restocked { .. } => {
             return None;
         }
-        Change::Ordered(order) => {
+        Change::Ordered(order) | Change::Counted { order, .. } => {
             let sold = i64::from(order.quantity.get());
             return (order.sku == *wanted).then_some((0, sold));
         }
