@@ -1,7 +1,9 @@
-"""Starts three nodes, puts the products of the document's examples on sale, and fuzzes a follower.
+"""Starts three nodes, puts the products of the document's examples on sale, and fuzzes a follower;
+before that the listeners of the Redis protocol of all nodes (`resp`).
 
 Called by `run`, with the path of flashnode and a directory for the cluster's data and logs. Ends
-with schemathesis' exit code, or with 1 when a node died or a thread of it panicked.
+with schemathesis' exit code, or with 1 when a node died or a thread of it panicked. Without
+schemathesis, as `python3 cluster.py FLASHNODE DIRECTORY resp`, it fuzzes the listeners alone.
 """
 
 import json
@@ -14,6 +16,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
+import resp
 
 HERE = pathlib.Path(__file__).parent
 PATIENCE_S = 30
@@ -55,24 +59,34 @@ def until(what, condition):
 
 
 def start(binary, directory):
-    """The processes, and the addresses of their public listeners."""
-    ports = free_ports(2 * len(NODES))
+    """The processes, and the addresses of their public listeners and of the Redis protocol's."""
+    ports = free_ports(3 * len(NODES))
     peers = ",".join(f"{node}=127.0.0.1:{port}" for node, port in zip(NODES, ports))
-    processes, addresses = [], []
-    for node, port in zip(NODES, ports[len(NODES) :]):
+    processes, addresses, counters = [], [], []
+    for node, port, resp_port in zip(NODES, ports[len(NODES) :], ports[2 * len(NODES) :]):
         address = f"127.0.0.1:{port}"
         log = open(directory / f"node-{node}.log", "w")
         command = [binary, "--id", str(node), "--peers", peers, "--http", address]
         command += ["--data", str(directory / f"node-{node}")]
         command += ["--drop-in-product", "sneaker", "--drop-in-reset"]
+        command += ["--resp", f"127.0.0.1:{resp_port}"]
         processes.append(subprocess.Popen(command, stderr=log, stdout=log))
         addresses.append(f"http://{address}")
-    return processes, addresses
+        counters.append(("127.0.0.1", resp_port))
+    return processes, addresses, counters
+
+
+def fuzz_counters(addresses, counters):
+    for address in addresses:
+        until(f"{address} to be ready", lambda: ask(f"{address}/readyz")[0] == 200)
+    failure = resp.run(counters)
+    if failure is not None:
+        print(f"the listener of the Redis protocol: {failure}")
+        return 1
+    return 0
 
 
 def fuzz(addresses, directory):
-    for address in addresses:
-        until(f"{address} to be ready", lambda: ask(f"{address}/readyz")[0] == 200)
     for sku, stock in PRODUCTS.items():
         product = {"name": sku, "stock": stock}
         status, headers = ask(f"{addresses[0]}/v1/products/{sku}", "PUT", product)
@@ -93,9 +107,11 @@ def main():
     data = directory / "cluster"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
-    processes, addresses = start(binary, data)
+    processes, addresses, counters = start(binary, data)
     try:
-        code = fuzz(addresses, directory)
+        code = fuzz_counters(addresses, counters)
+        if sys.argv[3:] != ["resp"]:
+            code = code or fuzz(addresses, directory)
         dead = [node for node, process in zip(NODES, processes) if process.poll() is not None]
         if dead:
             print(f"nodes {dead} died; see {data}")
