@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Sends each request to the next node in turn, over a connection of its own.
-async fn balance(nodes: Vec<String>) -> String {
+pub(crate) async fn balance(nodes: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     let (nodes, turn) = (Arc::new(nodes), AtomicUsize::new(0));

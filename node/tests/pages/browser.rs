@@ -145,6 +145,11 @@ impl Browser {
         assert!(answer.status().is_success(), "{command}: {answer:?}");
     }
 
+    /// Has each page that is shown from now on run this before its own scripts.
+    pub(crate) async fn run_first(&self, script: &str) {
+        self.command("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+    }
+
     /// The page is so many pixels wide, as on a phone or a desk.
     pub(crate) async fn wide(&self, width: u32) {
         let height = if width < 600 { 844 } else { 1000 };

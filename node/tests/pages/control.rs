@@ -23,8 +23,11 @@ async fn a_storm_and_an_election_are_seen() {
     assert_eq!(play.left().await, 0, "{told}");
     browser.says("#tiles", "Units sold\n200").await;
     browser.says("#orders table", "storm-").await;
-    let drawn = browser.run("return document.querySelector('#stock canvas').ariaLabel").await;
-    assert!(drawn.contains("Sneaker 0"), "{drawn}");
+    let drawn = "return document.querySelector('#stock canvas').ariaLabel";
+    until("the chart to come down", || async {
+        browser.run(drawn).await.contains("Sneaker 0").then_some(())
+    })
+    .await;
 
     play.scene.cluster.kill(leader).expect("the leader dies");
     let next = until("another leader", || async {

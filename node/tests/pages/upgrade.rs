@@ -1,6 +1,7 @@
 //! What a browser keeps of the pages: one build's files, and the nodes that there are.
 
 use super::Play;
+use super::balanced::balance;
 use super::scene::{PATIENCE, until};
 use client::cluster::Launch;
 use std::path::Path;
@@ -8,6 +9,18 @@ use stock::NodeId;
 
 const KEPT: &str = "return caches.keys().then((names) => names.sort().join(' '))";
 const NODES: &str = "return JSON.parse(localStorage['flashnode.nodes'] ?? '[]').sort().join(' ')";
+
+/// Counts the workers that the browser gives up.
+const NOTE: &str = "window.given_up = 0;
+    const workers = ServiceWorkerContainer.prototype;
+    const real = workers.register;
+    workers.register = async function (...asked) {
+        const kept = await real.apply(this, asked);
+        kept.installing?.addEventListener('statechange', ({ target }) => {
+            if (target.state === 'redundant') window.given_up += 1;
+        });
+        return kept;
+    }";
 
 /// The pages of another build: one text differs.
 fn another_build(dir: &Path) {
@@ -19,6 +32,15 @@ fn another_build(dir: &Path) {
         let name = path.file_name().expect("a name");
         std::fs::write(dir.join(name), text).expect("it is written");
     }
+}
+
+/// Starts a node anew, with the pages of another build in this directory.
+async fn upgrade(play: &mut Play, node: NodeId, dir: &Path) {
+    another_build(dir);
+    play.scene.cluster.kill(node).expect("it stops");
+    let new = Launch { env: vec![("FLASHNODE_ASSETS".into(), dir.into())], ..Launch::default() };
+    play.scene.cluster.launch(node, &new).expect("it starts anew");
+    play.scene.cluster.wait_ready(PATIENCE).await.expect("all are ready");
 }
 
 async fn kept_build(play: &Play, another_than: &str) -> String {
@@ -34,18 +56,13 @@ async fn kept_build(play: &Play, another_than: &str) -> String {
 async fn an_upgrade_replaces_what_was_kept() {
     let Some(mut play) = Play::open_for_failover(10).await else { return };
     let dir = tempfile::tempdir().expect("a directory");
-    another_build(dir.path());
     let node = NodeId(1);
     play.enter(node).await;
     let first = kept_build(&play, "").await;
     // What a build kept that did not say which it was.
     play.browser.run("return caches.open('flashnode-pages').then(() => '')").await;
 
-    play.scene.cluster.kill(node).expect("it stops");
-    let new =
-        Launch { env: vec![("FLASHNODE_ASSETS".into(), dir.path().into())], ..Launch::default() };
-    play.scene.cluster.launch(node, &new).expect("it starts anew");
-    play.scene.cluster.wait_ready(PATIENCE).await.expect("all are ready");
+    upgrade(&mut play, node, dir.path()).await;
     play.enter(node).await;
     play.browser.says("nav", "The new room").await;
     let second = kept_build(&play, &first).await;
@@ -60,6 +77,29 @@ async fn an_upgrade_replaces_what_was_kept() {
     play.browser.says("nav", "The new room").await;
     play.browser.says("#live", "Live").await;
     assert_eq!(play.browser.run(KEPT).await, second);
+}
+
+/// In the middle of an upgrade behind a balancer no build's files are all there. A page that is open
+/// all the while has them kept once they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_kept_is_kept_later() {
+    let Some(mut play) = Play::open_for_failover(10).await else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = NodeId(1);
+    upgrade(&mut play, node, dir.path()).await;
+    let address = balance(play.scene.cluster.addresses()).await;
+    play.browser.run_first(NOTE).await;
+    play.browser.visit(&format!("http://{address}/")).await;
+    play.browser.says("#live", "Live").await;
+    until("a worker to be given up", || async {
+        (play.browser.run("return window.given_up").await != "0").then_some(())
+    })
+    .await;
+    assert_eq!(play.browser.run(KEPT).await, "");
+
+    play.scene.cluster.kill(node).expect("it stops");
+    play.scene.cluster.start_node(node).expect("it starts with the others' build");
+    kept_build(&play, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
