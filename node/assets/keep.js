@@ -21,7 +21,7 @@ export function keep_pages() {
     is_planned = true;
     setTimeout(() => {
       is_planned = false;
-      keep((kept) => kept.update());
+      keep();
     }, wait_ms * (0.5 + Math.random()));
     wait_ms = Math.min(2 * wait_ms, AGAIN_MOST_MS);
   }
@@ -34,12 +34,13 @@ export function keep_pages() {
     });
   }
 
-  async function keep(look_anew = () => {}) {
+  async function keep() {
     try {
       const kept = await workers.register("assets/worker.js", { scope: "./" });
       kept.onupdatefound = () => follow(kept.installing);
       follow(kept.installing);
-      await look_anew(kept);
+      // A browser looks for another build when it comes to that, and may not.
+      if (!kept.installing) await kept.update();
     } catch {
       again();
     }
