@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it answers.
-const START_MAX: Duration = Duration::from_secs(30);
+const START_MAX: Duration = Duration::from_secs(120);
 /// Between two looks at one that starts.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -49,7 +49,7 @@ impl Process {
     /// Waits until the condition holds.
     ///
     /// # Errors
-    /// When the process ends, or the condition does not hold in 30 s.
+    /// When the process ends, or the condition does not hold in [`START_MAX`].
     pub(crate) async fn wait_until<F>(&mut self, mut holds: impl FnMut() -> F) -> anyhow::Result<()>
     where
         F: Future<Output = bool>,

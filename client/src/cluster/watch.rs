@@ -11,7 +11,7 @@ use stock::api::{ClusterView, NodeView};
 /// How often a condition is looked at while it is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long [`ProcessCluster::leader`] looks for one.
-const LEADER_DEADLINE: Duration = Duration::from_secs(15);
+const LEADER_DEADLINE: Duration = Duration::from_secs(30);
 
 impl ProcessCluster {
     /// Whether the node says that it is ready, now.
@@ -60,7 +60,7 @@ impl ProcessCluster {
     /// the highest term.
     ///
     /// # Errors
-    /// [`ClusterError::Deadline`] when none does for 15 s.
+    /// [`ClusterError::Deadline`] when none does for 30 s.
     pub async fn leader(&self) -> Result<NodeId, ClusterError> {
         let started = Instant::now();
         loop {

@@ -12,7 +12,7 @@ use stock::api::{PostBuy, ProductView, PutProduct};
 use stock::{NodeId, Quantity, Sku, UserId};
 
 /// How long a condition is waited for before it counts as one that does not come about.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const NODES: u64 = 3;
 /// No scene lets chance decide what a link does.

@@ -13,7 +13,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The addresses of a cluster's nodes, kept from everyone else for as long as this lives: each is
