@@ -7,7 +7,7 @@ use crate::check::{HashAt, HashTrail};
 #[cfg(feature = "mutants")]
 use crate::mutant::{self, Mutant};
 use crate::segment::SegmentStore;
-use crate::tail::{EventTail, TailCopy, TailSlice};
+use crate::tail::{Chunk, EventTail, TailSlice};
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -28,6 +28,8 @@ pub(crate) struct Progress {
 pub(crate) struct Applied {
     state: Arc<RwLock<State>>,
     progress: Arc<watch::Sender<Progress>>,
+    /// The last event of the newest chunk that became full.
+    filled: Arc<watch::Sender<Seq>>,
     segments: Arc<SegmentStore>,
 }
 
@@ -39,11 +41,11 @@ struct State {
     membership: StoredMembership,
 }
 
-/// A consistent copy of the applied state, as a snapshot needs it.
+/// A consistent copy of the applied state, as a snapshot needs it. The events that belong to it
+/// do not change any more, and are read later.
 pub(crate) struct StateCopy {
     pub(crate) meta: SnapshotMeta,
     pub(crate) hot: HotState,
-    pub(crate) tail: TailCopy,
 }
 
 /// The state that replaces the applied one when a snapshot is installed.
@@ -86,6 +88,7 @@ impl Applied {
         Self {
             state: Arc::new(RwLock::new(state)),
             progress: Arc::new(watch::Sender::new(Progress::default())),
+            filled: Arc::new(watch::Sender::new(Seq::default())),
             segments,
         }
     }
@@ -173,8 +176,16 @@ impl Applied {
         state.machine.adopt(rules);
         let applied = state.machine.apply(batch);
         state.note_hash(log_id);
+        let mut filled = None;
         for event in applied.events {
-            state.tail.push(event);
+            let seq = event.seq;
+            if state.tail.push(event) {
+                filled = Some(seq);
+            }
+        }
+        drop(state);
+        if let Some(seq) = filled {
+            self.filled.send_replace(seq);
         }
         applied.replies
     }
@@ -204,8 +215,41 @@ impl Applied {
                 last_membership: state.membership.clone(),
             },
             hot: state.machine.hot_state(),
-            tail: state.tail.copy(),
         }
+    }
+
+    /// Follows the chunks of events that become full.
+    pub(crate) fn filled(&self) -> watch::Receiver<Seq> {
+        self.filled.subscribe()
+    }
+
+    /// The full chunks with events after `sealed_up_to` that are in memory, oldest first.
+    pub(crate) fn full_after(&self, sealed_up_to: Seq) -> Vec<Chunk> {
+        self.lock().tail.full_after(sealed_up_to)
+    }
+
+    /// Copies the events after `after` and up to `last`, a few under each lock. Blocks.
+    ///
+    /// # Errors
+    /// When a segment file cannot be read, or an event is nowhere.
+    pub(crate) fn events_between(&self, after: Seq, last: Seq) -> io::Result<Vec<Event>> {
+        /// Some tens of microseconds.
+        const EVENTS_A_LOCK: usize = 512;
+        let mut events = Vec::with_capacity((last.0 - after.0) as usize);
+        let mut at = after;
+        while at < last {
+            let max = EVENTS_A_LOCK.min((last.0 - at.0) as usize);
+            let next = match self.events_after(at, max) {
+                Found::Here(slice) => slice.into_events(),
+                Found::Sealed { .. } => self.segments.events(Seq(at.0 + 1), max)?,
+                Found::Ahead { .. } => Vec::new(),
+            };
+            at = next.last().map(|event| event.seq).ok_or_else(|| {
+                io::Error::other(format!("the event after {at} is neither in memory nor sealed"))
+            })?;
+            events.extend(next);
+        }
+        Ok(events)
     }
 
     /// Replaces everything by an installed snapshot.
@@ -224,9 +268,10 @@ impl Applied {
         drop(replaced);
     }
 
-    /// Frees events that segment files hold now.
+    /// Frees events that segment files hold now. Takes milliseconds, but the lock for a moment.
     pub(crate) fn forget_sealed(&self, sealed_up_to: Seq) {
-        self.lock_mut().tail.forget_sealed(sealed_up_to);
+        let taken = self.lock_mut().tail.take_sealed(sealed_up_to);
+        drop(taken);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::rollback::{self, RolledBack};
 use crate::roster::{self, RosterError};
 use crate::segment::SegmentStore;
 use crate::shared::{Forwarded, Parts, Shared};
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{SnapshotStore, sealer};
 use crate::status::{self, LocalStatus, Standing};
 use crate::store::{LogStore, StoreError};
 use crate::{
@@ -442,6 +442,7 @@ fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver
     tasks.spawn(upgrade::run(Arc::clone(shared)));
     tasks.spawn(check::run(Arc::clone(shared)));
     tasks.spawn(tick::run(Arc::clone(shared)));
+    tasks.spawn(sealer::run(shared.snapshots.clone(), shared.applied.clone()));
     tasks.spawn(upkeep::run(Arc::clone(shared), report));
     failed
 }

@@ -1,11 +1,12 @@
 //! Snapshots: a small manifest file that names sealed segment files and carries the rest.
 //!
-//! A snapshot costs what is new since the last one: segments that became full are sealed once and
-//! never written again, and the manifest holds the hot state and the events of the one segment
-//! that is not full yet. Segments are cut at fixed `seq`s, so they are the same bytes on every
-//! node, and a lagging node fetches only those that it lacks.
+//! A snapshot costs what is new since the last one: segments are sealed once, as they become full
+//! (see [`sealer`]), and never written again, and the manifest holds the hot state and the events
+//! of the one segment that is not full yet. Segments are cut at fixed `seq`s, so they are the same
+//! bytes on every node, and a lagging node fetches only those that it lacks.
 
 mod digests;
+pub(crate) mod sealer;
 
 use crate::applied::{Applied, Replacement, StateCopy};
 use crate::fsync;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stock::{Event, HotState, Machine, Restore, Seq, codec};
 
 /// The version of the manifest's encoding.
@@ -106,6 +107,10 @@ impl Manifest {
     }
 }
 
+fn last_of(events: &[Event]) -> Option<Seq> {
+    events.last().map(|event| event.seq)
+}
+
 fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
@@ -117,6 +122,9 @@ pub(crate) struct SnapshotStore {
     current: Arc<Mutex<Option<Arc<Manifest>>>>,
     /// Held while a manifest takes its place: openraft may build one while it installs another.
     placing: Arc<Mutex<()>>,
+    /// The last event that this process is known to have sealed. Held while a segment is sealed,
+    /// so that the sealer and a snapshot take turns and neither encodes what the other has.
+    sealed: Arc<Mutex<Seq>>,
     pub(crate) segments: Arc<SegmentStore>,
     digests: Arc<DigestStore>,
 }
@@ -135,6 +143,7 @@ impl SnapshotStore {
             dir: dir.to_path_buf(),
             current: Arc::new(Mutex::new(None)),
             placing: Arc::default(),
+            sealed: Arc::default(),
             segments,
             digests: Arc::new(DigestStore::open(dir)?),
         };
@@ -225,11 +234,37 @@ impl SnapshotStore {
         fsync::names(&self.dir)
     }
 
-    /// Seals what became full, and saves the manifest. Blocking; off the hot path.
-    fn save(&self, copy: StateCopy) -> io::Result<Arc<Manifest>> {
-        for chunk in &copy.tail.full {
+    fn sealed(&self) -> MutexGuard<'_, Seq> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seals the chunks that are full, digests them, and frees them from memory. Blocking.
+    ///
+    /// # Errors
+    /// When a segment cannot be written, or its file has another content.
+    fn seal_full(&self, applied: &Applied) -> io::Result<()> {
+        let mut sealed = Seq(0);
+        loop {
+            let mut known = self.sealed();
+            sealed = sealed.max(*known);
+            let full = applied.full_after(sealed);
+            let Some(chunk) = full.first() else {
+                return Ok(());
+            };
             self.segments.seal(chunk)?;
+            sealed = last_of(chunk).unwrap_or(sealed);
+            *known = sealed;
+            if let Err(error) = self.digests.keep_up(&self.segments.list(), chunk, &self.segments) {
+                tracing::warn!("segments without a digest make the next restart longer: {error}");
+            }
+            drop(known);
+            applied.forget_sealed(sealed);
         }
+    }
+
+    /// Seals what became full, and saves the manifest. Blocking; off the hot path.
+    fn save(&self, applied: &Applied, copy: StateCopy) -> io::Result<Arc<Manifest>> {
+        self.seal_full(applied)?;
         let full_segments = copy.hot.seq.0 / SEGMENT_EVENTS as u64;
         let segments: Vec<SegmentRef> = self
             .segments
@@ -238,15 +273,14 @@ impl SnapshotStore {
             .take_while(|segment| segment.first_seq.0 <= copy.hot.seq.0)
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
+        let first_partial = Seq(full_segments * SEGMENT_EVENTS as u64);
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
-        if let Err(error) = self.digests.keep_up(&segments, &copy.tail.full, &self.segments) {
-            tracing::warn!("segments without a digest make the next restart longer: {error}");
-        }
+        let partial = applied.events_between(first_partial, copy.hot.seq)?;
         let manifest = Arc::new(Manifest {
             meta: copy.meta,
             hot: copy.hot,
             segments,
-            partial: copy.tail.partial,
+            partial,
         });
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
@@ -281,6 +315,8 @@ impl SnapshotStore {
             let folded = replacement.folded;
             let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
             store.write(&manifest)?;
+            // A file of this history may have taken the place of one that was sealed here.
+            *store.sealed() = Seq(0);
             applied.replace(replacement);
             store.set_current(manifest);
             Ok(folded)
@@ -309,13 +345,10 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let copy = self.copy.take().unwrap_or_else(|| self.applied.copy());
         let started = std::time::Instant::now();
-        let store = self.store.clone();
-        let manifest = tokio::task::spawn_blocking(move || store.save(copy))
+        let (store, applied) = (self.store.clone(), self.applied.clone());
+        let manifest = tokio::task::spawn_blocking(move || store.save(&applied, copy))
             .await
             .map_err(io::Error::other)??;
-        let sealed = manifest.segments.last().map_or(0, |last| last.first_seq.0 - 1)
-            + if manifest.segments.is_empty() { 0 } else { SEGMENT_EVENTS as u64 };
-        self.applied.forget_sealed(Seq(sealed));
         tracing::debug!(
             seq = manifest.hot.seq.0,
             segments = manifest.segments.len(),

@@ -1,8 +1,8 @@
 //! The newest events in memory: those that no sealed segment file holds yet, and some that do.
 //!
 //! Owned by the applied state, under its lock. Events stand in chunks aligned to segments, so a
-//! full chunk is exactly the content of one segment file, and a snapshot shares it instead of
-//! copying it.
+//! full chunk is exactly the content of one segment file, and whoever seals it shares it instead
+//! of copying it.
 
 use crate::segment::SEGMENT_EVENTS;
 use std::collections::VecDeque;
@@ -17,22 +17,18 @@ const SEALED_CHUNKS_KEPT: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct EventTail {
     /// Full, aligned chunks, oldest first.
-    full: VecDeque<Arc<Vec<Event>>>,
+    full: VecDeque<Chunk>,
     /// The chunk that is being filled. Shorter than a segment.
     partial: Vec<Event>,
 }
 
-/// What a snapshot takes of the tail: everything, cheaply.
-#[derive(Debug)]
-pub(crate) struct TailCopy {
-    pub(crate) full: Vec<Arc<Vec<Event>>>,
-    pub(crate) partial: Vec<Event>,
-}
+/// The events of a full chunk: those of one segment.
+pub(crate) type Chunk = Arc<Vec<Event>>;
 
 /// Consecutive events of one chunk, taken without copying where the chunk is full.
 #[derive(Debug)]
 pub(crate) enum TailSlice {
-    Shared { chunk: Arc<Vec<Event>>, range: Range<usize> },
+    Shared { chunk: Chunk, range: Range<usize> },
     Copied(Vec<Event>),
 }
 
@@ -63,11 +59,11 @@ impl EventTail {
         Self { full: VecDeque::new(), partial }
     }
 
-    /// Adds the next event.
+    /// Adds the next event; true when it was the last of a chunk, which can be sealed now.
     ///
     /// # Panics
     /// When its `seq` does not follow the last one.
-    pub(crate) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event) -> bool {
         if let Some(last) = self.partial.last() {
             assert_eq!(event.seq.0, last.seq.0 + 1, "events are dense");
         } else {
@@ -81,9 +77,11 @@ impl EventTail {
             self.partial.reserve_exact(room);
         }
         self.partial.push(event);
-        if self.partial.len() == SEGMENT_EVENTS {
+        let is_full = self.partial.len() == SEGMENT_EVENTS;
+        if is_full {
             self.full.push_back(Arc::new(std::mem::take(&mut self.partial)));
         }
+        is_full
     }
 
     /// The events after this one, at most `max`, and of one chunk only; none when the next event
@@ -126,23 +124,19 @@ impl EventTail {
         oldest.first().map(|event| event.seq)
     }
 
-    /// All of it, full chunks shared.
-    pub(crate) fn copy(&self) -> TailCopy {
-        TailCopy { full: self.full.iter().cloned().collect(), partial: self.partial.clone() }
+    /// The full chunks with events after `sealed_up_to`, oldest first.
+    pub(crate) fn full_after(&self, sealed_up_to: Seq) -> Vec<Chunk> {
+        let is_new = |chunk: &&Chunk| chunk.last().is_some_and(|last| last.seq > sealed_up_to);
+        self.full.iter().filter(is_new).cloned().collect()
     }
 
-    /// Drops chunks that a segment file holds, except the newest few.
-    pub(crate) fn forget_sealed(&mut self, sealed_up_to: Seq) {
-        while self.full.len() > SEALED_CHUNKS_KEPT {
-            let sealed = self
-                .full
-                .front()
-                .and_then(|chunk| chunk.last())
-                .is_some_and(|event| event.seq <= sealed_up_to);
-            if !sealed {
-                return;
-            }
-            self.full.pop_front();
-        }
+    /// Takes out chunks that a segment file holds, all but the newest few. Freeing them takes
+    /// milliseconds each: whoever gets them does so without the lock.
+    #[must_use]
+    pub(crate) fn take_sealed(&mut self, sealed_up_to: Seq) -> Vec<Chunk> {
+        let spare = self.full.len().saturating_sub(SEALED_CHUNKS_KEPT);
+        let is_sealed = |chunk: &&Chunk| chunk.last().is_some_and(|last| last.seq <= sealed_up_to);
+        let sealed = self.full.iter().take(spare).take_while(is_sealed).count();
+        self.full.drain(..sealed).collect()
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use stock::{Assembly, DIGEST_FORMAT, Digest, Digester, Event, Machine, codec};
 
 const DIR: &str = "digests";
@@ -24,9 +24,9 @@ const HEADER_BYTES: usize = MAGIC.len() + 2 + 4 + 4;
 const DIGEST_BYTES_MAX: u64 = 1 << 28;
 /// Digests that are read ahead while one is added.
 const READ_AHEAD: usize = 4;
-/// The most segments that are digested with one snapshot: a node that fetched many of them goes on
+/// The most segments that are digested when one is sealed: a node that fetched many of them goes on
 /// with the next.
-const SEGMENTS_A_SNAPSHOT_MAX: usize = 64;
+const SEGMENTS_AT_ONCE_MAX: usize = 16;
 
 /// See the module.
 pub(super) struct DigestStore {
@@ -113,26 +113,24 @@ impl DigestStore {
     }
 
     /// Digests segments that have none yet, as far as they follow each other. `newest` are the
-    /// events of some, which need not be read then.
+    /// events of one, which need not be read then.
     pub(super) fn keep_up(
         &self,
         sealed: &[SegmentRef],
-        newest: &[Arc<Vec<Event>>],
+        newest: &[Event],
         segments: &SegmentStore,
     ) -> io::Result<()> {
         let mut digester = self.digester();
         let next = sealed.partition_point(|segment| segment.first_seq <= digester.seq());
-        for segment in sealed[next..].iter().take(SEGMENTS_A_SNAPSHOT_MAX) {
+        for segment in sealed[next..].iter().take(SEGMENTS_AT_ONCE_MAX) {
             if self.read(segment).is_some_and(|digest| digester.follow(&digest)) {
                 continue;
             }
-            let is_it = |chunk: &&Arc<Vec<Event>>| {
-                chunk.first().is_some_and(|first| first.seq == segment.first_seq)
-            };
-            match newest.iter().find(is_it) {
-                Some(events) => self.make(segment, events, &mut digester)?,
-                None => self.make(segment, &segments.read(segment.first_seq)?, &mut digester)?,
-            };
+            if newest.first().is_some_and(|first| first.seq == segment.first_seq) {
+                self.make(segment, newest, &mut digester)?;
+            } else {
+                self.make(segment, &segments.read(segment.first_seq)?, &mut digester)?;
+            }
         }
         Ok(())
     }

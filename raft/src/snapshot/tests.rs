@@ -33,8 +33,8 @@ fn a_snapshot_that_was_overtaken_takes_no_place() {
     applied.apply_batch(log_id(0), Rules::NEWEST, &create("first"));
     let older = applied.copy();
     applied.apply_batch(log_id(1), Rules::NEWEST, &create("second"));
-    let newer = store.save(applied.copy()).unwrap();
-    let answered = store.save(older).unwrap();
+    let newer = store.save(&applied, applied.copy()).unwrap();
+    let answered = store.save(&applied, older).unwrap();
     assert_eq!(answered.meta, newer.meta, "the builder hands out what is in place");
     assert_eq!(store.current().unwrap().meta, newer.meta);
 
@@ -91,7 +91,7 @@ impl Node {
     }
 
     fn save(&self) -> Arc<Manifest> {
-        self.snapshots.save(self.applied.copy()).unwrap()
+        self.snapshots.save(&self.applied, self.applied.copy()).unwrap()
     }
 
     /// Has the segments of a snapshot, as a node that fetched them.
@@ -138,6 +138,47 @@ fn buy(user: &str) -> Envelope {
         attempt: Attempt::First,
         command: Command::Buy { sku: Sku::new("tee").unwrap(), quantity: Quantity::ONE },
     }
+}
+
+/// What is full is in its file before any snapshot, and not in memory any more; the snapshot of a
+/// moment before has the events of that moment, wherever they are by now.
+#[test]
+fn segments_are_sealed_as_they_fill() {
+    let mut node = Node::new();
+    node.sell(SEGMENT + 99);
+    let then = node.applied.copy();
+    let (seq, hash) = (then.hot.seq, then.hot.state_hash);
+    node.sell(4 * SEGMENT);
+    node.snapshots.seal_full(&node.applied).unwrap();
+    assert_eq!(node.snapshots.segments.list().len(), 5);
+    assert_eq!(digest_files(node.dir.path()).len(), 5);
+    let in_memory = node.applied.full_after(Seq(0));
+    assert_eq!(in_memory[0][0].seq, Seq(3 * SEGMENT + 1), "two chunks stay for readers");
+    assert_eq!(in_memory.len(), 2);
+
+    let manifest = node.snapshots.save(&node.applied, then).unwrap();
+    assert_eq!(manifest.segments.len(), 1);
+    let partial: Vec<u64> = manifest.partial.iter().map(|event| event.seq.0).collect();
+    assert_eq!(partial, (SEGMENT + 1..=seq.0).collect::<Vec<_>>());
+    let (reopened, _) = reopen(node.dir.path()).unwrap();
+    assert_eq!(reopened.mark().state_hash, hash);
+}
+
+/// The thread seals without being asked, and a chunk that fills while it works is not left.
+#[tokio::test]
+async fn the_sealer_follows_what_fills() {
+    let mut node = Node::new();
+    let sealing = tokio::spawn(sealer::run(node.snapshots.clone(), node.applied.clone()));
+    let mut sold = 0;
+    for segments in [1, 3, 1] {
+        tokio::task::yield_now().await;
+        node.sell(segments * SEGMENT);
+        sold += segments as usize;
+        while node.snapshots.segments.list().len() < sold {
+            tokio::task::yield_now().await;
+        }
+    }
+    sealing.abort();
 }
 
 /// What an install costs is what is new since the last, however long the history is.
