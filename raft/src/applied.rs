@@ -11,7 +11,7 @@ use crate::tail::{Chunk, EventTail, TailSlice};
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use stock::{Batch, Event, HotState, Machine, Reply, Rules, Seq};
+use stock::{Batch, Event, HotCopy, Machine, Reply, Rules, Seq};
 use tokio::sync::watch;
 
 /// How far apply has come.
@@ -45,7 +45,7 @@ struct State {
 /// do not change any more, and are read later.
 pub(crate) struct StateCopy {
     pub(crate) meta: SnapshotMeta,
-    pub(crate) hot: HotState,
+    pub(crate) hot: HotCopy,
 }
 
 /// The state that replaces the applied one when a snapshot is installed.
@@ -214,7 +214,7 @@ impl Applied {
                 last_log_id: state.last_applied,
                 last_membership: state.membership.clone(),
             },
-            hot: state.machine.hot_state(),
+            hot: state.machine.hot_copy(),
         }
     }
 

@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use stock::{Event, HotState, Machine, Restore, Seq, codec};
 
 /// The version of the manifest's encoding.
@@ -178,7 +179,7 @@ impl SnapshotStore {
         if mutant::is(Mutant::RequestTableMissingFromSnapshot) {
             return manifest.rebuild(&self.segments, Restore::towards(manifest.hot.clone()));
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         match self.digests.assemble(manifest, &self.segments) {
             Ok(machine) => {
                 tracing::info!(
@@ -251,37 +252,43 @@ impl SnapshotStore {
             let Some(chunk) = full.first() else {
                 return Ok(());
             };
+            let started = Instant::now();
             self.segments.seal(chunk)?;
             sealed = last_of(chunk).unwrap_or(sealed);
             *known = sealed;
+            let sealed_after = started.elapsed();
             if let Err(error) = self.digests.keep_up(&self.segments.list(), chunk, &self.segments) {
                 tracing::warn!("segments without a digest make the next restart longer: {error}");
             }
             drop(known);
             applied.forget_sealed(sealed);
+            tracing::debug!(
+                last = sealed.0,
+                waiting = full.len() - 1,
+                sealed_ms = sealed_after.as_millis() as u64,
+                took_ms = started.elapsed().as_millis() as u64,
+                "segment sealed"
+            );
         }
     }
 
     /// Seals what became full, and saves the manifest. Blocking; off the hot path.
     fn save(&self, applied: &Applied, copy: StateCopy) -> io::Result<Arc<Manifest>> {
+        // First, for applies copy what they change of the products until then.
+        let hot = copy.hot.finish();
         self.seal_full(applied)?;
-        let full_segments = copy.hot.seq.0 / SEGMENT_EVENTS as u64;
+        let full_segments = hot.seq.0 / SEGMENT_EVENTS as u64;
         let segments: Vec<SegmentRef> = self
             .segments
             .list()
             .into_iter()
-            .take_while(|segment| segment.first_seq.0 <= copy.hot.seq.0)
+            .take_while(|segment| segment.first_seq.0 <= hot.seq.0)
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
         let first_partial = Seq(full_segments * SEGMENT_EVENTS as u64);
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
-        let partial = applied.events_between(first_partial, copy.hot.seq)?;
-        let manifest = Arc::new(Manifest {
-            meta: copy.meta,
-            hot: copy.hot,
-            segments,
-            partial,
-        });
+        let partial = applied.events_between(first_partial, hot.seq)?;
+        let manifest = Arc::new(Manifest { meta: copy.meta, hot, segments, partial });
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
             // A newer one was installed meanwhile, and the log before it may be purged already.
@@ -330,12 +337,15 @@ pub(crate) struct SnapshotBuilder {
     store: SnapshotStore,
     applied: Applied,
     copy: Option<StateCopy>,
+    /// How long applies waited for the copy.
+    copied: Duration,
 }
 
 impl SnapshotBuilder {
     pub(crate) fn new(store: SnapshotStore, applied: Applied) -> Self {
+        let started = Instant::now();
         let copy = Some(applied.copy());
-        Self { store, applied, copy }
+        Self { store, applied, copy, copied: started.elapsed() }
     }
 }
 
@@ -344,7 +354,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let copy = self.copy.take().unwrap_or_else(|| self.applied.copy());
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let (store, applied) = (self.store.clone(), self.applied.clone());
         let manifest = tokio::task::spawn_blocking(move || store.save(&applied, copy))
             .await
@@ -352,6 +362,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         tracing::debug!(
             seq = manifest.hot.seq.0,
             segments = manifest.segments.len(),
+            copied_us = self.copied.as_micros() as u64,
             took_ms = started.elapsed().as_millis() as u64,
             "snapshot saved"
         );

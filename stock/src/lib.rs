@@ -48,7 +48,7 @@ pub use ids::{CursorName, CursorTarget, InvalidId, NodeId, Quantity, RequestId, 
 pub use items::{InvalidItems, Item, Items, Line};
 pub use keys::{DEBT_MAX, Debt, SetIf};
 pub use machine::{
-    Applied, Assembly, EXPIRIES_PER_APPLY_MAX, HotState, MAX_PRODUCTS, Machine, Restore,
+    Applied, Assembly, EXPIRIES_PER_APPLY_MAX, HotCopy, HotState, MAX_PRODUCTS, Machine, Restore,
     RestoreError,
 };
 pub use order_index::MARK_EVENTS;

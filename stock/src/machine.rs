@@ -11,6 +11,7 @@
 //! batches. No orders: the caller keeps the events, the machine only their request ids.
 
 mod assembly;
+mod catalog;
 mod count;
 mod decide;
 mod effect;
@@ -26,7 +27,7 @@ mod slot;
 mod windows;
 
 pub use assembly::Assembly;
-pub use hot_state::HotState;
+pub use hot_state::{HotCopy, HotState};
 pub use restore::Restore;
 pub use restore_error::RestoreError;
 
@@ -39,9 +40,9 @@ use crate::order_index::OrderIndex;
 use crate::quota::QuotaTable;
 use crate::requests::{Identity, RequestTable};
 use crate::{Attempt, Batch, Bounds, Change, Envelope, Event, Outcome, Reply, Rules, Seq, Sku};
+use catalog::Catalog;
 use effect::{CursorEffect, Decision};
-use slot::Slot;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use windows::Windows;
 
 /// The most products that a machine holds.
@@ -76,15 +77,15 @@ pub struct Applied {
 /// - no buy takes a user past a product's limit;
 /// - log time never goes back.
 ///
-/// A clone shares what grows with the orders until one side changes it. It costs time with the
-/// products, the holds and what is stored, and a hundredth of a microsecond an order.
+/// A clone shares the products and what grows with the orders until one side changes it. It costs
+/// time with the holds and what is stored, and a hundredth of a microsecond an order.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
     rules: Rules,
     bounds: Bounds,
     seq: Seq,
     log_time_ms: u64,
-    products: BTreeMap<Sku, Slot>,
+    products: Catalog,
     /// Products that changed since their hash in `sum` was taken; empty between batches.
     stale: Vec<Sku>,
     windows: Windows,

@@ -16,6 +16,7 @@ use crate::{
     Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Rules, Seq,
     UserId,
 };
+use std::sync::Arc;
 
 /// How long what became no order answers later attempts, in milliseconds of log time.
 pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -282,7 +283,7 @@ impl RequestTable {
     }
 
     /// The stored outcomes of a share, oldest first: what the events do not carry.
-    pub(crate) fn stored(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
+    pub(crate) fn stored(&self, share: Share) -> impl Iterator<Item = (u128, &Arc<StoredOutcome>)> {
         self.stored.of(share)
     }
 

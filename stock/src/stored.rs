@@ -13,6 +13,7 @@ use crate::requests::{Identity, OUTCOME_RETENTION_MS};
 use crate::{Command, Envelope, Outcome, Refusal, Reply, Requester, Rules, Seq};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// The most outcomes of users that are stored whole, under [`Rules::Two`]; the oldest is forgotten
 /// first. They are refusals of later attempts, of about 40 bytes of a snapshot each; for a day
@@ -143,11 +144,15 @@ impl StoredOutcome {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StoredTable {
     rules: Rules,
-    outcomes: BTreeMap<u128, StoredOutcome>,
-    operators: VecDeque<u128>,
-    counters: VecDeque<u128>,
-    users: VecDeque<u128>,
+    outcomes: BTreeMap<u128, Arc<StoredOutcome>>,
+    operators: Queue,
+    counters: Queue,
+    users: Queue,
 }
+
+/// The outcomes of a share, oldest first. They are those of the map: a snapshot copies the queue
+/// while applies wait, and would else look for each of them.
+type Queue = VecDeque<(u128, Arc<StoredOutcome>)>;
 
 impl StoredTable {
     /// Goes by these rules from now on. What is stored already is parted by what it is, not by
@@ -163,9 +168,10 @@ impl StoredTable {
     }
 
     /// Takes out of the users' queue what is of a share that there was not.
-    fn part_off(&mut self, share: Share, sum: &mut StateSum) -> VecDeque<u128> {
+    fn part_off(&mut self, share: Share, sum: &mut StateSum) -> Queue {
         // What an operator did to a counter is not a user's.
-        let elsewhere: BTreeSet<u128> = self.operators.iter().copied().collect();
+        let elsewhere: BTreeSet<u128> =
+            self.operators.iter().map(|(request, _)| *request).collect();
         // In the map's order: there may be a day of holds, each far from the one before.
         let mut parting = BTreeSet::new();
         for (request, outcome) in &self.outcomes {
@@ -177,11 +183,12 @@ impl StoredTable {
         }
         let queue = std::mem::take(&mut self.users);
         let parted;
-        (parted, self.users) = queue.into_iter().partition(|request| parting.contains(request));
+        (parted, self.users) =
+            queue.into_iter().partition(|(request, _)| parting.contains(request));
         parted
     }
 
-    fn queue(&self, share: Share) -> &VecDeque<u128> {
+    fn queue(&self, share: Share) -> &Queue {
         match share {
             Share::Operators => &self.operators,
             Share::Counters => &self.counters,
@@ -189,7 +196,7 @@ impl StoredTable {
         }
     }
 
-    fn queue_mut(&mut self, share: Share) -> &mut VecDeque<u128> {
+    fn queue_mut(&mut self, share: Share) -> &mut Queue {
         match share {
             Share::Operators => &mut self.operators,
             Share::Counters => &mut self.counters,
@@ -209,7 +216,7 @@ impl StoredTable {
 
     /// What a request was answered.
     pub(crate) fn reply(&self, request: u128) -> Option<Reply> {
-        self.outcomes.get(&request).map(StoredOutcome::replay)
+        self.outcomes.get(&request).map(|outcome| outcome.replay())
     }
 
     pub(crate) fn contains(&self, request: u128) -> bool {
@@ -231,16 +238,17 @@ impl StoredTable {
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
         let share = share.under(self.rules);
-        let newest = self.queue(share).back().and_then(|request| self.outcomes.get(request));
-        if newest.is_some_and(|newest| newest.at_ms > outcome.at_ms) {
+        let newest = self.queue(share).back();
+        if newest.is_some_and(|(_, newest)| newest.at_ms > outcome.at_ms) {
             return Err("it is older than the outcome stored before it");
         }
         if self.outcomes.contains_key(&request) {
             return Err("its request id is stored already");
         }
         sum.add(outcome.element(request, share));
-        self.outcomes.insert(request, outcome);
-        self.queue_mut(share).push_back(request);
+        let outcome = Arc::new(outcome);
+        self.outcomes.insert(request, Arc::clone(&outcome));
+        self.queue_mut(share).push_back((request, outcome));
         Ok(())
     }
 
@@ -254,16 +262,17 @@ impl StoredTable {
         sum: &mut StateSum,
     ) -> bool {
         let queue = self.queue(share);
-        let Some(&request) = queue.front() else {
+        let Some((request, oldest)) = queue.front() else {
             return false;
         };
-        let oldest = stored(&self.outcomes, request);
         let is_old = now_ms.saturating_sub(oldest.at_ms) >= OUTCOME_RETENTION_MS;
         if !is_old && queue.len() <= keep_max {
             return false;
         }
+        let request = *request;
         sum.remove(oldest.element(request, share));
-        self.outcomes.remove(&request);
+        let removed = self.outcomes.remove(&request);
+        assert!(removed.is_some(), "{request:032x} waits to be forgotten but is not stored");
         self.queue_mut(share).pop_front();
         true
     }
@@ -279,8 +288,8 @@ impl StoredTable {
     }
 
     /// The outcomes of a share, oldest first: what the events do not carry.
-    pub(crate) fn of(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
-        self.queue(share).iter().map(|request| (*request, stored(&self.outcomes, *request)))
+    pub(crate) fn of(&self, share: Share) -> impl Iterator<Item = (u128, &Arc<StoredOutcome>)> {
+        self.queue(share).iter().map(|(request, outcome)| (*request, outcome))
     }
 
     /// Adds the hash of every outcome.
@@ -290,12 +299,5 @@ impl StoredTable {
                 sum.add(outcome.element(request, share));
             }
         }
-    }
-}
-
-fn stored(outcomes: &BTreeMap<u128, StoredOutcome>, request: u128) -> &StoredOutcome {
-    match outcomes.get(&request) {
-        Some(outcome) => outcome,
-        None => panic!("{request:032x} waits to be forgotten but is not stored"),
     }
 }

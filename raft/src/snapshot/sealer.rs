@@ -8,8 +8,8 @@ use super::SnapshotStore;
 use crate::applied::Applied;
 use std::sync::mpsc;
 
-/// How much the thread gives way, as nice(1) counts: it gets a third of what others do where all
-/// want the processor, so that it does not starve while events gather in memory.
+/// How much the thread gives way, as nice(1) counts: it gets a third of what each other does where
+/// all want the processor, so that it does not starve while events gather in memory.
 const NICENESS: i32 = 5;
 
 /// Seals for the life of the node.
@@ -39,7 +39,7 @@ pub(crate) async fn run(snapshots: SnapshotStore, applied: Applied) {
 
 fn give_way() {
     // On Linux this is of the thread that asks.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!("the sealer does not give way: {error}");
     }
 }

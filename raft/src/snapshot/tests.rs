@@ -147,7 +147,7 @@ fn segments_are_sealed_as_they_fill() {
     let mut node = Node::new();
     node.sell(SEGMENT + 99);
     let then = node.applied.copy();
-    let (seq, hash) = (then.hot.seq, then.hot.state_hash);
+    let (seq, hash) = (then.hot.seq(), node.applied.mark().state_hash);
     node.sell(4 * SEGMENT);
     node.snapshots.seal_full(&node.applied).unwrap();
     assert_eq!(node.snapshots.segments.list().len(), 5);

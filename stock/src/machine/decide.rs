@@ -4,13 +4,13 @@
 //! `Machine::decide`, and by restore, which holds each event against the state before it.
 
 use super::MAX_PRODUCTS;
+use super::catalog::Catalog;
 use super::slot::Slot;
 use crate::quota::{Quota, QuotaTable};
 use crate::{
     HoldState, Item, Items, Outcome, Product, ProductUpdate, Quantity, Refusal, Seq, Settlement,
-    Sku, Terms, UserId,
+    Terms, UserId,
 };
-use std::collections::BTreeMap;
 
 /// Whether a product can be created beside `products` others; else what is answered instead.
 pub(super) fn create(
@@ -105,7 +105,7 @@ pub(super) fn buy(
 /// Whether a user can have given back these items, which the change `taken` took. Apply knows: it
 /// has the order's request. Restore, which does not yet, must not trust an event.
 pub(super) fn cancelled(
-    products: &BTreeMap<Sku, Slot>,
+    products: &Catalog,
     quotas: &QuotaTable,
     (user, items): (&UserId, &Items),
     taken: Seq,

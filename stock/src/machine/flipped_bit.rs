@@ -6,7 +6,7 @@ impl Machine {
     /// Flips one bit of the first product's name, behind the hash's back; false when there is no
     /// bit to flip. The next change of that product takes it into the state hash.
     pub fn flip_a_bit(&mut self) -> bool {
-        let Some(slot) = self.products.values_mut().next() else {
+        let Some(slot) = self.products.first_mut() else {
             return false;
         };
         let name = &mut slot.product.terms.name;

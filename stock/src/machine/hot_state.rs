@@ -5,6 +5,7 @@
 //! can have is written as that build wrote it. Called by `raft`, which keeps it in a file.
 
 use super::Machine;
+use super::catalog::Catalog;
 use crate::cursors::Cursor;
 use crate::keys::Note;
 use crate::stored::{Share, StoredOutcome};
@@ -12,6 +13,7 @@ use crate::{CursorName, CursorTarget, Product, Rules, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::sync::Arc;
 
 /// What the events do not carry of a machine's state, and what they must add up to.
 ///
@@ -50,32 +52,70 @@ pub struct HotState {
     pub(crate) cursor_targets: Vec<(CursorName, CursorTarget)>,
 }
 
+/// What a [`HotState`] comes of: a copy of the machine's that still shares the products with it.
+///
+/// While it is kept, the machine copies what it changes of them, so it should soon be made one.
+#[derive(Debug)]
+pub struct HotCopy {
+    /// Without the products and the stored outcomes.
+    hot: HotState,
+    products: Catalog,
+    /// Of users, operators and counters.
+    stored: [Vec<Shared>; 3],
+}
+
+type Shared = (u128, Arc<StoredOutcome>);
+
+impl HotCopy {
+    /// The number of changes behind the state.
+    pub fn seq(&self) -> Seq {
+        self.hot.seq
+    }
+
+    /// The complete state. Costs time with the products and the stored outcomes.
+    pub fn finish(self) -> HotState {
+        let products = self.products.values().map(|slot| slot.product.clone()).collect();
+        let whole = |(request, outcome): &Shared| (*request, StoredOutcome::clone(outcome));
+        let [stored, operator_stored, counter_stored] =
+            self.stored.map(|shared| shared.iter().map(whole).collect());
+        HotState { products, stored, operator_stored, counter_stored, ..self.hot }
+    }
+}
+
 impl Machine {
     /// A copy of what the events do not carry. Costs time and memory with the number of products
     /// and stored outcomes, not of orders or holds.
     pub fn hot_state(&self) -> HotState {
+        self.hot_copy().finish()
+    }
+
+    /// The same in two steps, of which only this one needs the machine. It costs a moment for each
+    /// stored outcome, and one for some dozens of products.
+    pub fn hot_copy(&self) -> HotCopy {
         let stored = |share| {
             let outcomes = self.requests.stored(share);
-            outcomes.map(|(request, outcome)| (request, outcome.clone())).collect()
+            outcomes.map(|(request, outcome)| (request, Arc::clone(outcome))).collect()
         };
-        HotState {
+        let hot = HotState {
             seq: self.seq,
             log_time_ms: self.log_time_ms,
             state_hash: self.state_hash(),
-            products: self.products().cloned().collect(),
-            stored: stored(Share::Users),
+            products: Vec::new(),
+            stored: Vec::new(),
             rules: self.rules,
             done_after: self.requests.done_after(),
             settled_after: self.holds.forgotten(),
-            operator_stored: stored(Share::Operators),
+            operator_stored: Vec::new(),
             keys: self.keys.iter().map(|(sku, note)| (sku.clone(), note)).collect(),
             cursors: self.cursors.iter().map(|(name, at)| (name.clone(), at)).collect(),
-            counter_stored: stored(Share::Counters),
+            counter_stored: Vec::new(),
             cursor_targets: {
                 let targets = self.cursors.targets();
                 targets.map(|(name, target)| (name.clone(), target.clone())).collect()
             },
-        }
+        };
+        let stored = [Share::Users, Share::Operators, Share::Counters].map(stored);
+        HotCopy { hot, products: self.products.clone(), stored }
     }
 }
 

@@ -6,7 +6,6 @@ use crate::{
     Chain, CursorName, CursorTarget, Hold, HoldState, HoldTally, Product, Reply, RequestId, Rules,
     Seq, Sku, UserId,
 };
-use std::ops::Bound;
 
 impl Machine {
     /// The rules that it goes by.
@@ -63,8 +62,7 @@ impl Machine {
 
     /// The products after this id, by id.
     pub fn products_after(&self, after: &Sku) -> impl Iterator<Item = &Product> {
-        let range = (Bound::Excluded(after), Bound::Unbounded);
-        self.products.range::<Sku, _>(range).map(|(_, slot)| &slot.product)
+        self.products.after(after).map(|slot| &slot.product)
     }
 
     /// The next instant at which the state says something else although nobody asked for anything:
