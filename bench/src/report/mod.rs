@@ -4,7 +4,7 @@ mod lines;
 mod plot;
 
 pub(crate) use lines::{Line, lines};
-pub(crate) use plot::plot;
+pub(crate) use plot::{Bar, Panel, draw_all, plot};
 
 use crate::machine::Machine;
 use crate::samples::{Row, Sample, Spread};

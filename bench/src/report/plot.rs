@@ -1,8 +1,8 @@
-//! The ratios as bars, in one self-contained SVG: a panel for each number of connections, a bar
-//! for each contender's median, a whisker from its least to its most.
+//! Figures as bars, in one self-contained SVG: a panel for each thing that is compared, a bar for
+//! each median, a whisker from its least to its most.
 
 use crate::contender::Contender;
-use crate::samples::Row;
+use crate::samples::{Row, Spread};
 use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
@@ -13,76 +13,120 @@ const PITCH: f64 = 26.0;
 const PANEL_TOP: f64 = 34.0;
 const PANEL_GAP: f64 = 18.0;
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2933}.t{font-weight:600}\
-    .n{fill:#52606d}.b{fill:#9aa5b1}.f{fill:#0b7285}line{stroke:#1f2933}.g{stroke:#d9dee3}";
+    .n{fill:#52606d}.b{fill:#9aa5b1}.f{fill:#0b7285}line{stroke:#1f2933}.g{stroke:#d9dee3}\
+    .m{stroke:#c92a2a;stroke-dasharray:4 3}";
 
-/// Draws the rows, which are sorted by connections.
+/// Bars of one scale, below a title.
+#[derive(Debug, Clone)]
+pub(crate) struct Panel {
+    pub(crate) title: String,
+    /// Where a line stands behind the bars.
+    pub(crate) grid: Vec<f64>,
+    /// What the bars should reach, or not pass.
+    pub(crate) mark: Option<f64>,
+    pub(crate) bars: Vec<Bar>,
+}
+
+/// One bar.
+#[derive(Debug, Clone)]
+pub(crate) struct Bar {
+    pub(crate) name: String,
+    pub(crate) value: Spread,
+    pub(crate) is_ours: bool,
+}
+
+/// Draws the rows, which are sorted by connections: a panel for each number of those.
 pub(crate) fn plot(rows: &[Row]) -> String {
+    let panels: Vec<Panel> = rows
+        .chunk_by(|row, next| row.connections == next.connections)
+        .map(|rows| {
+            let connections = rows.first().map_or(0, |row| row.connections);
+            let plural = if connections == 1 { "" } else { "s" };
+            Panel {
+                title: format!("{connections} connection{plural}: accepted buys, of a no-op's"),
+                grid: (0..=10).step_by(2).map(|tenths| f64::from(tenths) / 10.0).collect(),
+                mark: None,
+                bars: rows.iter().map(bar_of).collect(),
+            }
+        })
+        .collect();
+    draw_all("Accepted buys, as ratios to a handler that does nothing", &panels)
+}
+
+fn bar_of(row: &Row) -> Bar {
+    let is_ours = matches!(row.contender, Contender::Flashnode | Contender::FlashnodeFollower);
+    Bar { name: row.contender.name(), value: row.ratio, is_ours }
+}
+
+/// Draws the panels, one below the other.
+pub(crate) fn draw_all(label: &str, panels: &[Panel]) -> String {
     let mut body = String::new();
     let mut top = 0.0;
-    for panel in rows.chunk_by(|row, next| row.connections == next.connections) {
+    for panel in panels {
         top = draw(&mut body, panel, top) + PANEL_GAP;
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" role=\"img\" \
-         aria-label=\"Accepted buys, as ratios to a handler that does nothing\">\
+         aria-label=\"{label}\">\
          <style>{STYLE}</style><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>{body}</svg>\n"
     )
 }
 
 /// Draws one panel below `top`, and returns where it ends.
-fn draw(out: &mut String, panel: &[Row], top: f64) -> f64 {
-    let most = panel.iter().map(|row| row.ratio.most).fold(1.0, f64::max);
-    let x = |ratio: f64| LEFT + ratio / most * (WIDTH - LEFT - RIGHT);
+fn draw(out: &mut String, panel: &Panel, top: f64) -> f64 {
+    let lines = panel.grid.iter().chain(&panel.mark).copied();
+    let most =
+        panel.bars.iter().map(|bar| bar.value.most).chain(lines).fold(f64::EPSILON, f64::max);
+    let x = |value: f64| LEFT + value / most * (WIDTH - LEFT - RIGHT);
     let first = top + PANEL_TOP;
-    let end = first + PITCH * panel.len() as f64;
-    let connections = panel.first().map_or(0, |row| row.connections);
-    let plural = if connections == 1 { "" } else { "s" };
+    let end = first + PITCH * panel.bars.len() as f64;
     // Writing to a string does not fail.
-    let _written = write!(
-        out,
-        "<text class=\"t\" x=\"12\" y=\"{:.0}\">{connections} connection{plural}: accepted buys, \
-         of a no-op's</text>",
-        top + 22.0
-    );
-    for tenths in (0..=10).step_by(2) {
-        let at = x(f64::from(tenths) / 10.0);
+    let _written =
+        write!(out, "<text class=\"t\" x=\"12\" y=\"{:.0}\">{}</text>", top + 22.0, panel.title);
+    let mut line = |class: char, value: f64| {
+        let at = x(value);
         let _written = write!(
             out,
-            "<line class=\"g\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{first:.1}\" y2=\"{end:.1}\"/>"
+            "<line class=\"{class}\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{first:.1}\" y2=\"{end:.1}\"/>"
         );
-    }
-    for (position, row) in panel.iter().enumerate() {
-        bar(out, row, first + PITCH * position as f64, x);
+    };
+    panel.grid.iter().for_each(|value| line('g', *value));
+    panel.mark.iter().for_each(|value| line('m', *value));
+    for (position, bar) in panel.bars.iter().enumerate() {
+        draw_bar(out, bar, first + PITCH * position as f64, x);
     }
     end
 }
 
-fn bar(out: &mut String, row: &Row, y: f64, x: impl Fn(f64) -> f64) {
-    let ours = matches!(row.contender, Contender::Flashnode | Contender::FlashnodeFollower);
-    let (class, middle, base) = (if ours { "f" } else { "b" }, y + BAR / 2.0 + 2.0, y + BAR - 1.0);
-    let (left, right) = (x(row.ratio.least), x(row.ratio.most));
-    let length = (x(row.ratio.median) - LEFT).max(0.0);
+fn draw_bar(out: &mut String, bar: &Bar, y: f64, x: impl Fn(f64) -> f64) {
+    let (class, middle, base) =
+        (if bar.is_ours { "f" } else { "b" }, y + BAR / 2.0 + 2.0, y + BAR - 1.0);
+    let (left, right) = (x(bar.value.least), x(bar.value.most));
+    let length = (x(bar.value.median) - LEFT).max(0.0);
+    let places = if bar.value.median < 10.0 { 2 } else { 0 };
     let _written = write!(
         out,
         "<text x=\"{:.0}\" y=\"{base:.0}\" text-anchor=\"end\">{}</text>\
          <rect class=\"{class}\" x=\"{LEFT}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{BAR}\"/>\
          <line x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>\
-         <text class=\"n\" x=\"{:.1}\" y=\"{base:.0}\">{:.2}</text>",
+         <text class=\"n\" x=\"{:.1}\" y=\"{base:.0}\">{:.places$}</text>",
         LEFT - 8.0,
-        row.contender.name(),
+        bar.name,
         y + 2.0,
         right + 6.0,
-        row.ratio.median
+        bar.value.median
     );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::Spread;
+
+    fn one(median: f64) -> Spread {
+        Spread { median, least: median, most: median }
+    }
 
     fn row(contender: Contender, connections: usize, ratio: f64) -> Row {
-        let one = |median| Spread { median, least: median, most: median };
         Row {
             contender,
             connections,
@@ -108,5 +152,17 @@ mod tests {
         assert_eq!(drawn.matches("class=\"b\"").count(), 2);
         assert_eq!(drawn.matches("class=\"f\"").count(), 1);
         assert!(drawn.contains(">1 connection:") && drawn.contains(">64 connections:"));
+    }
+
+    #[test]
+    fn a_mark_beyond_all_bars_is_within_the_panel() {
+        let bar = Bar { name: "few".into(), value: one(1.0), is_ours: true };
+        let title = "seconds".into();
+        let panel = Panel { title, grid: vec![0.0], mark: Some(4.0), bars: vec![bar] };
+        let drawn = draw_all("two", &[panel]);
+        let quarter = LEFT + (WIDTH - LEFT - RIGHT) / 4.0;
+        assert!(drawn.contains(&format!("width=\"{:.1}\"", quarter - LEFT)), "{drawn}");
+        let end = format!("class=\"m\" x1=\"{:.1}\"", WIDTH - RIGHT);
+        assert!(drawn.contains(&end), "{drawn}");
     }
 }
