@@ -265,7 +265,7 @@ fn the_file_that_ships_says_what_the_defaults_say() {
 fn sinks(text: &str) -> Result<Vec<crate::bridge::SinkConfig>, String> {
     let file = file(&format!("{NODES}\n{text}"));
     let line = format!("--id 1 --config {}", file.path().display());
-    let environment = [("SHOP_URL", "amqp://shop:pw@mq/%2f"), ("EMPTY", "")];
+    let environment = [("SHOP_URL", "amqp://shop:hidden-word@mq/%2f"), ("EMPTY", "")];
     load_with(&line, &environment).map(|config| config.sinks).map_err(|error| error.to_string())
 }
 
@@ -296,9 +296,12 @@ fn a_sink_is_of_a_kind_and_there_may_be_several() {
     assert_eq!(webhook.secret.as_ref().unwrap().reveal(), "a secret");
     assert_eq!(webhook.dead_letters, Some((PathBuf::from("dead"), 5)));
     let SinkTo::RabbitMq { to, queue } = &several[2].to else { panic!("{several:?}") };
-    assert_eq!((to.reveal(), queue.as_str()), ("amqp://shop:pw@mq/%2f", "flashnode.events"));
+    assert_eq!(
+        (to.reveal(), queue.as_str()),
+        ("amqp://shop:hidden-word@mq/%2f", "flashnode.events")
+    );
     let shown = format!("{several:?}");
-    assert!(!shown.contains("pw") && !shown.contains("a secret"), "{shown}");
+    assert!(!shown.contains("hidden-word") && !shown.contains("a secret"), "{shown}");
 }
 
 #[test]
@@ -319,13 +322,25 @@ fn what_is_wrong_of_a_sink_is_said_without_its_password() {
         ("[sink]\nkind = \"nats\"\nto_env = \"UNSET\"", "the variable UNSET is not set"),
         ("[sink]\nkind = \"nats\"\nto_env = \"EMPTY\"", "`to` is empty"),
         ("[sink]\nkind = \"nats\"\nto_file = \"/nowhere/at/all\"", "to_file /nowhere/at/all: "),
-        ("[sink]\nkind = \"nats\"\nto = \"http://u:pw@a\"", "the URL is no NATS server"),
-        ("[sink]\nkind = \"rabbitmq\"\nto = \"amqps://u:pw@a\"", "amqps:// is not built in"),
-        ("[sink]\nkind = \"webhook\"\nurl = \"ftp://u:pw@a\"", "neither http:// nor https://"),
-        ("[sink]\npostgres = \"postgress://u:pw@a/b?sslmode=require\"", "a URL of another kind"),
-        ("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a", ", column "),
-        ("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a\"\nto = \"b\"", "duplicate key"),
-        ("sink = { kind = \"nats\", to = \"nats://u:pw@a\", steam = \"s\" }", "unknown field"),
+        ("[sink]\nkind = \"nats\"\nto = \"http://u:hidden-word@a\"", "the URL is no NATS server"),
+        (
+            "[sink]\nkind = \"rabbitmq\"\nto = \"amqps://u:hidden-word@a\"",
+            "amqps:// is not built in",
+        ),
+        (
+            "[sink]\nkind = \"webhook\"\nurl = \"ftp://u:hidden-word@a\"",
+            "neither http:// nor https://",
+        ),
+        (
+            "[sink]\npostgres = \"postgress://u:hidden-word@a/b?sslmode=require\"",
+            "a URL of another kind",
+        ),
+        ("[sink]\nkind = \"nats\"\nto = \"nats://u:hidden-word@a", ", column "),
+        ("[sink]\nkind = \"nats\"\nto = \"nats://u:hidden-word@a\"\nto = \"b\"", "duplicate key"),
+        (
+            "sink = { kind = \"nats\", to = \"nats://u:hidden-word@a\", steam = \"s\" }",
+            "unknown field",
+        ),
         (
             "[[sink]]\nkind = \"files\"\ndir = \"d\"\n[[sink]]\nname = \"b\"\nkind = \"files\"\ndir = \"d\"",
             "[[sink]] b: another one writes to the same target",
@@ -347,9 +362,10 @@ fn what_is_wrong_of_a_sink_is_said_without_its_password() {
     ] {
         let told = sinks(text).expect_err(text);
         assert!(told.contains(says), "{text}: {told}");
-        assert!(!told.contains("pw"), "{text}: {told}");
+        assert!(!told.contains("hidden-word"), "{text}: {told}");
     }
     // A password in a file is not where the file's line is shown.
-    let told = sinks("[sink]\nkind = \"nats\"\nto = \"nats://u:pw@a\"\nsteam = \"s\"").unwrap_err();
-    assert!(!told.contains("pw"), "{told}");
+    let told = sinks("[sink]\nkind = \"nats\"\nto = \"nats://u:hidden-word@a\"\nsteam = \"s\"")
+        .unwrap_err();
+    assert!(!told.contains("hidden-word"), "{told}");
 }
