@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// How long a request may wait for its answer.
     pub(crate) deadline: Duration,
+    /// How long a buy may wait for its turn.
+    pub(crate) wait_max: Duration,
     /// The most connections of the public listener; further ones get a 503.
     pub(crate) max_connections: usize,
     /// Threads of the async runtime.

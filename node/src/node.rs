@@ -54,7 +54,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::new(&config.data)?;
     abort_on_panic(metrics.clone());
     let (end, ending) = watch::channel(false);
-    let stock = actor::start(replica.clone(), frames, config.limits, metrics.clone(), ending);
+    let bounds = actor::Bounds { limits: config.limits, wait_max: config.wait_max };
+    let stock = actor::start(replica.clone(), frames, bounds, metrics.clone(), ending);
     let draining = Arc::new(AtomicBool::new(false));
     let (close, closing) = watch::channel(false);
     let (connections_max, counters_max) = listener::make_room(

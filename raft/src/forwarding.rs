@@ -2,7 +2,7 @@
 //!
 //! Never tries again: whoever forwards knows the buyers' deadlines.
 
-use crate::peer::{Call, Click, ClicksAnswer, ForwardAnswer};
+use crate::peer::{Call, Click, ClicksAnswer, ForwardAnswer, PeerError};
 use crate::{Proposed, Replica};
 use std::time::Duration;
 use stock::{Envelope, NodeId};
@@ -13,17 +13,18 @@ use tokio::time::Instant;
 const FORWARD_GRACE: Duration = Duration::from_millis(200);
 
 impl Replica {
-    /// Sends commands to the leader's actor as one frame, and waits for its answer.
+    /// Sends commands to the leader's actor as one frame, and waits for its answer. The leader is
+    /// told how many commands wait at this node in all, these among them, unless it is of a build
+    /// that does not ask.
     pub async fn forward(
         &self,
         leader: NodeId,
         commands: &[Envelope],
+        waiting: usize,
         deadline: Instant,
     ) -> Proposed {
-        let timeout = deadline.saturating_duration_since(Instant::now()) + FORWARD_GRACE;
-        let call = Call { to: leader, incarnation: None, path: "/peer/forward", timeout };
         let answer = tokio::select! {
-            answer = self.shared().links.call(call, &commands) => answer,
+            answer = self.send_commands(leader, commands, waiting, deadline) => answer,
             () = self.shared().leader_differs_from(Some(leader)) => return Proposed::Unknown,
         };
         match answer {
@@ -34,6 +35,26 @@ impl Replica {
             Err(error) if error.surely_not_taken() => Proposed::NotProposed,
             Ok(ForwardAnswer::Decided(_) | ForwardAnswer::Unknown) | Err(_) => Proposed::Unknown,
         }
+    }
+
+    async fn send_commands(
+        &self,
+        leader: NodeId,
+        commands: &[Envelope],
+        waiting: usize,
+        deadline: Instant,
+    ) -> Result<ForwardAnswer, PeerError> {
+        let shared = self.shared();
+        let timeout = deadline.saturating_duration_since(Instant::now()) + FORWARD_GRACE;
+        let call = |path| Call { to: leader, incarnation: None, path, timeout };
+        if !shared.knows_no_queue(leader) {
+            let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+            match shared.links.call(call("/peer/forward-waiting"), &(waiting, commands)).await {
+                Err(PeerError::NoRoute { .. }) => shared.note_knows_no_queue(leader),
+                answer => return answer,
+            }
+        }
+        shared.links.call(call("/peer/forward"), &commands).await
     }
 
     /// Whether clicks are counted by this leader; none stands for whoever will lead next, who is

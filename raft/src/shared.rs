@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 use stock::{Envelope, NodeId};
 use tokio::sync::{mpsc, oneshot};
 
+/// How long a peer is taken to be of the older build that it was.
+const OLD_BUILD_TIME: Duration = Duration::from_secs(10);
+
 pub(crate) type RaftHandle = Raft<TypeConfig, StateMachine>;
 type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
 /// Changes with the leader, the vote and the membership alone; [`Metrics`] with every entry, which
@@ -35,6 +38,9 @@ type ServerMetrics = WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>;
 pub struct ForwardedFrame {
     /// Who sent them.
     pub from: NodeId,
+    /// How many commands of its clients are not answered yet, these among them. A build that does
+    /// not say so counts for these alone.
+    pub waiting: usize,
     /// The commands.
     pub commands: Vec<Envelope>,
     /// Where the answer goes.
@@ -74,6 +80,8 @@ pub(crate) struct Shared {
     heard: Mutex<Option<Instant>>,
     standing: Mutex<Standing>,
     room: AtomicBool,
+    /// The last peer that did not know what a follower tells of its queue, and when that was.
+    knows_no_queue: Mutex<Option<(NodeId, Instant)>>,
     raft: OnceLock<(RaftHandle, Metrics, ServerMetrics)>,
 }
 
@@ -114,8 +122,20 @@ impl Shared {
             heard: Mutex::new(None),
             standing: Mutex::new(Standing::Member),
             room: AtomicBool::new(true),
+            knows_no_queue: Mutex::new(None),
             raft: OnceLock::new(),
         }
+    }
+
+    /// Whether a peer is of a build that takes commands alone, as far as is known. It may have been
+    /// upgraded since.
+    pub(crate) fn knows_no_queue(&self, peer: NodeId) -> bool {
+        let known = *lock(&self.knows_no_queue);
+        known.is_some_and(|(known, at)| known == peer && at.elapsed() < OLD_BUILD_TIME)
+    }
+
+    pub(crate) fn note_knows_no_queue(&self, peer: NodeId) {
+        *lock(&self.knows_no_queue) = Some((peer, Instant::now()));
     }
 
     /// The Raft handle; none while the node starts.

@@ -1,10 +1,10 @@
 //! One batch on its way, with where its answers go.
 
-use super::queue::{Queue, Room};
+use super::queue::{Load, Queue, Room};
 use super::{Ask, ReplyTo, Tries};
 use raft::ForwardedFrame;
 use std::time::Duration;
-use stock::Batch;
+use stock::{Batch, NodeId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -32,18 +32,35 @@ pub(crate) struct Group {
     pub(crate) frames: Vec<FrameSlot>,
     /// While it is cut: frames whose commands come behind the own ones.
     framed: Vec<ForwardedFrame>,
+    /// As they were: whose they are, and how many commands each has.
+    cut_frames: Vec<(NodeId, usize)>,
+    /// How many buyers of this node waited for an answer as it was cut, these among them.
+    pub(crate) waiting: usize,
 }
 
 impl Group {
     /// Cuts the next batch off the queue; none when nothing waits.
     pub(crate) fn take(queue: &mut Queue, room: Room) -> Option<Self> {
         let mut group = Self::default();
+        group.waiting = queue.own_waiting();
         queue.fill(&mut group, room);
-        for ForwardedFrame { commands, reply, .. } in std::mem::take(&mut group.framed) {
+        for ForwardedFrame { from, commands, reply, .. } in std::mem::take(&mut group.framed) {
+            group.cut_frames.push((from, commands.len()));
             group.frames.push(FrameSlot { commands: commands.len(), reply });
             group.batch.commands.extend(commands);
         }
+        queue.goes(&group.load());
         (!group.batch.commands.is_empty()).then_some(group)
+    }
+
+    /// What it holds, as it was cut.
+    pub(crate) fn load(&self) -> Load {
+        let (commands, own) = (self.len(), self.own.len());
+        Load { commands, own, frames: self.cut_frames.clone() }
+    }
+
+    pub(super) fn own_len(&self) -> usize {
+        self.own.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -53,12 +53,13 @@ pub(super) fn split(
     asks: &mut Vec<Ask>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let ClickFrame { clicks, reply } = frame;
-    let deadline = Instant::now() + FRAME_DEADLINE;
+    let came = Instant::now();
+    let deadline = came + FRAME_DEADLINE;
     let (gathering, places) = Gathering::new(clicks.len());
     asks.extend(clicks.into_iter().zip(places).map(|(click, reply_to)| {
         let Click { envelope, address, counted } = click;
         let (tries, waits) = (Tries::Once, trace::waits(&envelope));
-        Ask { envelope, address, counted, deadline, reply_to, tries, waits }
+        Ask { envelope, address, counted, came, deadline, reply_to, tries, waits }
     }));
     async move {
         let told = gathering.wait(deadline + ANSWER_GRACE).await;

@@ -78,7 +78,8 @@ async fn attempt(replica: &Replica, group: &mut Group, leader: Option<NodeId>) -
             let frame = group.len();
             let stage = |command: &Envelope| trace::forward(command, leader, frame);
             let spans = trace::each(&group.batch.commands, stage);
-            let proposed = replica.forward(leader, &group.batch.commands, deadline).await;
+            let proposed =
+                replica.forward(leader, &group.batch.commands, group.waiting, deadline).await;
             trace::came_to(&spans, &proposed);
             proposed
         }

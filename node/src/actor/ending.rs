@@ -6,7 +6,6 @@
 
 use super::{Actor, Ask, NotProposed, clicks, log_panic};
 use raft::{ForwardAnswer, Forwarded, ForwardedFrame};
-use std::mem;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -44,7 +43,7 @@ impl Actor {
             asks.push(ask);
         }
         asks.append(&mut self.to_check);
-        for mut queue in [mem::take(&mut self.to_propose), mem::take(&mut self.to_pass)] {
+        for queue in [&mut self.to_propose, &mut self.to_pass] {
             let (waiting, frames) = queue.take_all();
             asks.extend(waiting);
             frames.into_iter().for_each(refuse);

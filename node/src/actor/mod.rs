@@ -8,7 +8,7 @@
 //!
 //! Batching is adaptive and has no timer. While no proposal is in flight, whatever waits is
 //! proposed at once; else it accumulates until it is as much as what is in flight, see
-//! [`Actor::is_worth_an_entry`].
+//! [`Queue::is_worth_a_batch`].
 //!
 //! At the node's end everything that still waits is answered by what is true of it: see [`ending`].
 
@@ -26,12 +26,12 @@ use crate::rate::{Counter, RateLimits};
 use crate::trace;
 use batch::Group;
 use ending::Ending;
-use queue::{Queue, Room};
+use queue::{Load, Queue, Room};
 use raft::{Allowance, Forwarded, Limited, Replica};
 use reply_to::{Gathering, ReplyTo};
 use std::net::IpAddr;
 use std::time::Duration;
-use stock::{Envelope, Reply};
+use stock::{Envelope, NodeId, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -48,6 +48,9 @@ const FRAMES_MAX: usize = 256;
 /// Proposals in flight: one at the leader's disk, one on its way to the others, one whose replies
 /// fan out. More only make batches smaller (measured: `bench/README.md`).
 const PROPOSALS_IN_FLIGHT_MAX: usize = 3;
+/// Frames on their way to the leader: as much as the proposals there can hold of one follower's, and
+/// as much again that waits for the next, so that its lane there is not empty while others go.
+const FRAMES_IN_FLIGHT_MAX: usize = 8;
 /// Checks of refusals in flight; each waits for a ReadIndex round, which they share.
 const CHECKS_IN_FLIGHT_MAX: usize = 2;
 /// Frames of clicks on their way to the leader; while they are, the next ones grow.
@@ -109,6 +112,7 @@ pub(crate) struct Ask {
     address: Option<IpAddr>,
     /// Whether it was counted before, here or elsewhere.
     counted: bool,
+    came: Instant,
     pub(crate) deadline: Instant,
     pub(crate) reply_to: ReplyTo,
     tries: Tries,
@@ -188,7 +192,8 @@ impl StockHandle {
         use mpsc::error::TrySendError::{Closed, Full};
         let Sent { envelope, address } = sent;
         let (counted, tries, waits) = (false, Tries::UntilDeadline, trace::waits(&envelope));
-        let ask = Ask { envelope, address, counted, deadline, reply_to, tries, waits };
+        let came = Instant::now();
+        let ask = Ask { envelope, address, counted, came, deadline, reply_to, tries, waits };
         match self.mailbox.try_send(ask) {
             Ok(()) => {}
             Err(Full(ask)) => ask.decline(NotProposed::MailboxFull),
@@ -202,11 +207,20 @@ pub(crate) fn frames() -> (mpsc::Sender<Forwarded>, mpsc::Receiver<Forwarded>) {
     mpsc::channel(FRAMES_MAX)
 }
 
+/// What the actor refuses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Clicks beyond these.
+    pub(crate) limits: RateLimits,
+    /// A buyer's click that would wait for its turn for longer, or has.
+    pub(crate) wait_max: Duration,
+}
+
 /// Starts the actor, which stops when `ending` turns true, too.
 pub(crate) fn start(
     replica: Replica,
     frames: mpsc::Receiver<Forwarded>,
-    limits: RateLimits,
+    Bounds { limits, wait_max }: Bounds,
     metrics: Metrics,
     ending: watch::Receiver<bool>,
 ) -> StockHandle {
@@ -218,11 +232,11 @@ pub(crate) fn start(
         metrics,
         ending: Ending::new(ending),
         counter: Counter::new(limits, Instant::now()),
-        to_propose: Queue::default(),
+        to_propose: Queue::new(wait_max),
         to_check: Vec::new(),
-        to_pass: Queue::default(),
+        to_pass: Queue::new(wait_max),
+        leader: None,
         proposals: JoinSet::new(),
-        in_flight: 0,
         checks: JoinSet::new(),
         passes: JoinSet::new(),
         gatherings: JoinSet::new(),
@@ -245,10 +259,10 @@ struct Actor {
     to_check: Vec<Ask>,
     /// Clicks for the leader to count.
     to_pass: Queue,
-    /// Each gives back how many commands it was of.
-    proposals: JoinSet<usize>,
-    /// Commands of all proposals.
-    in_flight: usize,
+    /// Who led when it was looked at last.
+    leader: Option<NodeId>,
+    /// Each gives back what it was of.
+    proposals: JoinSet<Load>,
     /// Checks give back the asks that turned out to need a proposal.
     checks: JoinSet<Vec<Ask>>,
     /// Passes give back the clicks that are for this node to sort after all.
@@ -261,6 +275,7 @@ impl Actor {
     async fn run(mut self) {
         let mut inbox = Vec::new();
         loop {
+            self.look_at_leader();
             self.start_work();
             let (propose, check) = (self.to_propose.len(), self.to_check.len());
             let pass = self.to_pass.len();
@@ -317,15 +332,21 @@ impl Actor {
         self.to_propose.len() + self.to_check.len() + self.to_pass.len()
     }
 
-    fn landed(&mut self, proposed: Result<usize, tokio::task::JoinError>) {
+    fn landed(&mut self, proposed: Result<Load, tokio::task::JoinError>) {
         self.metrics.in_flight_add(-1);
         match proposed {
-            Ok(commands) => self.in_flight -= commands,
+            Ok(load) => self.to_propose.landed(&load),
             Err(error) => log_panic(Some(error)),
         }
-        // What a task that panicked took with it is known at the latest now.
-        if self.proposals.is_empty() {
-            self.in_flight = 0;
+    }
+
+    /// Nobody has waited for too long because there was no leader.
+    fn look_at_leader(&mut self) {
+        let leader = self.replica.leader();
+        if leader.is_none() || leader != self.leader {
+            self.leader = leader;
+            self.to_propose.begin_anew();
+            self.to_pass.begin_anew();
         }
     }
 
@@ -342,30 +363,24 @@ impl Actor {
         }
     }
 
-    /// A batch follows those in flight once it is as large as all of them together.
-    ///
-    /// An entry costs as much as twenty buys or more, whatever is in it, and small ones beget small
-    /// ones: who is answered together asks again together. So batches grow until about half of all
-    /// buyers are in flight, and the other half in the next batch; a lone buyer never waits.
-    fn is_worth_an_entry(&self) -> bool {
-        self.to_propose.len() >= self.in_flight
-    }
-
     fn start_work(&mut self) {
-        while self.proposals.len() < PROPOSALS_IN_FLIGHT_MAX && self.is_worth_an_entry() {
-            let leads = self.replica.leader() == Some(self.replica.id());
-            let room = if leads { Room::Entry } else { Room::Frame };
+        let leads = self.leader == Some(self.replica.id());
+        let (room, most) = if leads {
+            (Room::Entry, PROPOSALS_IN_FLIGHT_MAX)
+        } else {
+            (Room::Frame, FRAMES_IN_FLIGHT_MAX)
+        };
+        while self.proposals.len() < most && self.to_propose.is_worth_a_batch(room) {
             let Some(group) = Group::take(&mut self.to_propose, room) else {
                 break;
             };
             self.metrics.observe_batch(group.len());
             self.metrics.in_flight_add(1);
             let (replica, ending) = (self.replica.clone(), self.ending.clone());
-            let commands = group.len();
-            self.in_flight += commands;
+            let load = group.load();
             self.proposals.spawn(async move {
                 deliver::deliver(replica, group, ending).await;
-                commands
+                load
             });
         }
         if !self.to_check.is_empty() && self.checks.len() < CHECKS_IN_FLIGHT_MAX {

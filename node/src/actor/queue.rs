@@ -7,10 +7,18 @@
 //! The scheme is Shreedhar's and Varghese's ("Efficient Fair Queuing using Deficit Round Robin",
 //! 1995), with the room of a batch as what is shared in each round.
 
-use super::Ask;
+mod balance;
+mod patience;
+
+pub(crate) use balance::Load;
+
 use super::batch::Group;
+use super::{Ask, NotProposed, clicks};
+use balance::Balance;
+use patience::Patience;
 use raft::ForwardedFrame;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 use stock::{Command, Envelope, Items, NodeId, codec};
 use tokio::time::Instant;
 
@@ -20,6 +28,8 @@ pub(super) const COMMANDS_MAX: usize = 1_024;
 pub(super) const BYTES_MAX: usize = codec::BATCH_BYTES_MAX as usize / 2;
 /// What a command takes of a batch at least, so that the bytes bound the commands, too.
 const COST_MIN: usize = BYTES_MAX / COMMANDS_MAX;
+/// A frame goes once all that is under way is at most so many of its size.
+const FRAME_PARTS: usize = 4;
 /// Bytes of one command besides its texts: tags, lengths, numbers.
 const COMMAND_BYTES: usize = 40;
 /// Bytes of an item besides its product's id.
@@ -48,15 +58,16 @@ impl Room {
 
 /// What waits, in order of arrival: this node's own asks, and the frames of each follower.
 ///
-/// Each of them is a *lane*, and lanes that wait get equal parts of the batches: neither the
-/// buyers of this node nor those of one follower may win more often than the others.
-#[derive(Default)]
+/// Each of them is a *lane*, and lanes that wait share the batches as their nodes' buyers are many:
+/// neither the buyers of this node nor those of one follower may win more often than the others.
 pub(crate) struct Queue {
     asks: VecDeque<Ask>,
     frames: BTreeMap<NodeId, VecDeque<ForwardedFrame>>,
     /// Bytes that each lane which waits may take of the batches. What it could not take, for its
     /// next frame did not fit, it may take of the next one.
     credits: BTreeMap<Lane, usize>,
+    balance: Balance,
+    patience: Patience,
 }
 
 /// Whose buyers wait.
@@ -67,9 +78,67 @@ enum Lane {
 }
 
 impl Queue {
+    /// An empty one, in which nobody waits for longer than `wait_max`.
+    pub(crate) fn new(wait_max: Duration) -> Self {
+        Self {
+            asks: VecDeque::new(),
+            frames: BTreeMap::new(),
+            credits: BTreeMap::new(),
+            balance: Balance::default(),
+            patience: Patience::new(wait_max, Instant::now()),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
-        let frames = self.frames.values().flatten();
-        self.asks.len() + frames.map(|frame| frame.commands.len()).sum::<usize>()
+        self.asks.len() + self.framed()
+    }
+
+    fn framed(&self) -> usize {
+        self.frames.values().flatten().map(|frame| frame.commands.len()).sum()
+    }
+
+    /// Whether the next batch should go: it is as large as all of them that are under way together.
+    ///
+    /// An entry costs as much as twenty buys or more, whatever is in it, and small ones beget small
+    /// ones: who is answered together asks again together. So batches grow until about half of all
+    /// buyers are in flight, and the other half in the next batch; a lone buyer never waits.
+    ///
+    /// A frame costs much less, and what is in it waits for an entry once more at the leader. So it
+    /// goes when it is a part of what is under way.
+    pub(super) fn is_worth_a_batch(&self, room: Room) -> bool {
+        match room {
+            Room::Entry => self.framed() + self.own_most(room) >= self.balance.under_way(),
+            Room::Frame => self.len() * FRAME_PARTS >= self.balance.under_way(),
+        }
+    }
+
+    /// How many own asks may go. A frame holds no others.
+    fn own_most(&self, room: Room) -> usize {
+        match room {
+            Room::Entry => self.balance.may_go(self.asks.len(), self.framed()),
+            Room::Frame => self.asks.len(),
+        }
+    }
+
+    /// How many buyers of this node wait for an answer.
+    pub(super) fn own_waiting(&self) -> usize {
+        self.balance.own(self.asks.len())
+    }
+
+    /// Whether this ask would wait for too long.
+    pub(super) fn is_full_for(&self, ask: &Ask) -> bool {
+        self.patience.is_full(self.asks.len()) && may_be_shed(ask)
+    }
+
+    /// There was no leader, or there is another: nobody has waited for too long because of it.
+    pub(super) fn begin_anew(&mut self) {
+        self.patience.begin_anew(Instant::now());
+    }
+
+    /// Notes that a batch is answered.
+    pub(super) fn landed(&mut self, load: &Load) {
+        self.balance.landed(load);
+        self.patience.landed(Instant::now());
     }
 
     pub(crate) fn push(&mut self, ask: Ask) {
@@ -81,6 +150,7 @@ impl Queue {
     }
 
     pub(crate) fn push_frame(&mut self, frame: ForwardedFrame) {
+        self.balance.came(&frame, self.asks.len());
         self.frames.entry(frame.from).or_default().push_back(frame);
     }
 
@@ -92,7 +162,9 @@ impl Queue {
 
     /// Cuts off asks for one frame, as they came; none when nothing waits.
     pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
-        self.drop_expired(Instant::now());
+        let now = Instant::now();
+        self.drop_expired(now);
+        self.drop_late(now);
         let (mut left, mut asks) = (Room::Frame.bytes(), Vec::new());
         while let Some(ask) = self.asks.front() {
             let cost = cost(std::slice::from_ref(&ask.envelope));
@@ -102,31 +174,45 @@ impl Queue {
             left = left.saturating_sub(cost);
             asks.extend(self.asks.pop_front());
         }
+        self.patience.left(asks.len(), self.asks.len(), now);
         asks
     }
 
     /// Cuts the next batch off.
     ///
-    /// Its room is shared equally among the lanes that wait; what one leaves is shared among the
-    /// others, and what one could not take is its credit for the next batch. Who has most of that
-    /// comes first. Frames go whole, and the first one of all whatever its size.
+    /// Its room is shared among the lanes that wait, by how many buyers wait at each of their nodes;
+    /// what one leaves is shared among the others, and what one could not take is its credit for the
+    /// next batch. Who has most of that comes first. Frames go whole, and the first one of all
+    /// whatever its size.
     pub(super) fn fill(&mut self, group: &mut Group, room: Room) {
-        self.drop_expired(Instant::now());
+        let now = Instant::now();
+        self.drop_expired(now);
+        self.drop_late(now);
+        if self.balance.under_way() == 0 {
+            self.patience.started(now);
+        }
         let mut left = room.bytes();
+        let mut own = self.own_most(room);
         while group.is_empty() {
-            let mut lanes = self.waiting();
+            let mut lanes = self.waiting(own);
             self.credits.retain(|lane, _| lanes.contains(lane));
             if lanes.is_empty() {
                 return;
             }
             let mut spare = room.bytes();
             while spare >= COST_MIN && !lanes.is_empty() {
-                let part = spare.div_ceil(lanes.len());
+                let shared = spare;
+                let weights: usize = lanes.iter().map(|lane| self.weight(*lane)).sum();
                 spare = 0;
                 lanes.retain(|lane| {
+                    let part = (shared * self.weight(*lane)).div_ceil(weights);
                     let mut credit = self.credits.remove(lane).unwrap_or_default() + part;
-                    self.move_lane(*lane, &mut credit, &mut left, group);
-                    let waits = self.waits(*lane);
+                    self.move_lane(
+                        *lane,
+                        Left { credit: &mut credit, room: &mut left, own: &mut own },
+                        group,
+                    );
+                    let waits = self.waits(*lane, own);
                     if waits {
                         self.credits.insert(*lane, credit);
                     } else {
@@ -139,47 +225,81 @@ impl Queue {
         // Only differences decide, so the credits stay small.
         let least = self.credits.values().min().copied().unwrap_or_default();
         self.credits.values_mut().for_each(|credit| *credit -= least);
+        self.patience.left(group.own_len(), self.asks.len(), now);
+    }
+
+    /// Notes a batch that goes.
+    pub(super) fn goes(&mut self, load: &Load) {
+        self.balance.goes(load);
     }
 
     /// Answers asks that waited past their deadline: they were surely not proposed.
     fn drop_expired(&mut self, now: Instant) {
         while let Some(late) = pop_if(&mut self.asks, |ask| ask.deadline <= now) {
-            late.decline(super::NotProposed::NoLeader);
+            late.decline(NotProposed::NoLeader);
+        }
+    }
+
+    /// Answers asks that have waited for too long, which have come to nobody else yet.
+    fn drop_late(&mut self, now: Instant) {
+        let is_late = |ask: &&Ask| self.patience.is_over(ask.came, now);
+        let late = self.asks.iter().take_while(is_late).count();
+        if late == 0 {
+            return;
+        }
+        let in_time = self.asks.split_off(late);
+        let (shed, kept): (Vec<Ask>, Vec<Ask>) =
+            std::mem::replace(&mut self.asks, in_time).into_iter().partition(may_be_shed);
+        for ask in shed {
+            ask.decline(NotProposed::MailboxFull);
+        }
+        for ask in kept.into_iter().rev() {
+            self.asks.push_front(ask);
         }
     }
 
     /// The lanes that wait, who has most credit first.
-    fn waiting(&self) -> Vec<Lane> {
-        let own = (!self.asks.is_empty()).then_some(Lane::Own);
+    fn waiting(&self, own: usize) -> Vec<Lane> {
+        let own = self.waits(Lane::Own, own).then_some(Lane::Own);
         let followers = self.frames.keys().copied().map(Lane::Follower);
         let mut lanes: Vec<Lane> = own.into_iter().chain(followers).collect();
         lanes.sort_by_key(|lane| std::cmp::Reverse(self.credits.get(lane).copied()));
         lanes
     }
 
-    fn waits(&self, lane: Lane) -> bool {
+    fn weight(&self, lane: Lane) -> usize {
         match lane {
-            Lane::Own => !self.asks.is_empty(),
+            Lane::Own => self.balance.own_crowd(self.asks.len()).max(1),
+            Lane::Follower(id) => self.balance.of(id).max(1),
+        }
+    }
+
+    /// Whether a lane has something that may go, so many own asks among that.
+    fn waits(&self, lane: Lane, own: usize) -> bool {
+        match lane {
+            Lane::Own => own > 0 && !self.asks.is_empty(),
             Lane::Follower(id) => self.frames.contains_key(&id),
         }
     }
 
-    /// Moves what a lane has into a batch, as far as its credit and the room go.
-    fn move_lane(&mut self, lane: Lane, credit: &mut usize, left: &mut usize, group: &mut Group) {
+    /// Moves what a lane has into a batch, as far as what is left goes.
+    fn move_lane(&mut self, lane: Lane, left: Left<'_>, group: &mut Group) {
+        let Left { credit, room, own } = left;
         let mut takes = |commands: &[Envelope], is_first: bool| {
             let cost = cost(commands);
-            let takes = cost <= *credit && (is_first || cost <= *left);
+            let takes = cost <= *credit && (is_first || cost <= *room);
             if takes {
                 *credit -= cost;
-                *left = left.saturating_sub(cost);
+                *room = room.saturating_sub(cost);
             }
             takes
         };
         match lane {
             Lane::Own => {
                 while let Some(ask) = pop_if(&mut self.asks, |ask| {
-                    takes(std::slice::from_ref(&ask.envelope), group.is_empty())
+                    *own > 0 && takes(std::slice::from_ref(&ask.envelope), group.is_empty())
                 }) {
+                    *own -= 1;
                     group.add(ask);
                 }
             }
@@ -198,6 +318,20 @@ impl Queue {
             }
         }
     }
+}
+
+/// What a lane may still take: by its turn, of the batch, and of own asks.
+struct Left<'a> {
+    credit: &'a mut usize,
+    room: &'a mut usize,
+    own: &'a mut usize,
+}
+
+/// Whether this is one buyer's click. Who asks for many at once is bounded by how many, and knows
+/// better than the node what to do with the rest; and what is no click is for those who sell, or
+/// finishes what a click began.
+fn may_be_shed(ask: &Ask) -> bool {
+    ask.reply_to.is_alone() && clicks::clicker(ask).is_some()
 }
 
 fn pop_if<T>(waiting: &mut VecDeque<T>, wanted: impl FnOnce(&T) -> bool) -> Option<T> {

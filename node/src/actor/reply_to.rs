@@ -33,6 +33,11 @@ impl ReplyTo {
         Self::new(To::Alone(asker))
     }
 
+    /// Whether one asker waits for this alone.
+    pub(super) fn is_alone(&self) -> bool {
+        matches!(self.to, To::Alone(_))
+    }
+
     fn new(to: To) -> Self {
         Self { to, allowance: None, tried: false }
     }

@@ -1,6 +1,6 @@
 //! Which way each ask goes: to the leader's count, to a check, or into the next batch.
 
-use super::{Actor, Answer, Ask, clicks};
+use super::{Actor, Answer, Ask, NotProposed, clicks};
 use crate::rate::Counted;
 use crate::trace::{self, Way};
 use stock::NodeId;
@@ -29,6 +29,10 @@ impl Actor {
         if !here && self.replica.counts(leader) {
             // Only who counts may refuse.
             for click in asks.extract_if(.., |ask| clicks::clicker(ask).is_some()) {
+                if self.to_pass.is_full_for(&click) {
+                    click.decline(NotProposed::MailboxFull);
+                    continue;
+                }
                 trace::sorted(&click.waits, Way::Count);
                 self.to_pass.push(click);
             }
@@ -38,6 +42,11 @@ impl Actor {
         let now = Instant::now();
         let counts = here && self.replica.has_room();
         for (ask, peeked) in asks.drain(..).zip(peeked) {
+            // Before it is counted: this costs no click.
+            if matches!(peeked, Peeked::Open) && self.to_propose.is_full_for(&ask) {
+                ask.decline(NotProposed::MailboxFull);
+                continue;
+            }
             let free = !counts || ask.counted || matches!(peeked, Peeked::Known);
             let Some(ask) = (if free { Some(ask) } else { self.count(ask, now) }) else {
                 continue;

@@ -72,6 +72,11 @@ pub(super) struct Flags {
     #[arg(long, value_name = "MS")]
     pub(super) deadline_ms: Option<u64>,
 
+    /// How long a buy may wait for its turn where more comes than can be done, in ms; one that
+    /// would wait longer gets a 503 at once [default: 1000] [env: FLASHNODE_WAIT_MAX_MS]
+    #[arg(long, value_name = "MS")]
+    pub(super) wait_max_ms: Option<u64>,
+
     /// The most connections of the public listener; further ones get a 503 [default: 20000]
     /// [env: FLASHNODE_MAX_CONNECTIONS]
     #[arg(long, value_name = "N")]
@@ -163,7 +168,7 @@ pub(super) struct Flags {
 }
 
 /// Each variable and the flag that it stands for.
-pub(super) const VARIABLES: [(&str, &str); 28] = [
+pub(super) const VARIABLES: [(&str, &str); 29] = [
     ("FLASHNODE_ID", "--id"),
     ("FLASHNODE_PEERS", "--peers"),
     ("FLASHNODE_CONFIG", "--config"),
@@ -174,6 +179,7 @@ pub(super) const VARIABLES: [(&str, &str); 28] = [
     ("FLASHNODE_RESP_MAX_CONNECTIONS", "--resp-max-connections"),
     ("FLASHNODE_DATA", "--data"),
     ("FLASHNODE_DEADLINE_MS", "--deadline-ms"),
+    ("FLASHNODE_WAIT_MAX_MS", "--wait-max-ms"),
     ("FLASHNODE_MAX_CONNECTIONS", "--max-connections"),
     ("FLASHNODE_WORKER_THREADS", "--worker-threads"),
     ("FLASHNODE_HEARTBEAT_MS", "--heartbeat-ms"),
@@ -243,6 +249,7 @@ impl Flags {
             resp_max_connections: self.resp_max_connections.or(other.resp_max_connections),
             data: self.data.or(other.data),
             deadline_ms: self.deadline_ms.or(other.deadline_ms),
+            wait_max_ms: self.wait_max_ms.or(other.wait_max_ms),
             max_connections: self.max_connections.or(other.max_connections),
             worker_threads: self.worker_threads.or(other.worker_threads),
             heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),

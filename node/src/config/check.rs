@@ -18,6 +18,8 @@ use stock::{Debt, NodeId, Sku};
 const HTTP_PORT_BASE: u64 = 8100;
 const DEADLINE_MS_DEFAULT: u64 = 5000;
 const DEADLINE_MS: RangeInclusive<u64> = 100..=60_000;
+const WAIT_MAX_MS_DEFAULT: u64 = 1000;
+const WAIT_MAX_MS: RangeInclusive<u64> = 10..=60_000;
 const MAX_CONNECTIONS_DEFAULT: u64 = 20_000;
 /// As Redis has it.
 const RESP_MAX_CONNECTIONS_DEFAULT: u64 = 10_000;
@@ -85,6 +87,8 @@ pub(super) fn check(
     let keep_entries = given.keep_entries.or(file.keep_entries).unwrap_or(KEEP_ENTRIES_DEFAULT);
     within("--snapshot-entries", snapshot_entries, SNAPSHOT_ENTRIES)?;
     within("--keep-entries", keep_entries, KEEP_ENTRIES)?;
+    let wait_max_ms = given.wait_max_ms.or(file.wait_max_ms).unwrap_or(WAIT_MAX_MS_DEFAULT);
+    within("--wait-max-ms", wait_max_ms, WAIT_MAX_MS)?;
     let max_connections =
         given.max_connections.or(file.max_connections).unwrap_or(MAX_CONNECTIONS_DEFAULT);
     within("--max-connections", max_connections, MAX_CONNECTIONS)?;
@@ -115,6 +119,7 @@ pub(super) fn check(
         resp,
         data: given.data.or(own_data).unwrap_or_else(|| PathBuf::from(format!("./data/node-{id}"))),
         deadline: Duration::from_millis(times.deadline_ms),
+        wait_max: Duration::from_millis(wait_max_ms),
         max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
         worker_threads: usize::try_from(worker_threads).unwrap_or(1),
         heartbeat: Duration::from_millis(times.heartbeat_ms),

@@ -15,6 +15,7 @@ pub(super) struct ClusterFile {
     pub(super) resp_debt: Option<bool>,
     pub(super) resp_max_connections: Option<u64>,
     pub(super) deadline_ms: Option<u64>,
+    pub(super) wait_max_ms: Option<u64>,
     pub(super) max_connections: Option<u64>,
     pub(super) worker_threads: Option<u64>,
     pub(super) heartbeat_ms: Option<u64>,

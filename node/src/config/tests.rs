@@ -55,6 +55,7 @@ fn id_and_peers_are_enough() {
     assert_eq!(config.advertise_http, "127.0.0.1:8102");
     assert_eq!(config.data, PathBuf::from("./data/node-2"));
     assert_eq!(config.deadline, Duration::from_secs(5));
+    assert_eq!(config.wait_max, Duration::from_secs(1));
     assert_eq!(config.heartbeat, Duration::from_millis(40));
     assert_eq!(config.election_min, Duration::from_millis(120));
     assert_eq!(config.election_max, Duration::from_millis(240));
@@ -165,6 +166,7 @@ fn command_lines_that_are_refused() {
         (with("--deadline-ms 99"), "100 to 60000"),
         (with("--deadline-ms soon"), "'soon'"),
         (with("--deadline-ms 240"), "must be more than --election-max-ms"),
+        (with("--wait-max-ms 9"), "10 to 60000"),
         (with("--snapshot-entries 9"), "10 to 10000000"),
         (with("--keep-entries 0"), "1 to 10000000"),
         (with("--heartbeat-ms 0"), "5 to 10000"),

@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends at what it cannot do without")]
 
+mod crowd;
 mod ending;
 mod full_disk;
 mod reads;

@@ -39,6 +39,7 @@ pub(super) enum Route {
     Forward = 2,
     Clicks = 3,
     ReadIndex = 4,
+    ForwardWaiting = 5,
 }
 
 impl Route {
@@ -49,12 +50,13 @@ impl Route {
             "/peer/forward" => Some(Self::Forward),
             "/peer/clicks" => Some(Self::Clicks),
             "/peer/read-index" => Some(Self::ReadIndex),
+            "/peer/forward-waiting" => Some(Self::ForwardWaiting),
             _ => None,
         }
     }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Append, Self::Forward, Self::Clicks, Self::ReadIndex]
+        [Self::Append, Self::Forward, Self::Clicks, Self::ReadIndex, Self::ForwardWaiting]
             .into_iter()
             .find(|route| *route as u8 == byte)
     }
@@ -148,11 +150,12 @@ mod tests {
             ("/peer/forward", 2),
             ("/peer/clicks", 3),
             ("/peer/read-index", 4),
+            ("/peer/forward-waiting", 5),
         ] {
             let route = Route::of(path).unwrap();
             assert_eq!((route as u8, Route::from_byte(byte)), (byte, Some(route)));
         }
-        assert_eq!((Route::from_byte(0), Route::from_byte(5)), (None, None));
+        assert_eq!((Route::from_byte(0), Route::from_byte(6)), (None, None));
         let statuses = [Status::Answered, Status::Failed, Status::NoRoute];
         for (byte, status) in (0..).zip(statuses) {
             assert_eq!(Status::from_byte(byte), Some(status));

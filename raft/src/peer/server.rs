@@ -46,6 +46,7 @@ pub(super) async fn act(shared: Arc<Shared>, route: u8, body: Bytes) -> Outcome 
         Some(Route::Forward) => forward(desk, body).await,
         Some(Route::Clicks) => clicks(desk, body).await,
         Some(Route::ReadIndex) => read_index(desk, body).await,
+        Some(Route::ForwardWaiting) => forward_waiting(desk, body).await,
         None => return Outcome { status: Status::NoRoute, body: Vec::new() },
     };
     match answer {
@@ -69,6 +70,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/peer/acknowledged", post(acknowledged))
         .route("/peer/join", post(join))
         .route("/peer/forward", post(forward))
+        .route("/peer/forward-waiting", post(forward_waiting))
         .route("/peer/clicks", post(clicks))
         .route("/peer/counts-clicks", post(counts_clicks))
         .route("/peer/read-index", post(read_index))
@@ -290,16 +292,34 @@ async fn join(State(shared): Desk, body: Bytes) -> Answer {
 
 async fn forward(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, envelope, commands: Vec<stock::Envelope>| async move {
-        let (reply, answer) = oneshot::channel();
-        let from = envelope.from;
-        let frame = Forwarded::Commands(ForwardedFrame { from, commands, reply });
-        if shared.forwarded.try_send(frame).is_err() {
-            return Ok(ForwardAnswer::NotProposed);
-        }
-        // A dropped reply is an actor that stopped with the frame in hand.
-        Ok(answer.await.unwrap_or(ForwardAnswer::Unknown))
+        let waiting = commands.len();
+        Ok(hand_over(&shared, envelope.from, waiting, commands).await)
     })
     .await
+}
+
+async fn forward_waiting(State(shared): Desk, body: Bytes) -> Answer {
+    take(shared, body, |shared, envelope, request: (u32, Vec<stock::Envelope>)| async move {
+        let (waiting, commands) = request;
+        let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).max(commands.len());
+        Ok(hand_over(&shared, envelope.from, waiting, commands).await)
+    })
+    .await
+}
+
+async fn hand_over(
+    shared: &Shared,
+    from: NodeId,
+    waiting: usize,
+    commands: Vec<stock::Envelope>,
+) -> ForwardAnswer {
+    let (reply, answer) = oneshot::channel();
+    let frame = Forwarded::Commands(ForwardedFrame { from, waiting, commands, reply });
+    if shared.forwarded.try_send(frame).is_err() {
+        return ForwardAnswer::NotProposed;
+    }
+    // A dropped reply is an actor that stopped with the frame in hand.
+    answer.await.unwrap_or(ForwardAnswer::Unknown)
 }
 
 async fn clicks(State(shared): Desk, body: Bytes) -> Answer {
