@@ -1,24 +1,41 @@
-//! `bench overload`: four times what the cluster can do, a sell-out shared by three nodes, and ten
-//! thousand connections at once.
+//! `bench overload`: four times what the cluster can do, ten thousand connections at once, and a
+//! sell-out shared by three nodes.
 
 use crate::cluster;
 use crate::machine::Machine;
-use crate::paced::{self, Outcome, Plan, Seen};
+use crate::paced::{Opened, Outcome, Plan, Seen};
 use crate::usage::{peak_mib_of, resident_mib_of};
-use anyhow::ensure;
-use clap::Args;
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
 use client::cluster::ProcessCluster;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const UNITS: u64 = 1_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// Buys a second while very many connections are open.
 const FEW: f64 = 2_000.0;
+/// Connections of a usual load.
+const USUAL: usize = 600;
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// More than the cluster can do, and what comes after it
+    Overload,
+    /// Very many connections at once
+    Open,
+    /// Who wins a sell-out
+    Fairness,
+}
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// What, comma separated
+    #[arg(long, value_delimiter = ',', default_values = ["overload", "open", "fairness"])]
+    parts: Vec<Part>,
     /// Seconds of each load
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(3..=600))]
     seconds: u64,
@@ -29,14 +46,20 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_500)]
     closed: usize,
     /// Connections of the overload
-    #[arg(long, default_value_t = 9_000)]
+    #[arg(long, default_value_t = 18_000)]
     connections: usize,
-    /// Connections that are open at once in the last part
+    /// Connections that are open at once
     #[arg(long, default_value_t = 10_000)]
     open: usize,
-    /// Units of the sell-out
+    /// Units of a sell-out
     #[arg(long, default_value_t = 60_000)]
     units: u64,
+    /// Connections of a sell-out, comma separated: few only offer what they are answered in time
+    #[arg(long, value_delimiter = ',', default_values_t = [900, 9_000])]
+    buyers: Vec<usize>,
+    /// How many sell-outs with each
+    #[arg(long, default_value_t = 3)]
+    sales: usize,
     /// The flashnode program [default: beside this one, or in target/]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -45,57 +68,111 @@ pub(crate) struct Options {
 /// Measures and prints.
 ///
 /// # Errors
-/// When a node fails.
+/// When a node fails, or answers otherwise than the contract has it.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     println!("{}", Machine::look().in_words());
     let cluster = cluster::start(options.binary.clone(), &[], UNITS).await?;
     let most = cluster::capacity(&cluster, options.closed, options.seconds, "capacity").await?;
-    let pids = cluster::pids(&cluster);
     println!(
         "a closed loop of {} connections: {:.0} accepted a second, p99 {:.1} ms, {:.0} MiB",
         options.closed,
         most.requests_a_second,
         most.p99_us as f64 / 1e3,
-        resident_mib_of(&pids)?
+        resident_mib_of(&cluster::pids(&cluster))?
     );
     let peak = most.requests_a_second;
-    let usual = load(&options, &cluster, "usual", peak * 0.5, 600).await?;
-    tell("half of that, open loop", &usual, options.seconds);
-    let over = load(&options, &cluster, "over", peak * options.times, options.connections).await?;
-    tell(&format!("{} times that", options.times), &over, options.seconds);
-    let accepted_a_second = over.accepted().count() as f64 / options.seconds as f64;
+    let measures = |part| options.parts.contains(&part);
+    if measures(Part::Overload) {
+        overload(&options, &cluster, peak).await?;
+    }
+    if measures(Part::Open) {
+        open_at_once(&options, &cluster).await?;
+    }
+    drop(cluster);
+    if measures(Part::Fairness) {
+        for buyers in &options.buyers {
+            for _ in 0..options.sales {
+                fairness(&options, *buyers, peak).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Half of what the cluster can do, then very much more, and at once half of it again.
+async fn overload(options: &Options, cluster: &ProcessCluster, peak: f64) -> anyhow::Result<()> {
+    let Options { seconds, times, .. } = *options;
+    let usual = plan(options, cluster, "usual", peak * 0.5, USUAL);
+    let usual = looked_through(Opened::open(usual).await?.run(Instant::now()).await?)?;
+    tell("half of that, open loop", &usual, seconds);
+    let over = plan(options, cluster, "over", peak * times, options.connections);
+    let after = plan(options, cluster, "after", peak * 0.5, USUAL);
+    let (over, after) = (Opened::open(over).await?, Opened::open(after).await?);
+    let start = Instant::now();
+    let end = start + seconds as u32 * SECOND;
+    // Tasks, for the second must not wait for the last answers to the first.
+    let (over, after) = (tokio::spawn(over.run(start)), tokio::spawn(after.run(end)));
+    let (over, after) = (looked_through(over.await??)?, looked_through(after.await??)?);
+    tell(&format!("{times} times that"), &over, seconds);
     println!(
         "  {:.2} of the closed loop's accepted; peak {:.0} MiB of all nodes",
-        accepted_a_second / peak,
-        peak_mib_of(&pids)?
+        over.accepted().count() as f64 / seconds as f64 / peak,
+        peak_mib_of(&cluster::pids(cluster))?
     );
-    let after = load(&options, &cluster, "after", peak * 0.5, 600).await?;
-    tell("half again, at once", &after, options.seconds);
+    tell("half again, at once", &after, seconds);
     let last_shed = after.buys.iter().rev().find(|buy| buy.outcome == Outcome::Shed);
     let shed_for = last_shed.map_or(Duration::ZERO, |buy| buy.due);
     println!("  the last 503 fell due {:.0} ms after the overload's end", ms(shed_for));
-    let open = load(&options, &cluster, "open", FEW, options.open).await?;
-    tell(&format!("{} connections at once", options.open), &open, options.seconds);
-    println!("  {:.0} MiB in all nodes now", resident_mib_of(&pids)?);
-    drop(cluster);
-    fairness(&options, peak).await
+    for nth in 0..3.min(seconds as u32) {
+        let due = nth * SECOND..(nth + 1) * SECOND;
+        let buys = after.buys.iter().filter(|buy| due.contains(&buy.due)).copied().collect();
+        tell(&format!("  of that, second {}", nth + 1), &Seen { buys }, 1);
+    }
+    Ok(())
 }
 
-async fn load(
+/// Connections that are all open before the first buy, and all of them buy.
+async fn open_at_once(options: &Options, cluster: &ProcessCluster) -> anyhow::Result<()> {
+    let opened = Opened::open(plan(options, cluster, "open", FEW, options.open)).await?;
+    let counted = connections(cluster).await?;
+    ensure!(counted >= options.open, "the nodes have only {counted} connections");
+    let seen = looked_through(opened.run(Instant::now()).await?)?;
+    tell(&format!("{counted} connections open at once"), &seen, options.seconds);
+    println!("  {:.0} MiB in all nodes now", resident_mib_of(&cluster::pids(cluster))?);
+    Ok(())
+}
+
+/// Open connections, as the nodes count them.
+async fn connections(cluster: &ProcessCluster) -> anyhow::Result<usize> {
+    let mut all = 0;
+    for address in cluster.addresses() {
+        let text = reqwest::get(format!("http://{address}/metrics")).await?.text().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix("flashnode_http_connections "));
+        let count = line.context("a node counts no connections")?;
+        all += count.trim().parse::<usize>().context("no number of connections")?;
+    }
+    Ok(all)
+}
+
+fn plan(
     options: &Options,
     cluster: &ProcessCluster,
     salt: &str,
     buys_a_second: f64,
     connections: usize,
-) -> anyhow::Result<Seen> {
-    let plan = Plan {
+) -> Plan {
+    Plan {
         targets: cluster.addresses(),
         buys_a_second,
         connections,
         lasting: options.seconds as u32 * SECOND,
         salt: salt.to_owned(),
-    };
-    let seen = paced::run(&plan).await?;
+    }
+}
+
+/// # Errors
+/// When an answer is none of the contract's, such as a 503 without `Retry-After`.
+fn looked_through(seen: Seen) -> anyhow::Result<Seen> {
     let odd = seen.buys.iter().find(|buy| matches!(buy.outcome, Outcome::Odd(_)));
     ensure!(odd.is_none(), "a buy was answered {odd:?}");
     Ok(seen)
@@ -118,19 +195,25 @@ fn tell(what: &str, seen: &Seen, seconds: u64) {
 }
 
 /// Who wins a sell-out at equal load on all nodes, which is more than the cluster can do.
-async fn fairness(options: &Options, peak: f64) -> anyhow::Result<()> {
+async fn fairness(options: &Options, buyers: usize, peak: f64) -> anyhow::Result<()> {
     let cluster = cluster::start(options.binary.clone(), &[], options.units).await?;
     let leader = cluster.leader().await?;
-    let seen = load(options, &cluster, "fair", peak * 1.2, 900).await?;
+    let plan = plan(options, &cluster, "fair", peak * 2.0, buyers);
+    let seen = looked_through(Opened::open(plan).await?.run(Instant::now()).await?)?;
     let won: Vec<usize> = (0..cluster.nodes().len())
         .map(|node| seen.accepted().filter(|buy| buy.target == node).count())
         .collect();
     let all: usize = won.iter().sum();
-    println!("a sell-out of {} units at equal load on each node; {all} won:", options.units);
-    for (node, won) in cluster.nodes().iter().zip(&won) {
+    let shed = seen.count(|outcome| outcome == Outcome::Shed);
+    let shares = cluster.nodes().iter().zip(&won).map(|(node, won)| {
         let role = if node.id == leader { "leader" } else { "follower" };
-        println!("  node {} ({role}): {:.1} %", node.id, *won as f64 * 100.0 / all as f64);
-    }
+        format!("{role} {:.1} %", *won as f64 * 100.0 / all as f64)
+    });
+    println!(
+        "a sell-out of {} units, {buyers} connections, equal load on each node, {all} won, {shed} shed: {}",
+        options.units,
+        shares.collect::<Vec<_>>().join(", ")
+    );
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 //! again at the next node, as a buyer's would be; its buy is not tried again.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, StatusCode, header};
@@ -22,6 +23,12 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(10);
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// How long an answer is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Connections that are opened at once, which a listener's backlog takes.
+const OPENED_AT_ONCE: usize = 256;
+
+/// One connection to a node.
+type Sender = SendRequest<Full<Bytes>>;
 
 /// What falls due.
 #[derive(Debug, Clone)]
@@ -40,11 +47,11 @@ pub(crate) struct Plan {
 pub(crate) enum Outcome {
     Accepted,
     SoldOut,
-    /// 503: surely not done.
+    /// 503: surely not done, and when to ask again.
     Shed,
     /// 504, or a broken connection: nobody knows.
     Unknown,
-    /// Anything else, which no run should see.
+    /// Anything else, which no run should see; a 503 that does not say when to ask again, too.
     Odd(u16),
     /// No node took the connection, or the client was too far behind its own schedule.
     NotSent,
@@ -101,28 +108,65 @@ impl Seen {
     }
 }
 
-/// Runs a plan to its end.
+/// Runs a plan to its end, from now on; connections are opened as their first buys fall due.
 ///
 /// # Errors
 /// When a task of it ends badly.
 pub(crate) async fn run(plan: &Plan) -> anyhow::Result<Seen> {
-    let start = Instant::now();
-    let mut connections = JoinSet::new();
-    for number in 0..plan.connections {
-        connections.spawn(connection(plan.clone(), number, start));
-    }
-    let mut seen = Seen::default();
-    while let Some(buys) = connections.join_next().await {
-        seen.buys.extend(buys?);
-    }
-    seen.buys.sort_unstable_by_key(|buy| buy.due);
-    Ok(seen)
+    let senders = (0..plan.connections).map(|_| None).collect();
+    Opened { plan: plan.clone(), senders }.run(Instant::now()).await
 }
 
-async fn connection(plan: Plan, number: usize, start: Instant) -> Vec<Bought> {
+/// A plan whose connections are all open before its first buy falls due.
+pub(crate) struct Opened {
+    plan: Plan,
+    senders: Vec<Option<Sender>>,
+}
+
+impl Opened {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// When one cannot be opened: a load on fewer would be another.
+    pub(crate) async fn open(plan: Plan) -> anyhow::Result<Self> {
+        let mut senders = Vec::with_capacity(plan.connections);
+        for first in (0..plan.connections).step_by(OPENED_AT_ONCE) {
+            let some = first..plan.connections.min(first + OPENED_AT_ONCE);
+            let some = some.map(|number| connect(&plan.targets[number % plan.targets.len()]));
+            senders.extend(join_all(some).await);
+        }
+        let missing = senders.iter().filter(|sender| sender.is_none()).count();
+        anyhow::ensure!(missing == 0, "{missing} connections could not be opened");
+        Ok(Self { plan, senders })
+    }
+
+    /// Runs the plan to its end.
+    ///
+    /// # Errors
+    /// When a task of it ends badly.
+    pub(crate) async fn run(self, start: Instant) -> anyhow::Result<Seen> {
+        let Self { plan, senders } = self;
+        let mut connections = JoinSet::new();
+        for (number, sender) in senders.into_iter().enumerate() {
+            connections.spawn(connection(plan.clone(), number, sender, start));
+        }
+        let mut seen = Seen::default();
+        while let Some(buys) = connections.join_next().await {
+            seen.buys.extend(buys?);
+        }
+        seen.buys.sort_unstable_by_key(|buy| buy.due);
+        Ok(seen)
+    }
+}
+
+async fn connection(
+    plan: Plan,
+    number: usize,
+    mut open: Option<Sender>,
+    start: Instant,
+) -> Vec<Bought> {
     let mut buys = Vec::new();
     let mut target = number % plan.targets.len();
-    let mut open: Option<SendRequest<Full<Bytes>>> = None;
     for nth in (number..).step_by(plan.connections) {
         let due = Duration::from_secs_f64(nth as f64 / plan.buys_a_second);
         if due >= plan.lasting {
@@ -156,7 +200,7 @@ async fn connection(plan: Plan, number: usize, start: Instant) -> Vec<Bought> {
     buys
 }
 
-async fn connect(address: &str) -> Option<SendRequest<Full<Bytes>>> {
+async fn connect(address: &str) -> Option<Sender> {
     let stream = TcpStream::connect(address).await.ok()?;
     stream.set_nodelay(true).ok()?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
@@ -165,7 +209,7 @@ async fn connect(address: &str) -> Option<SendRequest<Full<Bytes>>> {
     Some(sender)
 }
 
-async fn buy(sender: &mut SendRequest<Full<Bytes>>, key: &str) -> Outcome {
+async fn buy(sender: &mut Sender, key: &str) -> Outcome {
     let body = format!(r#"{{"product_id":"sneaker","user_id":"u-{key}","quantity":1}}"#);
     let request = Request::post("/v1/buys")
         .header(header::HOST, "flashnode")
@@ -178,27 +222,56 @@ async fn buy(sender: &mut SendRequest<Full<Bytes>>, key: &str) -> Outcome {
     let answered = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
+        let says_when = answer.headers().contains_key(header::RETRY_AFTER);
         answer.into_body().collect().await?;
-        hyper::Result::Ok(status)
+        hyper::Result::Ok((status, says_when))
     };
     match tokio::time::timeout(ANSWER_MAX, answered).await {
-        Ok(Ok(StatusCode::CREATED)) => Outcome::Accepted,
-        Ok(Ok(StatusCode::GONE)) => Outcome::SoldOut,
-        Ok(Ok(StatusCode::SERVICE_UNAVAILABLE)) => Outcome::Shed,
+        Ok(Ok((StatusCode::CREATED, _))) => Outcome::Accepted,
+        Ok(Ok((StatusCode::GONE, _))) => Outcome::SoldOut,
+        Ok(Ok((StatusCode::SERVICE_UNAVAILABLE, true))) => Outcome::Shed,
         // The node had closed the connection before any of it was written.
         Ok(Err(error)) if error.is_canceled() => Outcome::NotSent,
-        Ok(Ok(StatusCode::GATEWAY_TIMEOUT) | Err(_)) | Err(_) => Outcome::Unknown,
-        Ok(Ok(other)) => Outcome::Odd(other.as_u16()),
+        Ok(Ok((StatusCode::GATEWAY_TIMEOUT, _)) | Err(_)) | Err(_) => Outcome::Unknown,
+        Ok(Ok((other, _))) => Outcome::Odd(other.as_u16()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn bought(due_ms: u64, latency_ms: u64, outcome: Outcome) -> Bought {
         let [due, latency] = [due_ms, latency_ms].map(Duration::from_millis);
         Bought { due, latency, service: latency, target: 0, outcome }
+    }
+
+    /// Answers one request so, and returns what the buyer makes of it.
+    async fn answered_with(head: &'static str) -> Outcome {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = [0; 1024];
+            assert!(stream.read(&mut read).await.unwrap() > 0);
+            let answer = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let buyer = async {
+            let mut sender = connect(&address).await.unwrap();
+            buy(&mut sender, "key").await
+        };
+        tokio::join!(server, buyer).1
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_an_overload_says_when_to_ask_again() {
+        let full = "503 Service Unavailable";
+        assert_eq!(answered_with(full).await, Outcome::Odd(503));
+        let says_when = "503 Service Unavailable\r\nretry-after: 1";
+        assert_eq!(answered_with(says_when).await, Outcome::Shed);
+        assert_eq!(answered_with("201 Created").await, Outcome::Accepted);
     }
 
     #[test]
