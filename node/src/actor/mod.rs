@@ -364,11 +364,11 @@ impl Actor {
     }
 
     fn start_work(&mut self) {
-        let leads = self.leader == Some(self.replica.id());
-        let (room, most) = if leads {
-            (Room::Entry, PROPOSALS_IN_FLIGHT_MAX)
-        } else {
-            (Room::Frame, FRAMES_IN_FLIGHT_MAX)
+        let (room, most) = match self.leader {
+            Some(leader) if leader == self.replica.id() => (Room::Entry, PROPOSALS_IN_FLIGHT_MAX),
+            Some(_) => (Room::Frame, FRAMES_IN_FLIGHT_MAX),
+            // They wait either way.
+            None => (Room::Frame, PROPOSALS_IN_FLIGHT_MAX),
         };
         while self.proposals.len() < most && self.to_propose.is_worth_a_batch(room) {
             let Some(group) = Group::take(&mut self.to_propose, room) else {

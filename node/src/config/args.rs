@@ -73,7 +73,7 @@ pub(super) struct Flags {
     pub(super) deadline_ms: Option<u64>,
 
     /// How long a buy may wait for its turn where more comes than can be done, in ms; one that
-    /// would wait longer gets a 503 at once [default: 1000] [env: FLASHNODE_WAIT_MAX_MS]
+    /// would wait longer gets a 503 at once [default: 2500] [env: FLASHNODE_WAIT_MAX_MS]
     #[arg(long, value_name = "MS")]
     pub(super) wait_max_ms: Option<u64>,
 

@@ -18,7 +18,7 @@ use stock::{Debt, NodeId, Sku};
 const HTTP_PORT_BASE: u64 = 8100;
 const DEADLINE_MS_DEFAULT: u64 = 5000;
 const DEADLINE_MS: RangeInclusive<u64> = 100..=60_000;
-const WAIT_MAX_MS_DEFAULT: u64 = 1000;
+const WAIT_MAX_MS_DEFAULT: u64 = 2500;
 const WAIT_MAX_MS: RangeInclusive<u64> = 10..=60_000;
 const MAX_CONNECTIONS_DEFAULT: u64 = 20_000;
 /// As Redis has it.

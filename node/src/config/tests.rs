@@ -55,7 +55,7 @@ fn id_and_peers_are_enough() {
     assert_eq!(config.advertise_http, "127.0.0.1:8102");
     assert_eq!(config.data, PathBuf::from("./data/node-2"));
     assert_eq!(config.deadline, Duration::from_secs(5));
-    assert_eq!(config.wait_max, Duration::from_secs(1));
+    assert_eq!(config.wait_max, Duration::from_millis(2500));
     assert_eq!(config.heartbeat, Duration::from_millis(40));
     assert_eq!(config.election_min, Duration::from_millis(120));
     assert_eq!(config.election_max, Duration::from_millis(240));
