@@ -41,8 +41,7 @@ pub(crate) struct Group {
 impl Group {
     /// Cuts the next batch off the queue; none when nothing waits.
     pub(crate) fn take(queue: &mut Queue, room: Room) -> Option<Self> {
-        let mut group = Self::default();
-        group.waiting = queue.own_waiting();
+        let mut group = Self { waiting: queue.own_waiting(), ..Self::default() };
         queue.fill(&mut group, room);
         for ForwardedFrame { from, commands, reply, .. } in std::mem::take(&mut group.framed) {
             group.cut_frames.push((from, commands.len()));

@@ -127,7 +127,7 @@ impl Queue {
 
     /// Whether this ask would wait for too long.
     pub(super) fn is_full_for(&self, ask: &Ask) -> bool {
-        self.patience.is_full(self.asks.len()) && may_be_shed(ask)
+        may_be_shed(ask) && self.patience.is_full(self.asks.len(), Instant::now())
     }
 
     /// There was no leader, or there is another: nobody has waited for too long because of it.
@@ -174,6 +174,7 @@ impl Queue {
             left = left.saturating_sub(cost);
             asks.extend(self.asks.pop_front());
         }
+        self.patience.started(now);
         self.patience.left(asks.len(), self.asks.len(), now);
         asks
     }

@@ -50,8 +50,9 @@ impl Patience {
     }
 
     /// Whether somebody who comes behind so many would wait for too long.
-    pub(super) fn is_full(&self, waiting: usize) -> bool {
-        self.most.is_some_and(|most| waiting >= most)
+    pub(super) fn is_full(&self, waiting: usize, now: Instant) -> bool {
+        let moves = now.saturating_duration_since(self.moved) <= STALL_MIN;
+        moves && self.most.is_some_and(|most| waiting >= most)
     }
 
     /// Everybody's time begins anew.
@@ -86,6 +87,10 @@ impl Patience {
         }
         let lasted = now.saturating_duration_since(window.began);
         if lasted < WINDOW {
+            return;
+        }
+        if lasted > STALL_MIN {
+            (self.window, self.most) = (None, None);
             return;
         }
         let left = u128::try_from(window.left).unwrap_or(u128::MAX);

@@ -21,17 +21,20 @@ fn standing(began: Instant) -> Patience {
 fn while_a_queue_stands_it_takes_what_leaves_in_time() {
     let began = Instant::now();
     let mut patience = Patience::new(WAIT_MAX, began);
-    assert!(!patience.is_full(1_000_000), "nobody knows yet");
+    assert!(!patience.is_full(1_000_000, began), "nobody knows yet");
     patience = standing(began);
-    assert!(!patience.is_full(9_999));
-    assert!(patience.is_full(10_000));
+    let now = began + ms(200);
+    patience.landed(now);
+    assert!(!patience.is_full(9_999, now));
+    assert!(patience.is_full(10_000, now));
+    assert!(!patience.is_full(1_000_000, now + STALL_MIN + ms(1)), "nothing moves");
     // Four times as fast from now on.
     for at in 21..=80 {
         patience.left(400, 1, began + at * ms(10));
     }
-    assert!(!patience.is_full(35_000) && patience.is_full(40_000));
+    assert!(!patience.is_full(35_000, now) && patience.is_full(40_000, now));
     patience.left(400, 0, began + ms(900));
-    assert!(!patience.is_full(1_000_000), "it stands no more");
+    assert!(!patience.is_full(1_000_000, now), "it stands no more");
 }
 
 #[test]
@@ -48,7 +51,7 @@ fn an_outage_is_no_overload() {
     patience.landed(began + ms(3_000) + STALL_MIN + ms(1));
     assert!(!patience.is_over(began, began + ms(4_500)), "nothing moved meanwhile");
     assert!(patience.is_over(began, began + ms(4_502)), "now it does");
-    assert!(!patience.is_full(1_000_000), "what left before says nothing");
+    assert!(!patience.is_full(1_000_000, began + ms(3_502)), "what left before says nothing");
     patience.begin_anew(began + ms(4_502));
     assert!(!patience.is_over(began, began + ms(5_502)), "there was no leader");
 }
