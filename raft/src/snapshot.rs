@@ -24,6 +24,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use stock::{Event, HotState, Machine, Restore, Seq, codec};
 
+/// The most segments that are digested when one is sealed, where none waits to be: a node that
+/// fetched many of them goes on with the next.
+const DIGESTS_AT_ONCE: usize = 16;
+/// The same while others wait in memory: one more than is sealed, so that it comes to an end.
+const DIGESTS_IN_HASTE: usize = 2;
+
 /// The version of the manifest's encoding.
 const FORMAT: u16 = 1;
 const MAGIC: &[u8; 6] = b"FNSNAP";
@@ -257,7 +263,10 @@ impl SnapshotStore {
             sealed = last_of(chunk).unwrap_or(sealed);
             *known = sealed;
             let sealed_after = started.elapsed();
-            if let Err(error) = self.digests.keep_up(&self.segments.list(), chunk, &self.segments) {
+            // Who waits comes before what only a restart needs.
+            let at_most = if full.len() > 1 { DIGESTS_IN_HASTE } else { DIGESTS_AT_ONCE };
+            let list = self.segments.list();
+            if let Err(error) = self.digests.keep_up(&list, chunk, &self.segments, at_most) {
                 tracing::warn!("segments without a digest make the next restart longer: {error}");
             }
             drop(known);
@@ -322,9 +331,11 @@ impl SnapshotStore {
             let folded = replacement.folded;
             let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
             store.write(&manifest)?;
-            // A file of this history may have taken the place of one that was sealed here.
-            *store.sealed() = Seq(0);
+            let mut sealed = store.sealed();
             applied.replace(replacement);
+            // A file of this history may have taken the place of one that was sealed here.
+            *sealed = Seq(0);
+            drop(sealed);
             store.set_current(manifest);
             Ok(folded)
         };

@@ -281,13 +281,16 @@ impl Actor {
             let pass = self.to_pass.len();
             self.metrics.observe_waiting(Waiting { propose, check, pass });
             let room = QUEUE_MAX.saturating_sub(self.queued());
+            let has_room_for_frames = self.to_propose.framed() < QUEUE_MAX;
             tokio::select! {
                 received = self.asks.recv_many(&mut inbox, room), if room > 0 => {
                     if received == 0 {
                         break;
                     }
                 }
-                Some(frame) = self.frames.recv(), if room > 0 => self.receive(frame, &mut inbox),
+                Some(frame) = self.frames.recv(), if has_room_for_frames => {
+                    self.receive(frame, &mut inbox);
+                }
                 Some(proposed) = self.proposals.join_next() => self.landed(proposed),
                 Some(checked) = self.checks.join_next() => match checked {
                     Ok(undecided) => self.to_propose.extend(undecided),
@@ -319,17 +322,20 @@ impl Actor {
         if !inbox.is_empty() {
             self.sort(inbox, self.replica.leader());
         }
-        let frames = self.frames.len().min(QUEUE_MAX.saturating_sub(self.queued()));
-        for _ in 0..frames {
+        for _ in 0..self.frames.len() {
+            if self.to_propose.framed() >= QUEUE_MAX {
+                break;
+            }
             if let Ok(frame) = self.frames.try_recv() {
                 self.receive(frame, inbox);
             }
         }
     }
 
-    /// Commands that this actor holds.
+    /// Commands of this node's own buyers that this actor holds. Those of followers have as much
+    /// room of their own, so that a crowd here keeps out nobody from elsewhere.
     fn queued(&self) -> usize {
-        self.to_propose.len() + self.to_check.len() + self.to_pass.len()
+        self.to_propose.own_len() + self.to_check.len() + self.to_pass.len()
     }
 
     fn landed(&mut self, proposed: Result<Load, tokio::task::JoinError>) {

@@ -93,7 +93,13 @@ impl Queue {
         self.asks.len() + self.framed()
     }
 
-    fn framed(&self) -> usize {
+    /// How many of this node's own wait.
+    pub(super) fn own_len(&self) -> usize {
+        self.asks.len()
+    }
+
+    /// How many commands wait that followers sent.
+    pub(super) fn framed(&self) -> usize {
         self.frames.values().flatten().map(|frame| frame.commands.len()).sum()
     }
 
@@ -163,6 +169,8 @@ impl Queue {
     /// Cuts off asks for one frame, as they came; none when nothing waits.
     pub(crate) fn take_asks(&mut self) -> Vec<Ask> {
         let now = Instant::now();
+        // It goes because the one before was answered, or nothing was on its way.
+        self.patience.landed(now);
         self.drop_expired(now);
         self.drop_late(now);
         let (mut left, mut asks) = (Room::Frame.bytes(), Vec::new());
@@ -174,7 +182,6 @@ impl Queue {
             left = left.saturating_sub(cost);
             asks.extend(self.asks.pop_front());
         }
-        self.patience.started(now);
         self.patience.left(asks.len(), self.asks.len(), now);
         asks
     }
@@ -198,6 +205,7 @@ impl Queue {
             let mut lanes = self.waiting(own);
             self.credits.retain(|lane, _| lanes.contains(lane));
             if lanes.is_empty() {
+                self.patience.left(0, self.asks.len(), now);
                 return;
             }
             let mut spare = room.bytes();
@@ -332,7 +340,7 @@ struct Left<'a> {
 /// better than the node what to do with the rest; and what is no click is for those who sell, or
 /// finishes what a click began.
 fn may_be_shed(ask: &Ask) -> bool {
-    ask.reply_to.is_alone() && clicks::clicker(ask).is_some()
+    ask.reply_to.is_alone() && !ask.reply_to.is_tried() && clicks::clicker(ask).is_some()
 }
 
 fn pop_if<T>(waiting: &mut VecDeque<T>, wanted: impl FnOnce(&T) -> bool) -> Option<T> {

@@ -38,6 +38,11 @@ impl ReplyTo {
         matches!(self.to, To::Alone(_))
     }
 
+    /// Whether it may have come to somebody else before.
+    pub(super) fn is_tried(&self) -> bool {
+        self.tried
+    }
+
     fn new(to: To) -> Self {
         Self { to, allowance: None, tried: false }
     }

@@ -84,8 +84,8 @@ impl SegmentStore {
         self.segments().values().cloned().collect()
     }
 
-    /// Writes exactly one full, aligned segment; durable when it returns. Does nothing when the
-    /// segment is there already.
+    /// Writes exactly one full, aligned segment; durable when it returns. One that is there already
+    /// stays, if all of it is as it should be.
     ///
     /// # Errors
     /// `InvalidInput` when the events are not one full segment; `InvalidData` when the file exists
@@ -98,11 +98,16 @@ impl SegmentStore {
         let sealed = format::verify(&bytes).map_err(|flaw| damaged(&path, &flaw))?;
         let _turn = self.turn();
         if let Some(found) = self.find(first_seq) {
-            if found == sealed {
+            if found != sealed {
+                let (found, wanted) = (Box::new(found), Box::new(sealed));
+                return Err(damaged(&path, &Flaw::Other { found, wanted }));
+            }
+            // Of one that was found at the start only the ends were looked at, and a crash may have
+            // come before its name was durable.
+            if std::fs::read(&path).is_ok_and(|there| there == bytes) {
+                sync_dir(&self.dir)?;
                 return Ok(sealed);
             }
-            let (found, wanted) = (Box::new(found), Box::new(sealed));
-            return Err(damaged(&path, &Flaw::Other { found, wanted }));
         }
         self.write(&path, &bytes)?;
         self.segments().insert(first_seq, sealed.clone());

@@ -70,6 +70,19 @@ fn equal_events_give_equal_files_and_are_sealed_once() {
     assert_eq!(stores[0].read(Seq(1)).unwrap(), events(0, 1));
 }
 
+/// Only its ends were looked at when the store was opened.
+#[test]
+fn a_damaged_file_is_sealed_anew_from_the_same_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SegmentStore::open(dir.path()).unwrap();
+    let sealed = store.seal(&events(0, 0)).unwrap();
+    flip(&file_of(dir.path(), 1), sealed.bytes / 2);
+    let store = SegmentStore::open(dir.path()).unwrap();
+    assert_eq!(store.read(Seq(1)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(store.seal(&events(0, 0)).unwrap(), sealed);
+    assert_eq!(store.read(Seq(1)).unwrap(), events(0, 0));
+}
+
 #[test]
 fn only_one_full_aligned_segment_can_be_sealed() {
     let dir = tempfile::tempdir().unwrap();

@@ -24,9 +24,6 @@ const HEADER_BYTES: usize = MAGIC.len() + 2 + 4 + 4;
 const DIGEST_BYTES_MAX: u64 = 1 << 28;
 /// Digests that are read ahead while one is added.
 const READ_AHEAD: usize = 4;
-/// The most segments that are digested when one is sealed: a node that fetched many of them goes on
-/// with the next.
-const SEGMENTS_AT_ONCE_MAX: usize = 16;
 
 /// See the module.
 pub(super) struct DigestStore {
@@ -112,17 +109,18 @@ impl DigestStore {
         }
     }
 
-    /// Digests segments that have none yet, as far as they follow each other. `newest` are the
-    /// events of one, which need not be read then.
+    /// Digests at most so many segments that have none yet, as far as they follow each other.
+    /// `newest` are the events of one, which need not be read then.
     pub(super) fn keep_up(
         &self,
         sealed: &[SegmentRef],
         newest: &[Event],
         segments: &SegmentStore,
+        at_most: usize,
     ) -> io::Result<()> {
         let mut digester = self.digester();
         let next = sealed.partition_point(|segment| segment.first_seq <= digester.seq());
-        for segment in sealed[next..].iter().take(SEGMENTS_AT_ONCE_MAX) {
+        for segment in sealed[next..].iter().take(at_most) {
             if self.read(segment).is_some_and(|digest| digester.follow(&digest)) {
                 continue;
             }

@@ -46,13 +46,16 @@ impl Patience {
 
     /// Whether somebody who came then has waited for too long.
     pub(super) fn is_over(&self, came: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(came.max(self.since)) > self.wait_max
+        self.moves(now) && now.saturating_duration_since(came.max(self.since)) > self.wait_max
     }
 
     /// Whether somebody who comes behind so many would wait for too long.
     pub(super) fn is_full(&self, waiting: usize, now: Instant) -> bool {
-        let moves = now.saturating_duration_since(self.moved) <= STALL_MIN;
-        moves && self.most.is_some_and(|most| waiting >= most)
+        self.moves(now) && self.most.is_some_and(|most| waiting >= most)
+    }
+
+    fn moves(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.moved) <= STALL_MIN
     }
 
     /// Everybody's time begins anew.
@@ -68,7 +71,7 @@ impl Patience {
 
     /// Something was decided.
     pub(super) fn landed(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.moved) > STALL_MIN {
+        if !self.moves(now) {
             self.begin_anew(now);
         }
         self.moved = now;
@@ -86,11 +89,12 @@ impl Patience {
             window.left += left;
         }
         let lasted = now.saturating_duration_since(window.began);
-        if lasted < WINDOW {
-            return;
-        }
         if lasted > STALL_MIN {
             (self.window, self.most) = (None, None);
+            return;
+        }
+        // While others have their turn, nobody knows how fast those here will leave.
+        if lasted < WINDOW || window.left == 0 {
             return;
         }
         let left = u128::try_from(window.left).unwrap_or(u128::MAX);

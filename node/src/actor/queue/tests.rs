@@ -304,6 +304,7 @@ fn a_click_that_waited_too_long_is_shed_and_nothing_else() {
     let operators = Ask { envelope: operators, ..late(now, ask(3)) };
     let mut queue = Queue::new(WAIT_MAX);
     queue.patience = Patience::new(WAIT_MAX, now.checked_sub(10 * WAIT_MAX).unwrap());
+    queue.patience.started(now);
     for ask in [click, among, operators, ask(4)] {
         queue.push(ask);
     }
