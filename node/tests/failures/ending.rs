@@ -12,7 +12,7 @@ use std::sync::Arc;
 const DEADLINE: [&str; 2] = ["--deadline-ms", "60000"];
 
 /// What a node's metrics say, of one without labels or with these.
-async fn metric(caller: &Caller, node: usize, name: &str) -> u64 {
+pub(super) async fn metric(caller: &Caller, node: usize, name: &str) -> u64 {
     let (_, text) = caller.text(node, Method::GET, "/metrics", Ask::default()).await;
     let mut told = text.lines().filter_map(|line| line.rsplit_once(' '));
     let (_, number) = told.find(|(of, _)| *of == name).expect("a metric");
