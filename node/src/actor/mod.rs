@@ -39,7 +39,8 @@ use tracing::Span;
 
 /// Asks that may wait in the mailbox; more are answered 503 at once.
 pub(crate) const MAILBOX_MAX: usize = 16_384;
-/// Asks that the actor holds outside the mailbox before it stops draining it.
+/// Asks that the actor holds outside the mailbox before it stops draining it; and, apart from them,
+/// commands of followers' frames before it takes no more of those.
 const QUEUE_MAX: usize = 8_192;
 /// Commands of one caller that may be in the mailbox at once.
 const PORTION_MAX: usize = 2_048;
@@ -112,6 +113,7 @@ pub(crate) struct Ask {
     address: Option<IpAddr>,
     /// Whether it was counted before, here or elsewhere.
     counted: bool,
+    /// When this node took it in.
     came: Instant,
     pub(crate) deadline: Instant,
     pub(crate) reply_to: ReplyTo,
