@@ -159,15 +159,17 @@ impl Stage {
     }
 
     fn in_words(&self) -> String {
-        let [memory, disk] = self.bytes_an_order.unwrap_or_default();
+        // The fewest orders are what the others are compared with.
+        let an_order = self.bytes_an_order.map_or_else(String::new, |[memory, disk]| {
+            format!("; an order more: {memory:.0} bytes of memory, {disk:.0} of disk")
+        });
         let [early, late] = self.reclaimed_mib_max;
         format!(
             "{} orders, {} products: {:.0} buys/s ({:.2} of a fresh cluster's), p99 {:.1} ms \
              ({:.2} of a fresh cluster's); {} snapshots, median {:.0} ms; by the clock p99 {:.1} ms, \
              while a snapshot was taken {:.1} ms; a node: {:.0} MiB of memory, {:.0} MiB of history, \
-             {:.0} MiB of other files (while filled at most {early:.0}, then {late:.0}); an order \
-             more: {memory:.0} bytes of memory, {disk:.0} of disk; restart {:.2} s, an empty node \
-             {:.2} s",
+             {:.0} MiB of other files (while filled at most {early:.0}, then {late:.0}){an_order}; \
+             restart {:.2} s, an empty node {:.2} s",
             self.orders,
             self.products,
             self.buys_a_second.median,
