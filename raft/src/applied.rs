@@ -176,13 +176,7 @@ impl Applied {
         state.machine.adopt(rules);
         let applied = state.machine.apply(batch);
         state.note_hash(log_id);
-        let mut filled = None;
-        for event in applied.events {
-            let seq = event.seq;
-            if state.tail.push(event) {
-                filled = Some(seq);
-            }
-        }
+        let filled = state.tail.extend(applied.events, applied.traces);
         drop(state);
         if let Some(seq) = filled {
             self.filled.send_replace(seq);

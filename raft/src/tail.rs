@@ -6,9 +6,9 @@
 
 use crate::segment::SEGMENT_EVENTS;
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
-use stock::{Event, Seq};
+use stock::{Event, Seq, Traces};
 
 /// Full chunks that stay in memory after they were sealed: readers of recent events need no file.
 const SEALED_CHUNKS_KEPT: usize = 2;
@@ -20,10 +20,34 @@ pub(crate) struct EventTail {
     full: VecDeque<Chunk>,
     /// The chunk that is being filled. Shorter than a segment.
     partial: Vec<Event>,
+    /// Of those events of it that were applied here.
+    traces: Traces,
 }
 
-/// The events of a full chunk: those of one segment.
-pub(crate) type Chunk = Arc<Vec<Event>>;
+/// A full chunk.
+pub(crate) type Chunk = Arc<FullChunk>;
+
+/// The events of one segment.
+#[derive(Debug)]
+pub(crate) struct FullChunk {
+    events: Vec<Event>,
+    /// Of all of them, unless the process started within the chunk.
+    traces: Traces,
+}
+
+impl FullChunk {
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+}
+
+impl Deref for FullChunk {
+    type Target = [Event];
+
+    fn deref(&self) -> &[Event] {
+        &self.events
+    }
+}
 
 /// Consecutive events of one chunk, taken without copying where the chunk is full.
 #[derive(Debug)]
@@ -56,14 +80,19 @@ impl EventTail {
             "a partial chunk holds {} events, a segment's worth or more",
             partial.len()
         );
-        Self { full: VecDeque::new(), partial }
+        Self { full: VecDeque::new(), partial, traces: Traces::default() }
     }
 
-    /// Adds the next event; true when it was the last of a chunk, which can be sealed now.
+    /// Adds the next events; returns the last one that filled a chunk, which can be sealed now.
     ///
     /// # Panics
-    /// When its `seq` does not follow the last one.
-    pub(crate) fn push(&mut self, event: Event) -> bool {
+    /// When their `seq`s do not follow the last one.
+    pub(crate) fn extend(&mut self, events: Vec<Event>, traces: Traces) -> Option<Seq> {
+        self.traces.append(traces);
+        events.into_iter().filter_map(|event| self.push(event)).last()
+    }
+
+    fn push(&mut self, event: Event) -> Option<Seq> {
         if let Some(last) = self.partial.last() {
             assert_eq!(event.seq.0, last.seq.0 + 1, "events are dense");
         } else {
@@ -76,12 +105,16 @@ impl EventTail {
             let room = if self.full.is_empty() { 1_024 } else { SEGMENT_EVENTS };
             self.partial.reserve_exact(room);
         }
+        let seq = event.seq;
         self.partial.push(event);
-        let is_full = self.partial.len() == SEGMENT_EVENTS;
-        if is_full {
-            self.full.push_back(Arc::new(std::mem::take(&mut self.partial)));
+        if self.partial.len() < SEGMENT_EVENTS {
+            return None;
         }
-        is_full
+        let later = self.traces.split_off_after(seq);
+        let traces = std::mem::replace(&mut self.traces, later);
+        let events = std::mem::take(&mut self.partial);
+        self.full.push_back(Arc::new(FullChunk { events, traces }));
+        Some(seq)
     }
 
     /// The events after this one, at most `max`, and of one chunk only; none when the next event
@@ -120,7 +153,7 @@ impl EventTail {
 
     /// The oldest event in memory.
     pub(crate) fn first_seq(&self) -> Option<Seq> {
-        let oldest = self.full.front().map_or(&self.partial, |chunk| &**chunk);
+        let oldest = self.full.front().map_or(&*self.partial, |chunk| &***chunk);
         oldest.first().map(|event| event.seq)
     }
 

@@ -34,6 +34,22 @@ pub fn encode<T: Serialize>(value: &T, bytes_max: u64) -> Result<Vec<u8>, CodecE
     })
 }
 
+/// The same, behind what is there.
+///
+/// # Errors
+/// As of [`encode`]. Then a part of the encoding may be there.
+pub fn append<T: Serialize>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+    bytes_max: u64,
+) -> Result<(), CodecError> {
+    options(bytes_max).serialize_into(bytes, value).map_err(|source| CodecError {
+        doing: "encode",
+        what: std::any::type_name::<T>(),
+        source,
+    })
+}
+
 /// Decodes exactly one value from all of `bytes`, reading at most `bytes_max`.
 ///
 /// # Errors

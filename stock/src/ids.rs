@@ -1,9 +1,16 @@
 //! The names of things: newtypes that cannot be swapped for one another, each with its limits.
 //!
-//! Ids are validated once, where they enter (`new`, or serde from JSON); inside they are trusted.
+//! Ids are validated once, where they enter (`new`, or serde); inside they are trusted.
+//!
+//! Every buy has three of them, and passes through decoders and copies on each node. So short
+//! ones, up to 23 bytes, are where they stand, and copies of longer ones share the text.
 
+use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 
 /// Why a text cannot be an id; says what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +24,8 @@ pub struct InvalidId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal, $allowed:expr, $rule:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        #[serde(try_from = "String")]
-        pub struct $name(Box<str>);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The longest accepted text, in bytes.
@@ -29,8 +35,8 @@ macro_rules! text_id {
             ///
             /// # Errors
             /// [`InvalidId`] when it is empty, too long, or holds a character that is not allowed.
-            pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidId> {
-                let text: Box<str> = text.into();
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                let text = text.as_ref();
                 let allowed: fn(u8) -> bool = $allowed;
                 let problem = if text.is_empty() {
                     "is empty"
@@ -39,7 +45,7 @@ macro_rules! text_id {
                 } else if !text.bytes().all(allowed) {
                     "holds a character that is not allowed"
                 } else {
-                    return Ok(Self(text));
+                    return Ok(Self(SmolStr::new(text)));
                 };
                 Err(InvalidId { kind: $kind, problem, rule: $rule })
             }
@@ -57,6 +63,12 @@ macro_rules! text_id {
             }
         }
 
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Checked(PhantomData))
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = InvalidId;
             fn try_from(text: String) -> Result<Self, InvalidId> {
@@ -70,7 +82,7 @@ macro_rules! text_id {
             }
         }
 
-        impl std::str::FromStr for $name {
+        impl FromStr for $name {
             type Err = InvalidId;
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 Self::new(text)
@@ -89,6 +101,21 @@ macro_rules! text_id {
             }
         }
     };
+}
+
+/// Reads an id from a text that is not copied before it is checked.
+struct Checked<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = InvalidId>> Visitor<'_> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 text_id!(

@@ -35,6 +35,7 @@ mod rules;
 mod stored;
 mod terms;
 mod timestamp;
+mod traces;
 
 pub use command::{Attempt, Batch, Cancel, Command, Envelope, Requester};
 pub use cursors::{CURSORS_MAX, CursorMove, CursorMoveFor, CursorRemoval};
@@ -60,3 +61,4 @@ pub use requests::OUTCOME_RETENTION_MS;
 pub use rules::{Bounds, Rules};
 pub use stored::{COUNTER_STORED_MAX, OPERATOR_STORED_MAX, STORED_MAX};
 pub use terms::{AT_MS_MAX, Edit, ProductUpdate, Terms, is_control};
+pub use traces::Traces;

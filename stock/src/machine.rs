@@ -38,8 +38,12 @@ use crate::items::items_of;
 use crate::keys::KeyTable;
 use crate::order_index::OrderIndex;
 use crate::quota::QuotaTable;
-use crate::requests::{Identity, RequestTable};
-use crate::{Attempt, Batch, Bounds, Change, Envelope, Event, Outcome, Reply, Rules, Seq, Sku};
+use crate::requests::{Accepted, Identity, RequestTable};
+use crate::traces::Trace;
+use crate::{
+    Attempt, Batch, Bounds, Change, Envelope, Event, MARK_EVENTS, Outcome, Reply, Rules, Seq, Sku,
+    Traces,
+};
 use catalog::Catalog;
 use effect::{CursorEffect, Decision};
 use std::collections::BTreeSet;
@@ -65,6 +69,8 @@ pub struct Applied {
     pub replies: Vec<Reply>,
     /// One event for each change, in the order of `seq`.
     pub events: Vec<Event>,
+    /// What was worked out of these events, for their digest.
+    pub traces: Traces,
 }
 
 /// The stock as a deterministic state machine: equal batches in equal order give equal machines.
@@ -88,6 +94,8 @@ pub struct Machine {
     products: Catalog,
     /// Products that changed since their hash in `sum` was taken; empty between batches.
     stale: Vec<Sku>,
+    /// Of the events of the batch that is being applied.
+    traces: Traces,
     windows: Windows,
     /// Products of which nothing is available.
     sold_out: BTreeSet<Sku>,
@@ -164,7 +172,7 @@ impl Machine {
             events.len(),
             self.seq
         );
-        Applied { replies, events }
+        Applied { replies, events, traces: std::mem::take(&mut self.traces) }
     }
 
     /// What a first attempt would be answered without changing anything, or `None` when it must
@@ -195,7 +203,7 @@ impl Machine {
             match self.holds.first_deadline() {
                 Some((at_ms, hold)) if at_ms <= self.log_time_ms => {
                     let change = self.expire(hold);
-                    self.emit(change, events);
+                    self.emit(change, None, events);
                 }
                 Some(_) | None => return,
             }
@@ -212,7 +220,7 @@ impl Machine {
             Decision::Known(reply) => reply,
             Decision::Overdue(hold) => {
                 let change = self.expire(hold);
-                self.emit(change, events);
+                self.emit(change, None, events);
                 self.execute(identity, envelope, events)
             }
             Decision::Unchanged(outcome) => {
@@ -226,8 +234,8 @@ impl Machine {
             Decision::Change(effect) => {
                 let (outcome, change) = self.perform(effect);
                 let reply = self.reply(outcome);
-                self.record(identity, &reply, &change);
-                self.emit(change, events);
+                let accepted = self.record(identity, &reply, &change);
+                self.emit(change, accepted.map(|order| (identity.request, order)), events);
                 reply
             }
             Decision::Key(effect) => {
@@ -235,7 +243,7 @@ impl Machine {
                 let reply = self.reply(outcome);
                 self.store(identity, &reply);
                 if let Some(change) = change {
-                    self.emit(change, events);
+                    self.emit(change, None, events);
                 }
                 reply
             }
@@ -269,22 +277,32 @@ impl Machine {
         reply
     }
 
-    /// Hands out the event of the change that was just made.
-    fn emit(&mut self, change: Change, events: &mut Vec<Event>) {
+    /// Hands out the event of the change that was just made, and of an order the request.
+    fn emit(&mut self, change: Change, order: Option<(u128, Accepted)>, events: &mut Vec<Event>) {
         let event = Event { seq: self.seq, at_ms: self.log_time_ms, change };
-        self.orders.note(&event);
+        if let (Some(user), Some((request, accepted))) = (self.orders.note(&event), order) {
+            self.traces.note_order(Trace { request, accepted, user });
+        }
+        if event.seq.0.is_multiple_of(MARK_EVENTS) {
+            self.traces.note_mark(self.orders.newest());
+        }
         events.push(event);
     }
 
-    /// Remembers what a request became.
-    fn record(&mut self, identity: Identity, reply: &Reply, change: &Change) {
+    /// Remembers what a request became; of an order, as what.
+    fn record(&mut self, identity: Identity, reply: &Reply, change: &Change) -> Option<Accepted> {
         match change {
             Change::Ordered(_) | Change::Counted { .. } | Change::BasketOrdered { .. } => {
-                self.requests.accept(identity, reply.seq, None, &mut self.sum);
+                return Some(self.requests.accept(identity, reply.seq, None, &mut self.sum));
             }
             Change::Confirmed { lines, .. } => {
                 let items = items_of(lines).unwrap_or_else(|why| panic!("{change:?}: {why}"));
-                self.requests.accept(identity, reply.seq, Some(&items), &mut self.sum);
+                return Some(self.requests.accept(
+                    identity,
+                    reply.seq,
+                    Some(&items),
+                    &mut self.sum,
+                ));
             }
             Change::ProductCreated(_)
             | Change::Restocked { .. }
@@ -297,6 +315,7 @@ impl Machine {
                 self.requests.done(identity, self.log_time_ms, reply.seq, &mut self.sum);
             }
         }
+        None
     }
 
     fn store(&mut self, identity: Identity, reply: &Reply) {

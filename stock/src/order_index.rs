@@ -38,18 +38,18 @@ pub(crate) struct OrderIndex {
 }
 
 impl OrderIndex {
-    /// Takes in the next event.
-    pub(crate) fn note(&mut self, event: &Event) {
+    /// Takes in the next event; returns the fingerprint of its user, if it is an order.
+    pub(crate) fn note(&mut self, event: &Event) -> Option<u64> {
         let order = self.newest.follow_order(event);
         if event.seq.0.is_multiple_of(MARK_EVENTS) {
             self.marks.push(self.newest);
         }
-        if let Some(order) = order {
-            self.recent.push((hash::user_fingerprint(order.user), event.seq));
-            if self.recent.len() == RECENT_MAX {
-                self.end_run();
-            }
+        let user = hash::user_fingerprint(order?.user);
+        self.recent.push((user, event.seq));
+        if self.recent.len() == RECENT_MAX {
+            self.end_run();
         }
+        Some(user)
     }
 
     /// Takes in the next events by their digest; the first of all, and

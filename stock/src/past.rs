@@ -21,6 +21,11 @@ pub(crate) struct Past {
 }
 
 impl Past {
+    /// Empty, with room for so many orders.
+    pub(crate) fn with_room_for(orders: usize) -> Self {
+        Self { orders: Vec::with_capacity(orders), ..Self::default() }
+    }
+
     /// Takes in the next event; of what was done up to `forgotten`, only that it was.
     pub(crate) fn note(&mut self, event: &Event, forgotten: Seq) {
         let seq = event.seq;

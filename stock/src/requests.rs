@@ -54,7 +54,7 @@ pub(crate) enum Contradiction {
 }
 
 /// The order that a request id became. 32 bytes with its key: there may be tens of millions.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) order: Seq,
     pub(crate) body: u32,
@@ -140,7 +140,8 @@ impl RequestTable {
         *order == cancel.order && same_content
     }
 
-    /// Records that a request became an order; with its items if it was a hold.
+    /// Records that a request became an order, with its items if it was a hold; returns what is
+    /// kept of it.
     ///
     /// # Panics
     /// When the request id is decided already.
@@ -150,10 +151,11 @@ impl RequestTable {
         order: Seq,
         hold_items: Option<&Items>,
         sum: &mut StateSum,
-    ) {
+    ) -> Accepted {
         let Identity { request, body, .. } = identity;
         let content = hold_items.map_or(0, hash::items_digest);
-        let earlier = self.orders.insert(request, Accepted { order, body, content });
+        let accepted = Accepted { order, body, content };
+        let earlier = self.orders.insert(request, accepted);
         assert!(
             earlier.is_none(),
             "order {order} has the request id {request:032x} of the order {earlier:?}"
@@ -168,6 +170,7 @@ impl RequestTable {
             "order {order} has the request id {request:032x} of another change"
         );
         sum.add(Element::order(request, order, body));
+        accepted
     }
 
     /// Records that a request became a hold, a release or a cancel, whose event says the rest.

@@ -50,7 +50,10 @@ impl Row<'_> {
 
 impl<const BYTES: usize> FromIterator<[u8; BYTES]> for Rows<BYTES> {
     fn from_iter<I: IntoIterator<Item = [u8; BYTES]>>(rows: I) -> Self {
-        Self(rows.into_iter().flatten().collect())
+        let rows = rows.into_iter();
+        let mut bytes = Vec::with_capacity(rows.size_hint().0 * BYTES);
+        rows.for_each(|row| bytes.extend_from_slice(&row));
+        Self(bytes)
     }
 }
 

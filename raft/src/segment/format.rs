@@ -83,19 +83,28 @@ pub(super) fn check_aligned(events: &[Event]) -> Result<Seq, NotAligned> {
 
 /// Encodes the events of a segment that [`check_aligned`] accepted.
 pub(super) fn encode(first: Seq, events: &[Event]) -> Result<Vec<u8>, codec::CodecError> {
-    let mut records = Vec::with_capacity(events.len() * 128);
     let mut bytes = Vec::with_capacity(RECORDS_AT + events.len() * 128);
     bytes.extend(header(first));
-    for event in events {
-        bytes.extend((records.len() as u32).to_le_bytes());
-        let event = codec::encode(event, EVENT_BYTES_MAX as u64)?;
-        records.extend(crc32fast::hash(&event).to_le_bytes());
-        records.extend(event);
+    bytes.resize(RECORDS_AT, 0);
+    for (nth, event) in events.iter().enumerate() {
+        let record = bytes.len();
+        set_offset(&mut bytes, nth, record);
+        bytes.extend([0; CRC_BYTES]);
+        codec::append(event, &mut bytes, EVENT_BYTES_MAX as u64)?;
+        let (crc, event) = bytes[record..].split_at_mut(CRC_BYTES);
+        crc.copy_from_slice(&crc32fast::hash(event).to_le_bytes());
     }
-    bytes.extend((records.len() as u32).to_le_bytes());
-    bytes.extend(records);
+    let end = bytes.len();
+    set_offset(&mut bytes, events.len(), end);
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     Ok(bytes)
+}
+
+/// Writes into the table where a record starts.
+fn set_offset(bytes: &mut [u8], nth: usize, record: usize) {
+    let at = HEADER_BYTES + nth * OFFSET_BYTES;
+    let offset = (record - RECORDS_AT) as u32;
+    bytes[at..at + OFFSET_BYTES].copy_from_slice(&offset.to_le_bytes());
 }
 
 /// The name of a segment, from its header, its trailer and its length in bytes.

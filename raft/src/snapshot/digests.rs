@@ -8,8 +8,9 @@
 
 use super::{Manifest, invalid};
 use crate::segment::{SegmentRef, SegmentStore};
-use std::fs;
-use std::io;
+use crate::tail::FullChunk;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -110,11 +111,11 @@ impl DigestStore {
     }
 
     /// Digests at most so many segments that have none yet, as far as they follow each other.
-    /// `newest` are the events of one, which need not be read then.
+    /// `newest` is the content of one, which need not be read then.
     pub(super) fn keep_up(
         &self,
         sealed: &[SegmentRef],
-        newest: &[Event],
+        newest: &FullChunk,
         segments: &SegmentStore,
         at_most: usize,
     ) -> io::Result<()> {
@@ -125,7 +126,10 @@ impl DigestStore {
                 continue;
             }
             if newest.first().is_some_and(|first| first.seq == segment.first_seq) {
-                self.make(segment, newest, &mut digester)?;
+                let digest = digester
+                    .digest_traced(newest, newest.traces())
+                    .or_else(|_| digester.digest(newest));
+                self.keep(segment, &digest.map_err(invalid)?);
             } else {
                 self.make(segment, &segments.read(segment.first_seq)?, &mut digester)?;
             }
@@ -140,7 +144,7 @@ impl DigestStore {
         fs::create_dir_all(&self.dir)
     }
 
-    /// Digests a segment, and writes the file if it can: the next restart does without it, too.
+    /// Digests a segment, and keeps the file.
     fn make(
         &self,
         segment: &SegmentRef,
@@ -148,24 +152,30 @@ impl DigestStore {
         digester: &mut Digester,
     ) -> io::Result<Digest> {
         let digest = digester.digest(events).map_err(invalid)?;
+        self.keep(segment, &digest);
+        Ok(digest)
+    }
+
+    /// Writes the file if it can: the next restart does without it, too.
+    fn keep(&self, segment: &SegmentRef, digest: &Digest) {
         self.made.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = self.write(segment, &digest) {
+        if let Err(error) = self.write(segment, digest) {
             tracing::warn!("the digest of the segment from {}: {error}", segment.first_seq);
         }
-        Ok(digest)
     }
 
     fn write(&self, segment: &SegmentRef, digest: &Digest) -> io::Result<()> {
         let body = codec::encode(digest, DIGEST_BYTES_MAX).map_err(io::Error::other)?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-        bytes.extend(MAGIC);
-        bytes.extend(DIGEST_FORMAT.to_le_bytes());
-        bytes.extend(segment.crc32.to_le_bytes());
-        bytes.extend(crc32fast::hash(&body).to_le_bytes());
-        bytes.extend(body);
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend(MAGIC);
+        header.extend(DIGEST_FORMAT.to_le_bytes());
+        header.extend(segment.crc32.to_le_bytes());
+        header.extend(crc32fast::hash(&body).to_le_bytes());
         let path = self.path(segment);
         let aside = path.with_extension("tmp");
-        fs::write(&aside, bytes)?;
+        let mut file = File::create(&aside)?;
+        file.write_all(&header)?;
+        file.write_all(&body)?;
         fs::rename(aside, path)
     }
 

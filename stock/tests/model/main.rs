@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::BTreeMap;
 use stock::{
-    Applied, Assembly, Attempt, Batch, Bounds, Change, Digest, Digester, Event, HoldState,
-    HoldTally, HotState, Machine, Outcome, Refusal, Reply, Restore, RestoreError, Rules, Seq, Sku,
-    UserId, codec,
+    Applied, Assembly, Attempt, Batch, Bounds, Change, Command, Digest, Digester, Envelope, Event,
+    HoldState, HoldTally, HotState, MARK_EVENTS, Machine, Outcome, Refusal, Reply, Requester,
+    Restore, RestoreError, Rules, Seq, Sku, Terms, Traces, UserId, codec,
 };
 
 /// What peek says before a batch is what apply says to its first command, when time stands still.
@@ -107,6 +107,18 @@ fn check_invariants(machine: &Machine, model: &Model) {
         };
         assert_eq!(settlement, model.settlement(id), "hold {id}");
     }
+}
+
+/// A batch of one change that is always possible.
+fn filling(seq: Seq) -> Batch {
+    let sku = format!("filling-{seq}").parse().unwrap();
+    let create = Envelope {
+        requester: Requester::Operator,
+        request_id: format!("filling-{seq}").parse().unwrap(),
+        attempt: Attempt::First,
+        command: Command::CreateProduct(Box::new(Terms::plain(sku, "Filling", 1))),
+    };
+    Batch { stamp_ms: 0, commands: vec![create] }
 }
 
 /// What the events say of all holds.
@@ -253,14 +265,18 @@ proptest! {
             whole.adopt(*rules);
             parts.adopt(*rules);
             let expected = whole.apply(batch);
-            let mut actual = Applied { replies: Vec::new(), events: Vec::new() };
+            let mut actual =
+                Applied { replies: Vec::new(), events: Vec::new(), traces: Traces::default() };
             for commands in batch.commands.chunks(cut) {
                 let part = parts.apply(&Batch { stamp_ms, commands: commands.to_vec() });
                 actual.replies.extend(part.replies);
                 actual.events.extend(part.events);
+                actual.traces.append(part.traces);
             }
             if batch.commands.is_empty() {
-                actual.events.extend(parts.apply(batch).events);
+                let part = parts.apply(batch);
+                actual.events.extend(part.events);
+                actual.traces.append(part.traces);
             }
             prop_assert_eq!(expected, actual);
             prop_assert_eq!(whole.state_hash(), parts.state_hash());
@@ -344,6 +360,38 @@ proptest! {
         let mut other = assembly.finish().unwrap();
         check_same(&other, &machine);
         check_same_ever_after([&mut machine, &mut other], &log[at..]);
+    }
+
+    /// What the machine knew of its orders makes the digest that the events make; and what it knew
+    /// of others makes none.
+    #[test]
+    fn a_digest_by_traces_is_the_digest(log in log(), bounds in bounds()) {
+        let mut machine = Machine::with_bounds(bounds);
+        let (mut events, mut traces) = (Vec::new(), Traces::default());
+        let mut note = |applied: Applied| {
+            events.extend(applied.events);
+            traces.append(applied.traces);
+        };
+        for (rules, batch) in &log {
+            machine.adopt(*rules);
+            note(machine.apply(batch));
+        }
+        while machine.seq() == Seq(0) || !machine.seq().0.is_multiple_of(MARK_EVENTS) {
+            note(machine.apply(&filling(machine.seq())));
+        }
+        let (mut hashing, mut tracing) = (Digester::default(), Digester::default());
+        let digest = hashing.digest(&events).unwrap();
+        prop_assert_eq!(&tracing.clone().digest_traced(&events, &traces).unwrap(), &digest);
+        let first = events.iter().find(|event| event.change.is_order()).map(|event| event.seq);
+        if let Some(first) = first {
+            let late = traces.split_off_after(first);
+            prop_assert!(tracing.clone().digest_traced(&events, &traces).is_err());
+            prop_assert!(tracing.digest_traced(&events, &late).is_err());
+            prop_assert_eq!(tracing.seq(), Seq(0));
+            traces.append(late);
+        }
+        prop_assert_eq!(tracing.digest_traced(&events, &traces).unwrap(), digest);
+        prop_assert_eq!(tracing.seq(), hashing.seq());
     }
 
     /// Equal hashes are worth something only if unequal states differ in them.
