@@ -44,6 +44,28 @@ async fn the_leader_of_nodes_with_several_workers_dies_in_a_storm() {
     scene::the_leader_dies_in_a_storm(&["--worker-threads", "3"]).await;
 }
 
+/// By followers that would wait for longer than this test does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_ended_is_not_waited_for() {
+    /// Less than the least silence after which a follower campaigns.
+    const ENOUGH: Duration = Duration::from_secs(40);
+    #[rustfmt::skip]
+    const PATIENT: [&str; 8] = [
+        "--heartbeat-ms", "1000", "--election-min-ms", "50000", "--election-max-ms", "55000",
+        "--deadline-ms", "60000",
+    ];
+    let mut scene = Scene::open_for_failover(100, &PATIENT).await;
+    let first = scene.leader().await;
+    assert!(matches!(scene.buy_at(first, "early").await, BuyAnswer::Accepted { .. }));
+    scene.cluster.kill(first).expect("it runs");
+    let another = until("another leader", || async {
+        scene.cluster.leader().await.ok().filter(|leader| *leader != first)
+    });
+    let second = tokio::time::timeout(ENOUGH, another).await.expect("it does not take so long");
+    assert!(matches!(scene.buy_at(second, "late").await, BuyAnswer::Accepted { .. }));
+    scene.says(second, "which led, has ended: this node campaigns").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_die_at_once_and_nothing_acknowledged_is_lost() {
     let mut scene = Scene::open_for_failover(100_000, &[]).await;

@@ -13,6 +13,7 @@ pub mod bench;
 mod check;
 mod clock;
 mod counting;
+mod detector;
 mod diagnosis;
 mod feed;
 mod fence;

@@ -16,7 +16,8 @@ use crate::snapshot::{SnapshotStore, sealer};
 use crate::status::{self, LocalStatus, Standing};
 use crate::store::{LogStore, StoreError};
 use crate::{
-    check, clock, counting, diagnosis, fence, handover, readmission, tick, upgrade, upkeep,
+    check, clock, counting, detector, diagnosis, fence, handover, readmission, tick, upgrade,
+    upkeep,
 };
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, Raft, SnapshotPolicy};
@@ -439,6 +440,7 @@ fn start_tasks(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> watch::Receiver
     tasks.spawn(diagnosis::run(Arc::clone(shared)));
     tasks.spawn(clock::probe::run(Arc::clone(shared)));
     tasks.spawn(counting::run(Arc::clone(shared)));
+    tasks.spawn(detector::run(Arc::clone(shared)));
     tasks.spawn(upgrade::run(Arc::clone(shared)));
     tasks.spawn(check::run(Arc::clone(shared)));
     tasks.spawn(tick::run(Arc::clone(shared)));

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use stock::{Event, HotState, Machine, Restore, Seq, codec};
+use tokio::sync::oneshot;
 
 /// The most segments that are digested when one is sealed, where none waits to be: a node that
 /// fetched many of them goes on with the next.
@@ -367,9 +368,14 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let copy = self.copy.take().unwrap_or_else(|| self.applied.copy());
         let started = Instant::now();
         let (store, applied) = (self.store.clone(), self.applied.clone());
-        let manifest = tokio::task::spawn_blocking(move || store.save(&applied, copy))
-            .await
-            .map_err(io::Error::other)??;
+        let (done, saved) = oneshot::channel();
+        let saving = move || {
+            sealer::give_way();
+            // Whoever waits goes away with the node alone.
+            let _gone = done.send(store.save(&applied, copy));
+        };
+        std::thread::Builder::new().name("snapshot".to_owned()).spawn(saving)?;
+        let manifest = saved.await.map_err(io::Error::other)??;
         tracing::debug!(
             seq = manifest.hot.seq.0,
             segments = manifest.segments.len(),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// A peer's host that does not acknowledge what was sent for so long is gone, and so is the line.
 const UNACKNOWLEDGED_MS_MAX: u32 = 2_000;
@@ -55,6 +55,8 @@ pub(super) struct Line {
     state: Mutex<State>,
     /// Some output waits until the socket takes more.
     is_held_up: Notify,
+    /// For whoever waits for its end.
+    ended: watch::Sender<bool>,
 }
 
 struct State {
@@ -91,9 +93,16 @@ impl Line {
             is_closed: false,
             heard: Instant::now(),
         };
-        let is_held_up = Notify::new();
+        let (is_held_up, ended) = (Notify::new(), watch::Sender::new(false));
         let (answers, stream) = stream.into_split();
-        Ok(Greeted::Line(Self { stream, state: Mutex::new(state), is_held_up }, answers))
+        Ok(Greeted::Line(Self { stream, state: Mutex::new(state), is_held_up, ended }, answers))
+    }
+
+    /// Returns when the line is closed.
+    pub(super) async fn ended(&self) {
+        let mut ended = self.ended.subscribe();
+        // It cannot fail: the sender is here.
+        let _ended = ended.wait_for(|ended| *ended).await;
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -217,6 +226,8 @@ impl Line {
         // Their receivers learn of it.
         state.waiting.clear();
         state.output = Vec::new();
+        drop(state);
+        self.ended.send_replace(true);
     }
 
     /// The state stays sound if a holder panics: no change of it is left half done.

@@ -4,12 +4,13 @@
 //! everything to a peer of a build that has no lines.
 
 use super::frames::Route;
-use super::line::LineError;
+use super::line::{Line, LineError};
 use super::lines::{CONNECT_TIMEOUT, Lines, Way};
 use super::wire::{Envelope, FORMAT, FRAME_BYTES_MAX, PeerRefusal};
 use crate::types::{ClusterId, Incarnation};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stock::{NodeId, codec};
@@ -18,6 +19,9 @@ use stock::{NodeId, codec};
 const IDLE_CONNECTIONS_MAX: usize = 16;
 /// How long an HTTP connection is kept for the next call: less than peers keep it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Before the next look at a peer to which there is no line.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Who this node is, to its peers.
 #[derive(Debug)]
@@ -143,6 +147,40 @@ impl Links {
 
     pub(crate) fn set_cluster(&self, cluster: ClusterId) {
         *self.me.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+    }
+
+    /// Returns when the line to a peer has ended; opens it first if there is none.
+    pub(crate) async fn lost(&self, peer: NodeId) {
+        loop {
+            let opened = match self.address(peer) {
+                Some(address) => self.lines.to(peer, address).await.ok(),
+                None => None,
+            };
+            match opened {
+                Some(Way::Line(line)) => return line.ended().await,
+                // A build without lines, or nobody yet.
+                Some(Way::HttpOnly) | None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    /// Whether nobody listens at a peer's address: its system says so, or what stands before it.
+    pub(crate) async fn is_refused_by(&self, peer: NodeId) -> bool {
+        let Some(address) = self.address(peer) else {
+            return false;
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, Line::open(address)).await {
+            Ok(Err(error)) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+            ),
+            // It answers, or nobody knows.
+            Ok(Ok(_)) | Err(_) => false,
+        }
     }
 
     /// Every configured node, this one too.

@@ -8,7 +8,7 @@ use super::SnapshotStore;
 use crate::applied::Applied;
 use std::sync::mpsc;
 
-/// How much the thread gives way, as nice(1) counts: it gets a third of what each other does where
+/// How much a thread gives way, as nice(1) counts: it gets a third of what each other does where
 /// all want the processor, so that it does not starve while events gather in memory.
 const NICENESS: i32 = 5;
 
@@ -37,7 +37,8 @@ pub(crate) async fn run(snapshots: SnapshotStore, applied: Applied) {
     }
 }
 
-fn give_way() {
+/// Makes the thread give way to those that answer buyers, for good.
+pub(super) fn give_way() {
     // On Linux this is of the thread that asks.
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!("the sealer does not give way: {error}");
