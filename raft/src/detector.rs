@@ -23,8 +23,16 @@ const TURN: Duration = Duration::from_millis(50);
 /// Before the next line to a leader that closed one and is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Set by the test of what happens when nobody campaigns soon; no other build has it.
+#[cfg(test)]
+pub(crate) static IS_OFF: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
 /// Runs for the life of the node.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    #[cfg(test)]
+    if IS_OFF.load(std::sync::atomic::Ordering::Relaxed) {
+        return;
+    }
     let me = shared.links.id();
     loop {
         let leader = shared.leader();

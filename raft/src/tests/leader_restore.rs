@@ -8,6 +8,7 @@
 
 use super::scene::{PATIENCE, Peers, buy, create, leader_of, propose, until};
 use crate::Replica;
+use crate::detector;
 use crate::replica::LEADER_RESTORE;
 use crate::store::LogStore;
 use openraft::storage::{RaftLogReader, RaftLogStorage};
@@ -34,10 +35,12 @@ enum End {
 /// One test for both, because the setting is one for the process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_lost_its_unflushed_tail_does_not_resume_its_term() {
+    detector::IS_OFF.store(true, Ordering::Relaxed);
     assert_eq!(play().await, End::Whole, "with our configuration");
     LEADER_RESTORE.store(true, Ordering::Relaxed);
     let end = play().await;
     LEADER_RESTORE.store(false, Ordering::Relaxed);
+    detector::IS_OFF.store(false, Ordering::Relaxed);
     assert_eq!(end, End::Broken, "openraft's default is the bug that this test must see");
 }
 
