@@ -233,10 +233,10 @@ impl SnapshotStore {
     }
 
     /// Makes a manifest durable: write aside, fsync, rename, fsync the directory. Blocking.
-    fn write(&self, manifest: &Manifest) -> io::Result<()> {
+    fn write(&self, manifest: &[u8]) -> io::Result<()> {
         let aside = self.dir.join("snapshot.tmp");
         let mut file = File::create(&aside)?;
-        file.write_all(&manifest.to_bytes()?)?;
+        file.write_all(manifest)?;
         fsync::all(&file)?;
         std::fs::rename(&aside, self.path())?;
         fsync::names(&self.dir)
@@ -282,12 +282,16 @@ impl SnapshotStore {
         }
     }
 
-    /// Seals what became full, and saves the manifest. Blocking; off the hot path.
+    /// Seals what became full, and saves the manifest. Blocking; off the hot path. The thread
+    /// gives way for good, once it has what applies may wait for.
     fn save(&self, applied: &Applied, copy: StateCopy) -> io::Result<Arc<Manifest>> {
         // First, for applies copy what they change of the products until then.
         let hot = copy.hot.finish();
-        self.seal_full(applied)?;
         let full_segments = hot.seq.0 / SEGMENT_EVENTS as u64;
+        let first_partial = Seq(full_segments * SEGMENT_EVENTS as u64);
+        let partial = applied.events_between(first_partial, hot.seq)?;
+        sealer::give_way();
+        self.seal_full(applied)?;
         let segments: Vec<SegmentRef> = self
             .segments
             .list()
@@ -295,16 +299,15 @@ impl SnapshotStore {
             .take_while(|segment| segment.first_seq.0 <= hot.seq.0)
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
-        let first_partial = Seq(full_segments * SEGMENT_EVENTS as u64);
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
-        let partial = applied.events_between(first_partial, hot.seq)?;
         let manifest = Arc::new(Manifest { meta: copy.meta, hot, segments, partial });
+        let bytes = manifest.to_bytes()?;
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
             // A newer one was installed meanwhile, and the log before it may be purged already.
             Some(newer) if newer.meta.last_log_id >= manifest.meta.last_log_id => Ok(newer),
             _ => {
-                self.write(&manifest)?;
+                self.write(&bytes)?;
                 self.set_current(Arc::clone(&manifest));
                 Ok(manifest)
             }
@@ -330,8 +333,9 @@ impl SnapshotStore {
         let work = move || {
             let replacement = store.received(&applied, &manifest)?;
             let folded = replacement.folded;
+            let bytes = manifest.to_bytes()?;
             let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
-            store.write(&manifest)?;
+            store.write(&bytes)?;
             let mut sealed = store.sealed();
             applied.replace(replacement);
             // A file of this history may have taken the place of one that was sealed here.
@@ -370,7 +374,6 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (store, applied) = (self.store.clone(), self.applied.clone());
         let (done, saved) = oneshot::channel();
         let saving = move || {
-            sealer::give_way();
             // Whoever waits goes away with the node alone.
             let _gone = done.send(store.save(&applied, copy));
         };

@@ -31,7 +31,7 @@ pub(crate) type Chunk = Arc<FullChunk>;
 #[derive(Debug)]
 pub(crate) struct FullChunk {
     events: Vec<Event>,
-    /// Of all of them, unless the process started within the chunk.
+    /// Of all of them, unless this node began within the chunk, by a start or a snapshot.
     traces: Traces,
 }
 

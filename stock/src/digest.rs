@@ -161,12 +161,11 @@ impl Digester {
                 return Err(Undigested { last, found: event.seq });
             }
         }
-        let last = digesting.digester.chain.seq;
+        let (before, last) = (self.chain, digesting.digester.chain.seq);
         if traces.is_some() && !last.0.is_multiple_of(MARK_EVENTS) {
             // The receipt of its last order is not known.
-            return Err(Undigested { last, found: last });
+            return Err(Undigested { last: before.seq, found: last });
         }
-        let before = self.chain;
         *self = digesting.digester.clone();
         Ok(digesting.finish(before))
     }

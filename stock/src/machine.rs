@@ -280,7 +280,9 @@ impl Machine {
     /// Hands out the event of the change that was just made, and of an order the request.
     fn emit(&mut self, change: Change, order: Option<(u128, Accepted)>, events: &mut Vec<Event>) {
         let event = Event { seq: self.seq, at_ms: self.log_time_ms, change };
-        if let (Some(user), Some((request, accepted))) = (self.orders.note(&event), order) {
+        let user = self.orders.note(&event);
+        assert!(user.is_some() == order.is_some(), "{event:?} is accepted as {order:?}");
+        if let Some((user, (request, accepted))) = user.zip(order) {
             self.traces.note_order(Trace { request, accepted, user });
         }
         if event.seq.0.is_multiple_of(MARK_EVENTS) {

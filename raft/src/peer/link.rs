@@ -20,6 +20,9 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 /// How long an HTTP connection is kept for the next call: less than peers keep it.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// Connections that end without an answer before a peer counts as gone: one may be lost.
+const PROBES: usize = 3;
+const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 /// Before the next look at a peer to which there is no line.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -164,23 +167,27 @@ impl Links {
         }
     }
 
-    /// Whether nobody listens at a peer's address: its system says so, or what stands before it.
+    /// Whether nobody listens at a peer's address: its system says so, or what stands before it
+    /// closes one connection after the other.
     pub(crate) async fn is_refused_by(&self, peer: NodeId) -> bool {
         let Some(address) = self.address(peer) else {
             return false;
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, Line::open(address)).await {
-            Ok(Err(error)) => matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused
-                    | io::ErrorKind::ConnectionReset
+        for _ in 0..PROBES {
+            match tokio::time::timeout(CONNECT_TIMEOUT, Line::open(address)).await {
+                Ok(Err(error)) => match error.kind() {
+                    io::ErrorKind::ConnectionRefused => return true,
+                    io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted
                     | io::ErrorKind::BrokenPipe
-                    | io::ErrorKind::UnexpectedEof
-            ),
-            // It answers, or nobody knows.
-            Ok(Ok(_)) | Err(_) => false,
+                    | io::ErrorKind::UnexpectedEof => tokio::time::sleep(PROBE_INTERVAL).await,
+                    _ => return false,
+                },
+                // It answers, or nobody knows.
+                Ok(Ok(_)) | Err(_) => return false,
+            }
         }
+        true
     }
 
     /// Every configured node, this one too.

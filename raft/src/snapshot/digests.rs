@@ -32,13 +32,20 @@ pub(super) struct DigestStore {
     digester: Mutex<Digester>,
     /// Segments that were digested from their events.
     made: AtomicU64,
+    /// Of those, by what apply had worked out.
+    traced: AtomicU64,
 }
 
 impl DigestStore {
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
         let dir = dir.join(DIR);
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir, digester: Mutex::default(), made: AtomicU64::new(0) })
+        Ok(Self {
+            dir,
+            digester: Mutex::default(),
+            made: AtomicU64::new(0),
+            traced: AtomicU64::new(0),
+        })
     }
 
     fn digester(&self) -> MutexGuard<'_, Digester> {
@@ -48,6 +55,12 @@ impl DigestStore {
     /// How many segments were digested from their events since it was opened.
     pub(super) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many without hashing their events again.
+    #[cfg(test)]
+    pub(super) fn traced(&self) -> u64 {
+        self.traced.load(Ordering::Relaxed)
     }
 
     /// The machine of a manifest, assembled from the digests of its segments.
@@ -128,6 +141,9 @@ impl DigestStore {
             if newest.first().is_some_and(|first| first.seq == segment.first_seq) {
                 let digest = digester
                     .digest_traced(newest, newest.traces())
+                    .inspect(|_| {
+                        self.traced.fetch_add(1, Ordering::Relaxed);
+                    })
                     .or_else(|_| digester.digest(newest));
                 self.keep(segment, &digest.map_err(invalid)?);
             } else {

@@ -65,6 +65,15 @@ impl Node {
         Self { dir, applied, snapshots, entries: 0 }
     }
 
+    /// Another process on its directory.
+    fn restarted(self) -> Self {
+        let segments = Arc::new(SegmentStore::open(self.dir.path()).unwrap());
+        let applied = Applied::new(Arc::clone(&segments));
+        let snapshots = SnapshotStore::open(self.dir.path(), segments, &applied).unwrap();
+        let entries = applied.position().0.map_or(0, |last| last.index + 1);
+        Self { dir: self.dir, applied, snapshots, entries }
+    }
+
     fn apply(&mut self, batch: &Batch) {
         self.applied.apply_batch(log_id(self.entries), Rules::NEWEST, batch);
         self.entries += 1;
@@ -310,6 +319,29 @@ fn a_restart_digests_no_event_twice() {
     std::fs::write(&files[0], b"FNDIG").unwrap();
     reopened(1);
     assert_eq!(digest_files(dir), files);
+}
+
+/// Also where a batch is of two segments; but one in which this process began is hashed anew.
+#[test]
+fn a_segment_that_was_applied_here_is_digested_by_its_traces() {
+    let made = |node: &Node| (node.snapshots.digests.made(), node.snapshots.digests.traced());
+    let digests = |node: &Node| -> Vec<Vec<u8>> {
+        let files = digest_files(node.dir.path()).into_iter();
+        files.map(|file| std::fs::read(file).unwrap()).collect()
+    };
+    let mut node = Node::new();
+    node.sell(2 * SEGMENT + 100);
+    node.save();
+    assert_eq!(made(&node), (2, 2));
+    let mut node = node.restarted();
+    node.sell(2 * SEGMENT);
+    node.save();
+    assert_eq!(made(&node), (2, 1));
+    let traced = digests(&node);
+    std::fs::remove_dir_all(node.dir.path().join("digests")).unwrap();
+    let node = node.restarted();
+    assert_eq!(made(&node), (4, 0));
+    assert_eq!(digests(&node), traced);
 }
 
 /// Digests that are sound, but say something else than the segments: the hash knows.
