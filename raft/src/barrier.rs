@@ -33,20 +33,62 @@ pub enum ReadError {
     Timeout,
 }
 
-type Waiter = oneshot::Sender<Result<(), ReadError>>;
+/// Many who ask, and one round for all who asked before it began: whoever asks while one is under
+/// way waits for the next.
+#[derive(Debug)]
+pub(crate) struct Rounds<T>(mpsc::Sender<oneshot::Sender<T>>);
 
-/// Handle to the task that runs the rounds.
+impl<T> Clone for Rounds<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Copy + Send + 'static> Rounds<T> {
+    /// Starts the task that runs them.
+    fn start<F>(tasks: &mut JoinSet<()>, round: impl Fn() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = T> + Send,
+    {
+        let (asks, mut asked) = mpsc::channel(WAITING_MAX);
+        tasks.spawn(async move {
+            let mut waiters: Vec<oneshot::Sender<T>> = Vec::new();
+            while asked.recv_many(&mut waiters, WAITING_MAX).await > 0 {
+                // Nobody waits whose request has come already: all tasks that are ready run first.
+                tokio::task::yield_now().await;
+                waiters.extend(std::iter::from_fn(|| asked.try_recv().ok()).take(WAITING_MAX));
+                let answer = round().await;
+                for waiter in waiters.drain(..) {
+                    // A waiter that is gone has passed its deadline.
+                    let _gone = waiter.send(answer);
+                }
+            }
+        });
+        Self(asks)
+    }
+
+    /// What the next round comes to; none when too many wait, or the node ends.
+    async fn next(&self) -> Option<T> {
+        let (waiter, round) = oneshot::channel();
+        self.0.try_send(waiter).ok()?;
+        round.await.ok()
+    }
+}
+
+/// Handle to the task that runs the rounds of this node's readers.
 #[derive(Clone)]
 pub(crate) struct Barrier {
-    waiters: mpsc::Sender<Waiter>,
+    readers: Rounds<Result<(), ReadError>>,
 }
 
 impl Barrier {
-    /// Starts the task among those of its replica.
-    pub(crate) fn start(shared: Arc<Shared>, tasks: &mut JoinSet<()>) -> Self {
-        let (waiters, asked) = mpsc::channel(WAITING_MAX);
-        tasks.spawn(run(shared, asked));
-        Self { waiters }
+    /// Starts the task among those of its replica, and that of the confirmations, which all nodes
+    /// share while this one leads.
+    pub(crate) fn start(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) -> Self {
+        let leads = Arc::clone(shared);
+        shared.set_confirmations(Rounds::start(tasks, move || confirm(Arc::clone(&leads))));
+        let reads = Arc::clone(shared);
+        Self { readers: Rounds::start(tasks, move || round(Arc::clone(&reads))) }
     }
 
     /// Returns when the applied state holds everything that was acknowledged before the call.
@@ -55,11 +97,8 @@ impl Barrier {
     /// [`ReadError`] at the deadline.
     pub(crate) async fn pass(&self, deadline: Instant) -> Result<(), ReadError> {
         loop {
-            let (waiter, round) = oneshot::channel();
-            if self.waiters.try_send(waiter).is_err() {
-                return Err(ReadError::NoLeader);
-            }
-            let Ok(Ok(passed)) = tokio::time::timeout_at(deadline, round).await else {
+            let round = tokio::time::timeout_at(deadline, self.readers.next()).await;
+            let Ok(Some(passed)) = round else {
                 return Err(ReadError::NoLeader);
             };
             let Err(error) = passed else {
@@ -74,25 +113,10 @@ impl Barrier {
     }
 }
 
-async fn run(shared: Arc<Shared>, mut asked: mpsc::Receiver<Waiter>) {
-    let mut waiters = Vec::new();
-    // Whoever asks while a round is under way waits for the next one.
-    while asked.recv_many(&mut waiters, WAITING_MAX).await > 0 {
-        // So does nobody whose request has come already: all tasks that are ready run first.
-        tokio::task::yield_now().await;
-        waiters.extend(std::iter::from_fn(|| asked.try_recv().ok()).take(WAITING_MAX));
-        let passed = round(&shared).await;
-        for waiter in waiters.drain(..) {
-            // A waiter that is gone has passed its deadline.
-            let _gone = waiter.send(passed);
-        }
-    }
-}
-
-async fn round(shared: &Shared) -> Result<(), ReadError> {
+async fn round(shared: Arc<Shared>) -> Result<(), ReadError> {
     let leader = shared.leader();
     let index = tokio::select! {
-        index = tokio::time::timeout(ROUND_TIMEOUT, read_index(shared)) => {
+        index = tokio::time::timeout(ROUND_TIMEOUT, read_index(&shared)) => {
             index.ok().flatten().ok_or(ReadError::NoLeader)?
         }
         () = shared.leader_differs_from(leader) => return Err(ReadError::NoLeader),
@@ -105,9 +129,21 @@ async fn round(shared: &Shared) -> Result<(), ReadError> {
     }
 }
 
-/// The commit index of this node, once a majority has confirmed that it led when it was asked;
+/// The commit index of this node, once a majority has confirmed that it led after it was asked;
 /// none when it does not lead.
 pub(crate) async fn confirmed_index(shared: &Shared) -> Option<u64> {
+    shared.confirmations()?.next().await.flatten()
+}
+
+/// One such confirmation, for all nodes whose readers wait. A leader that is cut off never gets it.
+async fn confirm(shared: Arc<Shared>) -> Option<u64> {
+    tokio::select! {
+        index = tokio::time::timeout(ROUND_TIMEOUT, confirm_leading(&shared)) => index.ok().flatten(),
+        () = shared.leader_differs_from(Some(shared.links.id())) => None,
+    }
+}
+
+async fn confirm_leading(shared: &Shared) -> Option<u64> {
     if shared.fence.is_closed() {
         return None;
     }

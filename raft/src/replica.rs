@@ -173,7 +173,7 @@ impl Replica {
             .map_err(|error| OpenError::Raft(upkeep::in_words(&config.data, &error.to_string())))?;
         shared.set_raft(raft);
         let failed = start_tasks(&shared, &mut tasks);
-        let barrier = Barrier::start(Arc::clone(&shared), &mut tasks);
+        let barrier = Barrier::start(&shared, &mut tasks);
         Ok(Self { shared, barrier, failed, tasks: Arc::new(Mutex::new(tasks)) })
     }
 

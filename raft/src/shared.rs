@@ -2,6 +2,7 @@
 
 use crate::applied::Applied;
 use crate::apply::StateMachine;
+use crate::barrier::Rounds;
 use crate::clock::{Clocks, Leadership};
 use crate::counting::Counting;
 use crate::fence::Fence;
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     /// The last peer that did not know what a follower tells of its queue, and when that was.
     knows_no_queue: Mutex<Option<(NodeId, Instant)>>,
     raft: OnceLock<(RaftHandle, Metrics, ServerMetrics)>,
+    confirmations: OnceLock<Rounds<Option<u64>>>,
 }
 
 /// What a replica is made of, before Raft runs.
@@ -124,6 +126,7 @@ impl Shared {
             room: AtomicBool::new(true),
             knows_no_queue: Mutex::new(None),
             raft: OnceLock::new(),
+            confirmations: OnceLock::new(),
         }
     }
 
@@ -150,6 +153,19 @@ impl Shared {
     pub(crate) fn set_raft(&self, raft: RaftHandle) {
         let (metrics, server) = (raft.metrics(), raft.server_metrics());
         assert!(self.raft.set((raft, metrics, server)).is_ok(), "Raft starts once");
+    }
+
+    /// The rounds by which this node confirms that it leads; none while the node starts.
+    pub(crate) fn confirmations(&self) -> Option<&Rounds<Option<u64>>> {
+        self.confirmations.get()
+    }
+
+    /// Called once, when Raft runs.
+    ///
+    /// # Panics
+    /// When called twice.
+    pub(crate) fn set_confirmations(&self, confirmations: Rounds<Option<u64>>) {
+        assert!(self.confirmations.set(confirmations).is_ok(), "confirmations start once");
     }
 
     /// Looks at Raft's newest metrics without cloning them.
