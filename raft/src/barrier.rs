@@ -3,7 +3,8 @@
 //! The leader notes its commit index and confirms by a round of heartbeats that it still leads
 //! (Raft, section 6.4 of Ongaro's dissertation); whoever then waits until that index is applied
 //! reads a state that holds everything acknowledged before the round. A follower asks the leader
-//! for the index. Never by lease: a restarted follower forgets the lease that it granted.
+//! for the index. What the leader confirms it confirms for all nodes whose readers have asked by
+//! then, so a reader waits for two of its rounds at most. Never by lease: a restarted follower forgets the lease that it granted.
 
 use crate::mutant::{self, Mutant};
 use crate::peer::{Call, ReadIndexAnswer};
@@ -164,5 +165,54 @@ async fn read_index(shared: &Shared) -> Option<u64> {
     match shared.links.call(call, &()).await {
         Ok(ReadIndexAnswer::Index(index)) => Some(index),
         Ok(ReadIndexAnswer::NotLeader) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Semaphore;
+
+    /// Whoever asks while a round is under way must not have what it comes to.
+    #[tokio::test]
+    async fn a_round_is_for_those_who_asked_before_it_began() {
+        let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
+        let mut tasks = JoinSet::new();
+        let (gates, counts) = (Arc::clone(&gate), Arc::clone(&begun));
+        let rounds = Rounds::start(&mut tasks, move || {
+            let (gate, begun) = (Arc::clone(&gates), Arc::clone(&counts));
+            async move {
+                let number = begun.fetch_add(1, Ordering::Relaxed) + 1;
+                gate.acquire().await.unwrap().forget();
+                number
+            }
+        });
+        let ask = || {
+            tokio::spawn({
+                let rounds = rounds.clone();
+                async move { rounds.next().await }
+            })
+        };
+        let early = [ask(), ask()];
+        while begun.load(Ordering::Relaxed) < 1 {
+            tokio::task::yield_now().await;
+        }
+        let late = [ask(), ask()];
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
+        for ask in early {
+            assert_eq!(ask.await.unwrap(), Some(1));
+        }
+        for ask in late {
+            assert_eq!(ask.await.unwrap(), Some(2));
+        }
+        let last = ask();
+        tokio::task::yield_now().await;
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+        assert_eq!(last.await.unwrap(), None, "the node ends");
     }
 }

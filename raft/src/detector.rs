@@ -13,16 +13,21 @@
 //! majority must answer, and none may know another leader, a later term, or more of the log.
 //!
 //! The voters take turns by their ids. The order matters: of two candidates of one term openraft
-//! takes the one with the greater id for the later, so whose turn comes next can win in the same
-//! term. Never decides an election.
+//! takes the one with the greater id for the later, so whose turn comes next can win in the term in
+//! which the one before it has lost. Whatever this misses (a leader that dies before there is a
+//! line to it, a campaign that is not won) the election timeouts see to. Never decides an election.
 
 #[cfg(not(test))]
 use crate::mutant::{self, Mutant};
 use crate::peer::{Call, Hello};
 use crate::shared::Shared;
-use crate::types::Vote;
+use crate::status::Role;
+use crate::types::{Incarnation, TypeConfig, Vote};
 use futures_util::future::join_all;
+use openraft::RaftMetrics;
+use openraft::impls::leader_id_adv::LeaderId;
 use openraft::raft::TransferLeaderRequest;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stock::NodeId;
@@ -77,8 +82,11 @@ async fn is_gone(shared: &Shared, leader: Option<NodeId>) -> Option<Gone> {
     };
     shared.links.lost(id).await;
     let led_by = shared.look(|metrics| {
-        let still = metrics.current_leader == Some(id);
-        still.then_some(Gone { id, vote: metrics.vote, term: metrics.current_term })
+        let (vote, term) = (metrics.vote, metrics.current_term);
+        let leads = metrics.current_leader == Some(id);
+        // The vote is told once it is flushed, a moment later than who leads.
+        let is_its = vote.committed && vote.leader_id == LeaderId { term, node_id: id };
+        (leads && is_its).then_some(Gone { id, vote, term })
     });
     if shared.links.is_refused_by(id).await {
         return led_by.flatten();
@@ -90,9 +98,8 @@ async fn is_gone(shared: &Shared, leader: Option<NodeId>) -> Option<Gone> {
 /// Campaigns when it is this node's turn, unless another leads by then or could win rather.
 async fn campaign(shared: &Shared, gone: &Gone) {
     let me = shared.links.id();
-    let voters: Vec<NodeId> =
-        shared.look(|metrics| metrics.membership_config.voter_ids().collect()).unwrap_or_default();
-    let mut turns = voters.iter().filter(|id| **id != gone.id);
+    let voters: BTreeMap<NodeId, Incarnation> = shared.look(voters).unwrap_or_default();
+    let mut turns = voters.keys().filter(|id| **id != gone.id);
     let (Some(turn), Some(raft)) = (turns.position(|id| *id == me), shared.raft()) else {
         return;
     };
@@ -100,37 +107,108 @@ async fn campaign(shared: &Shared, gone: &Gone) {
         () = shared.leader_differs_from(Some(gone.id)) => return,
         () = tokio::time::sleep(TURN * turn as u32) => {}
     }
-    if shared.fence.is_fenced() || !can_win(shared, gone, &voters).await {
+    let hellos = ask(shared, gone, &voters).await;
+    let status = crate::status::local(shared);
+    let myself =
+        Heard { id: me, term: status.term, leader: status.leader, last_log: status.last_log };
+    if status.fenced || !can_win(&myself, gone, voters.len(), &hellos) {
+        tracing::debug!(?hellos, "node {} has ended, and this node does not campaign", gone.id);
         return;
     }
     tracing::info!("node {}, which led, has ended: this node campaigns", gone.id);
     // As if it had handed over to this node. Raft takes no notice if its vote is not the last.
     let request = TransferLeaderRequest::new(gone.vote, me, None);
-    if let Err(error) = raft.handle_transfer_leader(request).await {
-        tracing::debug!("this node could not campaign: {error}");
+    match raft.handle_transfer_leader(request).await {
+        Ok(Ok(())) => {}
+        Ok(Err(refused)) => tracing::info!("this node does not campaign after all: {refused}"),
+        Err(error) => tracing::debug!("this node could not campaign: {error}"),
+    }
+}
+
+/// Who votes, and by which directory: what a node lost with another gives it no vote.
+fn voters(metrics: &RaftMetrics<TypeConfig>) -> BTreeMap<NodeId, Incarnation> {
+    let membership = metrics.membership_config.membership();
+    let incarnation = |id| Some((id, membership.get_node(&id)?.incarnation));
+    metrics.membership_config.voter_ids().filter_map(incarnation).collect()
+}
+
+/// What the other voters say. One that lost its directory refuses.
+async fn ask(shared: &Shared, gone: &Gone, voters: &BTreeMap<NodeId, Incarnation>) -> Vec<Heard> {
+    let me = shared.links.id();
+    let others = voters.iter().filter(|(id, _)| **id != me && **id != gone.id);
+    let asked = others.map(|(to, incarnation)| {
+        let (incarnation, path) = (Some(*incarnation), "/peer/hello");
+        let call = Call { to: *to, incarnation, path, timeout: ANSWER_TIMEOUT };
+        shared.links.call::<_, Hello>(call, &())
+    });
+    let answers = join_all(asked).await.into_iter().flatten();
+    let takes_part = |hello: &Hello| hello.role != Role::Fenced.to_string();
+    answers.filter(takes_part).map(Heard::from).collect()
+}
+
+/// What a voter knows.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    id: NodeId,
+    term: u64,
+    leader: Option<NodeId>,
+    last_log: u64,
+}
+
+impl From<Hello> for Heard {
+    fn from(Hello { id, term, leader, last_log, .. }: Hello) -> Self {
+        Self { id, term, leader, last_log }
     }
 }
 
 /// Whether a majority of the voters is there, and none of it knows better.
-async fn can_win(shared: &Shared, gone: &Gone, voters: &[NodeId]) -> bool {
-    let me = shared.links.id();
-    let ask = |to| {
-        let path = "/peer/hello";
-        let call = Call { to, incarnation: None, path, timeout: ANSWER_TIMEOUT };
-        shared.links.call::<_, Hello>(call, &())
+fn can_win(me: &Heard, gone: &Gone, voters: usize, others: &[Heard]) -> bool {
+    let knows_better = |other: &Heard| {
+        let leads = other.leader.is_some_and(|leader| leader != gone.id);
+        // Who has campaigned already, and not won, is in the next term.
+        let candidate = (gone.term + 1, me.id);
+        let is_later = other.term > gone.term && (other.term, other.id) > candidate;
+        leads || is_later || other.last_log > me.last_log
     };
-    let others = voters.iter().copied().filter(|id| *id != me && *id != gone.id);
-    let answers: Vec<Hello> = join_all(others.map(ask)).await.into_iter().flatten().collect();
-    let last_log = crate::status::local(shared).last_log;
-    let knows_better = |hello: &Hello| {
-        hello.term > gone.term
-            || hello.leader.is_some_and(|leader| leader != gone.id)
-            || hello.last_log > last_log
-    };
-    let with_me = answers.len() + 1;
-    let can = with_me > voters.len() / 2 && !answers.iter().any(knows_better);
-    if !can {
-        tracing::debug!(with_me, "node {} has ended, and this node does not campaign", gone.id);
+    let is_majority = (others.len() + 1) * 2 > voters;
+    me.term == gone.term && is_majority && !others.iter().any(knows_better)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone() -> Gone {
+        let leader_id = LeaderId { term: 7, node_id: NodeId(1) };
+        Gone { id: NodeId(1), vote: Vote { leader_id, committed: true }, term: 7 }
     }
-    can
+
+    fn heard(id: u64, term: u64, leader: Option<u64>, last_log: u64) -> Heard {
+        Heard { id: NodeId(id), term, leader: leader.map(NodeId), last_log }
+    }
+
+    #[test]
+    fn who_cannot_win_disturbs_nobody() {
+        let can = |me: Heard, voters, others: &[Heard]| can_win(&me, &gone(), voters, others);
+        let me = heard(2, 7, Some(1), 100);
+        assert!(can(me, 3, &[heard(3, 7, Some(1), 100)]));
+        assert!(can(me, 3, &[heard(3, 7, Some(1), 99)]));
+        assert!(!can(me, 3, &[]), "nobody answers");
+        assert!(!can(me, 5, &[heard(3, 7, Some(1), 100)]), "two of five");
+        assert!(can(me, 5, &[heard(3, 7, Some(1), 100), heard(4, 7, None, 7)]));
+        assert!(!can(me, 3, &[heard(3, 7, Some(1), 101)]), "it has more of the log");
+        assert!(!can(me, 3, &[heard(3, 8, Some(3), 100)]), "it leads");
+        assert!(!can(me, 3, &[heard(3, 8, Some(4), 90)]), "it knows who leads");
+        assert!(!can(heard(2, 8, None, 100), 3, &[heard(3, 7, Some(1), 100)]), "an election is on");
+    }
+
+    /// The one before it has campaigned and lost, for its log was shorter.
+    #[test]
+    fn whose_turn_is_next_can_win_in_the_same_term() {
+        let lost = heard(2, 8, None, 90);
+        assert!(can_win(&heard(3, 7, Some(1), 100), &gone(), 3, &[lost]));
+        let later = heard(3, 8, None, 90);
+        assert!(!can_win(&heard(2, 7, Some(1), 100), &gone(), 3, &[later]));
+        assert!(!can_win(&heard(3, 7, Some(1), 100), &gone(), 3, &[heard(2, 9, None, 90)]));
+    }
 }

@@ -282,15 +282,10 @@ impl SnapshotStore {
         }
     }
 
-    /// Seals what became full, and saves the manifest. Blocking; off the hot path. The thread
-    /// gives way for good, once it has what applies may wait for.
-    fn save(&self, applied: &Applied, copy: StateCopy) -> io::Result<Arc<Manifest>> {
-        // First, for applies copy what they change of the products until then.
-        let hot = copy.hot.finish();
+    /// Seals what became full, and saves the manifest. Blocking; off the hot path.
+    fn save(&self, applied: &Applied, collected: Collected) -> io::Result<Arc<Manifest>> {
+        let Collected { meta, hot, partial } = collected;
         let full_segments = hot.seq.0 / SEGMENT_EVENTS as u64;
-        let first_partial = Seq(full_segments * SEGMENT_EVENTS as u64);
-        let partial = applied.events_between(first_partial, hot.seq)?;
-        sealer::give_way();
         self.seal_full(applied)?;
         let segments: Vec<SegmentRef> = self
             .segments
@@ -300,7 +295,7 @@ impl SnapshotStore {
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
-        let manifest = Arc::new(Manifest { meta: copy.meta, hot, segments, partial });
+        let manifest = Arc::new(Manifest { meta, hot, segments, partial });
         let bytes = manifest.to_bytes()?;
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
@@ -348,6 +343,27 @@ impl SnapshotStore {
     }
 }
 
+/// What a manifest takes of the applied state.
+struct Collected {
+    meta: SnapshotMeta,
+    hot: HotState,
+    /// The events after the last full segment.
+    partial: Vec<Event>,
+}
+
+impl Collected {
+    /// Finishes a copy: applies copy what they change of the products until then. Blocking.
+    ///
+    /// # Errors
+    /// As of [`Applied::events_between`].
+    fn of(applied: &Applied, copy: StateCopy) -> io::Result<Self> {
+        let hot = copy.hot.finish();
+        let first_partial = hot.seq.0 / SEGMENT_EVENTS as u64 * SEGMENT_EVENTS as u64;
+        let partial = applied.events_between(Seq(first_partial), hot.seq)?;
+        Ok(Self { meta: copy.meta, hot, partial })
+    }
+}
+
 /// Builds a snapshot of the state as it was when the builder was made.
 pub(crate) struct SnapshotBuilder {
     store: SnapshotStore,
@@ -374,8 +390,11 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (store, applied) = (self.store.clone(), self.applied.clone());
         let (done, saved) = oneshot::channel();
         let saving = move || {
+            let collected = Collected::of(&applied, copy);
+            // Applies waited for what is collected, and hardly for the rest.
+            sealer::give_way();
             // Whoever waits goes away with the node alone.
-            let _gone = done.send(store.save(&applied, copy));
+            let _gone = done.send(collected.and_then(|of| store.save(&applied, of)));
         };
         std::thread::Builder::new().name("snapshot".to_owned()).spawn(saving)?;
         let manifest = saved.await.map_err(io::Error::other)??;

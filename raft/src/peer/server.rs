@@ -33,7 +33,7 @@ const FRAME_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long the fetch of one segment may take.
 const SEGMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the leader may take to confirm that it leads.
-const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
+const READ_INDEX_TIMEOUT: Duration = Duration::from_millis(900);
 
 type Desk = State<Arc<Shared>>;
 type Taken<A> = Result<A, PeerRefusal>;

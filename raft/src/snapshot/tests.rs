@@ -14,6 +14,10 @@ fn log_id(index: u64) -> LogId {
     LogId { leader_id: LeaderId { term: 1, node_id: NodeId(1) }, index }
 }
 
+fn collected(applied: &Applied, copy: StateCopy) -> Collected {
+    Collected::of(applied, copy).unwrap()
+}
+
 fn create(sku: &str) -> Batch {
     let sku = Sku::new(sku).unwrap();
     let request_id = RequestId::new(sku.as_str()).unwrap();
@@ -33,8 +37,8 @@ fn a_snapshot_that_was_overtaken_takes_no_place() {
     applied.apply_batch(log_id(0), Rules::NEWEST, &create("first"));
     let older = applied.copy();
     applied.apply_batch(log_id(1), Rules::NEWEST, &create("second"));
-    let newer = store.save(&applied, applied.copy()).unwrap();
-    let answered = store.save(&applied, older).unwrap();
+    let newer = store.save(&applied, collected(&applied, applied.copy())).unwrap();
+    let answered = store.save(&applied, collected(&applied, older)).unwrap();
     assert_eq!(answered.meta, newer.meta, "the builder hands out what is in place");
     assert_eq!(store.current().unwrap().meta, newer.meta);
 
@@ -100,7 +104,8 @@ impl Node {
     }
 
     fn save(&self) -> Arc<Manifest> {
-        self.snapshots.save(&self.applied, self.applied.copy()).unwrap()
+        let collected = collected(&self.applied, self.applied.copy());
+        self.snapshots.save(&self.applied, collected).unwrap()
     }
 
     /// Has the segments of a snapshot, as a node that fetched them.
@@ -165,7 +170,7 @@ fn segments_are_sealed_as_they_fill() {
     assert_eq!(in_memory[0][0].seq, Seq(3 * SEGMENT + 1), "two chunks stay for readers");
     assert_eq!(in_memory.len(), 2);
 
-    let manifest = node.snapshots.save(&node.applied, then).unwrap();
+    let manifest = node.snapshots.save(&node.applied, collected(&node.applied, then)).unwrap();
     assert_eq!(manifest.segments.len(), 1);
     let partial: Vec<u64> = manifest.partial.iter().map(|event| event.seq.0).collect();
     assert_eq!(partial, (SEGMENT + 1..=seq.0).collect::<Vec<_>>());
