@@ -4,7 +4,8 @@
 //! (Raft, section 6.4 of Ongaro's dissertation); whoever then waits until that index is applied
 //! reads a state that holds everything acknowledged before the round. A follower asks the leader
 //! for the index. What the leader confirms it confirms for all nodes whose readers have asked by
-//! then, so a reader waits for two of its rounds at most. Never by lease: a restarted follower forgets the lease that it granted.
+//! then, so a reader waits for two of its rounds at most. Never by lease: a restarted follower
+//! forgets the lease that it granted.
 
 use crate::mutant::{self, Mutant};
 use crate::peer::{Call, ReadIndexAnswer};
@@ -36,14 +37,8 @@ pub enum ReadError {
 
 /// Many who ask, and one round for all who asked before it began: whoever asks while one is under
 /// way waits for the next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rounds<T>(mpsc::Sender<oneshot::Sender<T>>);
-
-impl<T> Clone for Rounds<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
 
 impl<T: Copy + Send + 'static> Rounds<T> {
     /// Starts the task that runs them.

@@ -269,8 +269,8 @@ impl<'a> Digesting<'a> {
             return Some(());
         };
         chain.seq = seq;
-        if event.change.is_order() {
-            let Trace { request, accepted, user } = traces.order(seq)?;
+        // One that has no trace, and should, is found at the next mark: it counts the orders.
+        if let Some(Trace { request, accepted, user }) = traces.order(seq) {
             self.past.orders.push((request, accepted));
             self.users.push((user, seq));
             chain.orders += 1;

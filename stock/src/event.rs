@@ -213,26 +213,6 @@ impl Change {
         }
     }
 
-    /// Whether it made an order.
-    pub fn is_order(&self) -> bool {
-        match self {
-            Self::Ordered(_)
-            | Self::Counted { .. }
-            | Self::BasketOrdered { .. }
-            | Self::Confirmed { .. } => true,
-            Self::ProductCreated(_)
-            | Self::ProductUpdated(_)
-            | Self::Restocked { .. }
-            | Self::Held { .. }
-            | Self::Released { .. }
-            | Self::Expired { .. }
-            | Self::Cancelled { .. }
-            | Self::HeldFor { .. }
-            | Self::ReleasedFor { .. }
-            | Self::CancelledFor { .. } => false,
-        }
-    }
-
     /// The request that became this hold, release or cancel, as a first attempt; none where the
     /// event does not say, and none of an order.
     pub fn asked(&self) -> Option<Envelope> {

@@ -61,11 +61,14 @@ impl Traces {
 }
 
 impl Rest<'_> {
-    /// That of this order, if it is the next one.
-    pub(crate) fn order(&mut self, order: Seq) -> Option<Trace> {
+    /// That of this change; none of one that is no order.
+    pub(crate) fn order(&mut self, change: Seq) -> Option<Trace> {
         let (next, orders) = self.orders.split_first()?;
+        if next.accepted.order != change {
+            return None;
+        }
         self.orders = orders;
-        (next.accepted.order == order).then_some(*next)
+        Some(*next)
     }
 
     /// The mark after this change, if it is the next one.

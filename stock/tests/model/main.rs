@@ -382,7 +382,7 @@ proptest! {
         let (mut hashing, mut tracing) = (Digester::default(), Digester::default());
         let digest = hashing.digest(&events).unwrap();
         prop_assert_eq!(&tracing.clone().digest_traced(&events, &traces).unwrap(), &digest);
-        let first = events.iter().find(|event| event.change.is_order()).map(|event| event.seq);
+        let first = events.iter().find(|event| event.change.order().is_some()).map(|event| event.seq);
         if let Some(first) = first {
             let late = traces.split_off_after(first);
             prop_assert!(tracing.clone().digest_traced(&events, &traces).is_err());
