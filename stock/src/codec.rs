@@ -37,17 +37,16 @@ pub fn encode<T: Serialize>(value: &T, bytes_max: u64) -> Result<Vec<u8>, CodecE
 /// The same, behind what is there.
 ///
 /// # Errors
-/// As of [`encode`]. Then a part of the encoding may be there.
+/// As of [`encode`]. Of one that would be too long nothing is appended.
 pub fn append<T: Serialize>(
     value: &T,
     bytes: &mut Vec<u8>,
     bytes_max: u64,
 ) -> Result<(), CodecError> {
-    options(bytes_max).serialize_into(bytes, value).map_err(|source| CodecError {
-        doing: "encode",
-        what: std::any::type_name::<T>(),
-        source,
-    })
+    let failed = |source| CodecError { doing: "encode", what: std::any::type_name::<T>(), source };
+    let len = options(bytes_max).serialized_size(value).map_err(failed)?;
+    bytes.reserve(usize::try_from(len).unwrap_or(usize::MAX));
+    bincode::DefaultOptions::new().serialize_into(bytes, value).map_err(failed)
 }
 
 /// Decodes exactly one value from all of `bytes`, reading at most `bytes_max`.

@@ -123,7 +123,8 @@ impl Machine {
     }
 
     /// Goes by these rules from the next apply on; by newer ones, if it did so before. Leaving
-    /// [`Rules::One`] costs time with the number of ended holds and stored outcomes, once.
+    /// [`Rules::One`] costs time with the number of ended holds and stored outcomes, once, and
+    /// leaving [`Rules::Three`] with that of the stored outcomes.
     pub fn adopt(&mut self, rules: Rules) {
         if rules > self.rules {
             if self.rules > Rules::One {

@@ -11,12 +11,11 @@ use crate::done::DoneTable;
 use crate::hash::{self, Element, StateSum};
 use crate::paged::PagedMap;
 use crate::past::Past;
-use crate::stored::{Share, StoredOutcome, StoredTable};
+use crate::stored::{Outcomes, Share, StoredOutcome, StoredTable};
 use crate::{
     Bounds, Cancel, Command, Envelope, Item, Items, Outcome, Refusal, Reply, RequestId, Rules, Seq,
     UserId,
 };
-use std::sync::Arc;
 
 /// How long what became no order answers later attempts, in milliseconds of log time.
 pub const OUTCOME_RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -286,8 +285,8 @@ impl RequestTable {
     }
 
     /// The stored outcomes of a share, oldest first: what the events do not carry.
-    pub(crate) fn stored(&self, share: Share) -> impl Iterator<Item = (u128, &Arc<StoredOutcome>)> {
-        self.stored.of(share)
+    pub(crate) fn stored(&self, share: Share) -> &Outcomes {
+        self.stored.outcomes(share)
     }
 
     /// Puts back a stored outcome, oldest of its share first, after all orders.

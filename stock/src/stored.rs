@@ -8,12 +8,14 @@
 //! forgotten, whose late copy could then win. In snapshots, for the events do not carry them. Never
 //! decides a command. Called by the request table.
 
+mod queue;
+
 use crate::hash::{Element, StateSum};
 use crate::requests::{Identity, OUTCOME_RETENTION_MS};
 use crate::{Command, Envelope, Outcome, Refusal, Reply, Requester, Rules, Seq};
+use queue::SharedQueue;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// The most outcomes of users that are stored whole, under [`Rules::Two`]; the oldest is forgotten
 /// first. They are refusals of later attempts, of about 40 bytes of a snapshot each; for a day
@@ -139,20 +141,58 @@ impl StoredOutcome {
     }
 }
 
-/// See the module. Invariant, asserted at each change: the queues together hold exactly the map's
-/// requests, each oldest first.
+/// Outcomes with their requests' fingerprints, oldest first.
+pub(crate) type Outcomes = SharedQueue<(u128, StoredOutcome)>;
+
+/// See the module.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StoredTable {
     rules: Rules,
-    outcomes: BTreeMap<u128, Arc<StoredOutcome>>,
-    operators: Queue,
-    counters: Queue,
-    users: Queue,
+    operators: Shelf,
+    counters: Shelf,
+    users: Shelf,
 }
 
-/// The outcomes of a share, oldest first. They are those of the map: a snapshot copies the queue
-/// while applies wait, and would else look for each of them.
-type Queue = VecDeque<(u128, Arc<StoredOutcome>)>;
+/// What is stored of one share. Invariant, asserted at each change: the numbers are those of the
+/// outcomes.
+#[derive(Debug, Clone, Default)]
+struct Shelf {
+    outcomes: Outcomes,
+    /// Each request's outcome. No page by the first bits of a fingerprint, as orders have: whoever
+    /// looks for ids of one page needs no stock to fill it, only refusals.
+    numbers: BTreeMap<u128, u64>,
+}
+
+impl Shelf {
+    fn get(&self, request: u128) -> Option<&StoredOutcome> {
+        let found = self.outcomes.get(*self.numbers.get(&request)?);
+        found.filter(|(of, _)| *of == request).map(|(_, outcome)| outcome)
+    }
+
+    /// Adds the newest.
+    fn push(&mut self, request: u128, outcome: StoredOutcome) {
+        let number = self.outcomes.push_back((request, outcome));
+        let earlier = self.numbers.insert(request, number);
+        assert!(earlier.is_none(), "{request:032x} is stored already, as number {earlier:?}");
+    }
+
+    /// Forgets the oldest.
+    fn pop(&mut self) {
+        let (first, front) = (self.outcomes.first_number(), self.outcomes.front());
+        let number = front.and_then(|(request, _)| self.numbers.remove(request));
+        assert_eq!(number, Some(first), "the oldest outcome is not where its request says");
+        self.outcomes.pop_front();
+    }
+}
+
+impl FromIterator<(u128, StoredOutcome)> for Shelf {
+    fn from_iter<I: IntoIterator<Item = (u128, StoredOutcome)>>(outcomes: I) -> Self {
+        let mut queue = Outcomes::default();
+        let number = |(request, outcome)| (request, queue.push_back((request, outcome)));
+        let numbers = outcomes.into_iter().map(number).collect();
+        Self { outcomes: queue, numbers }
+    }
+}
 
 impl StoredTable {
     /// Goes by these rules from now on. What is stored already is parted by what it is, not by
@@ -167,28 +207,33 @@ impl StoredTable {
         self.rules = rules;
     }
 
-    /// Takes out of the users' queue what is of a share that there was not.
-    fn part_off(&mut self, share: Share, sum: &mut StateSum) -> Queue {
-        // What an operator did to a counter is not a user's.
-        let elsewhere: BTreeSet<u128> =
-            self.operators.iter().map(|(request, _)| *request).collect();
-        // In the map's order: there may be a day of holds, each far from the one before.
-        let mut parting = BTreeSet::new();
-        for (request, outcome) in &self.outcomes {
-            if outcome.share() == share && !elsewhere.contains(request) {
-                sum.remove(outcome.element(*request, Share::Users));
-                sum.add(outcome.element(*request, share));
-                parting.insert(*request);
-            }
+    /// Takes out of the users' what is of a share that there was not.
+    fn part_off(&mut self, share: Share, sum: &mut StateSum) -> Shelf {
+        let is_of_it = |outcome: &StoredOutcome| outcome.share() == share;
+        let mut parting = 0;
+        for (request, outcome) in self.of(Share::Users).filter(|(_, outcome)| is_of_it(outcome)) {
+            sum.remove(outcome.element(request, Share::Users));
+            sum.add(outcome.element(request, share));
+            parting += 1;
         }
-        let queue = std::mem::take(&mut self.users);
-        let parted;
-        (parted, self.users) =
-            queue.into_iter().partition(|(request, _)| parting.contains(request));
-        parted
+        // There may be a day of holds, which need not move for nothing.
+        if parting == 0 {
+            return Shelf::default();
+        }
+        let all = std::mem::take(&mut self.users).outcomes;
+        let half = |parts: bool| {
+            all.iter().filter(|(_, outcome)| is_of_it(outcome) == parts).cloned().collect()
+        };
+        self.users = half(false);
+        half(true)
     }
 
-    fn queue(&self, share: Share) -> &Queue {
+    /// What is stored of a share, oldest first: what the events do not carry.
+    pub(crate) fn outcomes(&self, share: Share) -> &Outcomes {
+        &self.shelf(share).outcomes
+    }
+
+    fn shelf(&self, share: Share) -> &Shelf {
         match share {
             Share::Operators => &self.operators,
             Share::Counters => &self.counters,
@@ -196,7 +241,7 @@ impl StoredTable {
         }
     }
 
-    fn queue_mut(&mut self, share: Share) -> &mut Queue {
+    fn shelf_mut(&mut self, share: Share) -> &mut Shelf {
         match share {
             Share::Operators => &mut self.operators,
             Share::Counters => &mut self.counters,
@@ -206,7 +251,7 @@ impl StoredTable {
 
     /// The answer to a request that is known here; `seq` is that of the state that asks.
     pub(crate) fn find(&self, identity: Identity, seq: Seq) -> Option<Reply> {
-        let stored = self.outcomes.get(&identity.request)?;
+        let stored = self.get(identity.request)?;
         Some(if stored.body == identity.body {
             stored.replay()
         } else {
@@ -214,17 +259,21 @@ impl StoredTable {
         })
     }
 
+    fn get(&self, request: u128) -> Option<&StoredOutcome> {
+        Share::ALL.into_iter().find_map(|share| self.shelf(share).get(request))
+    }
+
     /// What a request was answered.
     pub(crate) fn reply(&self, request: u128) -> Option<Reply> {
-        self.outcomes.get(&request).map(|outcome| outcome.replay())
+        self.get(request).map(StoredOutcome::replay)
     }
 
     pub(crate) fn contains(&self, request: u128) -> bool {
-        !self.outcomes.is_empty() && self.outcomes.contains_key(&request)
+        self.get(request).is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.outcomes.len()
+        Share::ALL.into_iter().map(|share| self.outcomes(share).len()).sum()
     }
 
     /// Adds the newest of its share.
@@ -238,17 +287,15 @@ impl StoredTable {
         sum: &mut StateSum,
     ) -> Result<(), &'static str> {
         let share = share.under(self.rules);
-        let newest = self.queue(share).back();
+        let newest = self.outcomes(share).back();
         if newest.is_some_and(|(_, newest)| newest.at_ms > outcome.at_ms) {
             return Err("it is older than the outcome stored before it");
         }
-        if self.outcomes.contains_key(&request) {
+        if self.contains(request) {
             return Err("its request id is stored already");
         }
         sum.add(outcome.element(request, share));
-        let outcome = Arc::new(outcome);
-        self.outcomes.insert(request, Arc::clone(&outcome));
-        self.queue_mut(share).push_back((request, outcome));
+        self.shelf_mut(share).push(request, outcome);
         Ok(())
     }
 
@@ -261,19 +308,16 @@ impl StoredTable {
         keep_max: usize,
         sum: &mut StateSum,
     ) -> bool {
-        let queue = self.queue(share);
-        let Some((request, oldest)) = queue.front() else {
+        let outcomes = self.outcomes(share);
+        let Some((request, oldest)) = outcomes.front() else {
             return false;
         };
         let is_old = now_ms.saturating_sub(oldest.at_ms) >= OUTCOME_RETENTION_MS;
-        if !is_old && queue.len() <= keep_max {
+        if !is_old && outcomes.len() <= keep_max {
             return false;
         }
-        let request = *request;
-        sum.remove(oldest.element(request, share));
-        let removed = self.outcomes.remove(&request);
-        assert!(removed.is_some(), "{request:032x} waits to be forgotten but is not stored");
-        self.queue_mut(share).pop_front();
+        sum.remove(oldest.element(*request, share));
+        self.shelf_mut(share).pop();
         true
     }
 
@@ -287,9 +331,9 @@ impl StoredTable {
         *self = Self { rules: self.rules, ..Self::default() };
     }
 
-    /// The outcomes of a share, oldest first: what the events do not carry.
-    pub(crate) fn of(&self, share: Share) -> impl Iterator<Item = (u128, &Arc<StoredOutcome>)> {
-        self.queue(share).iter().map(|(request, outcome)| (*request, outcome))
+    /// The outcomes of a share, oldest first.
+    fn of(&self, share: Share) -> impl Iterator<Item = (u128, &StoredOutcome)> {
+        self.outcomes(share).iter().map(|(request, outcome)| (*request, outcome))
     }
 
     /// Adds the hash of every outcome.

@@ -6,6 +6,8 @@
 
 use super::slot::Slot;
 use crate::Sku;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -82,6 +84,17 @@ impl Catalog {
     fn page_mut(&mut self, sku: &Sku) -> &mut Arc<Page> {
         let page = self.rest.range_mut::<Sku, _>(..=sku).next_back();
         page.map_or(&mut self.first, |(_, page)| page)
+    }
+}
+
+/// As the vector of its products, by id.
+impl Serialize for Catalog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut products = serializer.serialize_seq(Some(self.len))?;
+        for slot in self.values() {
+            products.serialize_element(&slot.product)?;
+        }
+        products.end()
     }
 }
 

@@ -8,12 +8,11 @@ use super::Machine;
 use super::catalog::Catalog;
 use crate::cursors::Cursor;
 use crate::keys::Note;
-use crate::stored::{Share, StoredOutcome};
+use crate::stored::{Outcomes, Share, StoredOutcome};
 use crate::{CursorName, CursorTarget, Product, Rules, Seq, Sku};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::sync::Arc;
 
 /// What the events do not carry of a machine's state, and what they must add up to.
 ///
@@ -52,19 +51,18 @@ pub struct HotState {
     pub(crate) cursor_targets: Vec<(CursorName, CursorTarget)>,
 }
 
-/// What a [`HotState`] comes of: a copy of the machine's that still shares the products with it.
+/// What a [`HotState`] comes of: a copy of the machine's that still shares the products and the
+/// stored outcomes with it. It is encoded as the state itself would be, without becoming one.
 ///
-/// While it is kept, the machine copies what it changes of them, so it should soon be made one.
+/// While it is kept, the machine copies what it changes of them, so it should soon be encoded.
 #[derive(Debug)]
 pub struct HotCopy {
     /// Without the products and the stored outcomes.
     hot: HotState,
     products: Catalog,
     /// Of users, operators and counters.
-    stored: [Vec<Shared>; 3],
+    stored: [Outcomes; 3],
 }
-
-type Shared = (u128, Arc<StoredOutcome>);
 
 impl HotCopy {
     /// The number of changes behind the state.
@@ -72,12 +70,11 @@ impl HotCopy {
         self.hot.seq
     }
 
-    /// The complete state. Costs time with the products and the stored outcomes.
-    pub fn finish(self) -> HotState {
+    /// The complete state. Costs time and memory with the products and the stored outcomes.
+    fn finish(self) -> HotState {
         let products = self.products.values().map(|slot| slot.product.clone()).collect();
-        let whole = |(request, outcome): &Shared| (*request, StoredOutcome::clone(outcome));
         let [stored, operator_stored, counter_stored] =
-            self.stored.map(|shared| shared.iter().map(whole).collect());
+            self.stored.map(|outcomes| outcomes.iter().cloned().collect());
         HotState { products, stored, operator_stored, counter_stored, ..self.hot }
     }
 }
@@ -89,13 +86,9 @@ impl Machine {
         self.hot_copy().finish()
     }
 
-    /// The same in two steps, of which only this one needs the machine. It costs a moment for each
-    /// stored outcome, and one for some dozens of products.
+    /// The same, sharing what is large with the machine. It costs a moment for some dozens of
+    /// products and one for some hundred stored outcomes; keys and cursors are copied.
     pub fn hot_copy(&self) -> HotCopy {
-        let stored = |share| {
-            let outcomes = self.requests.stored(share);
-            outcomes.map(|(request, outcome)| (request, Arc::clone(outcome))).collect()
-        };
         let hot = HotState {
             seq: self.seq,
             log_time_ms: self.log_time_ms,
@@ -114,7 +107,8 @@ impl Machine {
                 targets.map(|(name, target)| (name.clone(), target.clone())).collect()
             },
         };
-        let stored = [Share::Users, Share::Operators, Share::Counters].map(stored);
+        let stored = [Share::Users, Share::Operators, Share::Counters]
+            .map(|share| self.requests.stored(share).clone());
         HotCopy { hot, products: self.products.clone(), stored }
     }
 }
@@ -137,12 +131,33 @@ type Newest = (Vec<(u128, StoredOutcome)>, Vec<(CursorName, CursorTarget)>);
 
 impl Serialize for HotState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { seq, log_time_ms, state_hash, products, stored, .. } = self;
+        let Self { products, stored, operator_stored, counter_stored, .. } = self;
+        self.encode(products, [stored, operator_stored, counter_stored], serializer)
+    }
+}
+
+/// As the [`HotState`] of [`HotCopy::finish`].
+impl Serialize for HotCopy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.hot.encode(&self.products, self.stored.each_ref(), serializer)
+    }
+}
+
+impl HotState {
+    /// Encodes this state with these products and these stored outcomes of users, operators and
+    /// counters.
+    fn encode<P: Serialize, Q: Serialize, S: Serializer>(
+        &self,
+        products: &P,
+        [stored, operator_stored, counter_stored]: [&Q; 3],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Self { seq, log_time_ms, state_hash, .. } = self;
         let has_further = !self.keys.is_empty() || !self.cursors.is_empty();
         if self.rules == Rules::One && !has_further {
             return (seq, log_time_ms, state_hash, products, stored).serialize(serializer);
         }
-        let fields: Fields<&Vec<Product>, &Vec<(u128, StoredOutcome)>> = (
+        let fields: Fields<&P, &Q> = (
             *seq,
             *log_time_ms,
             *state_hash,
@@ -151,7 +166,7 @@ impl Serialize for HotState {
             self.rules,
             self.done_after,
             self.settled_after,
-            &self.operator_stored,
+            operator_stored,
         );
         if self.rules < Rules::Three && !has_further {
             return (NO_SEQ, FORMAT_TWO, fields).serialize(serializer);
@@ -160,7 +175,7 @@ impl Serialize for HotState {
         if self.rules < Rules::Four && self.cursor_targets.is_empty() {
             return (NO_SEQ, FORMAT_THREE, fields, further).serialize(serializer);
         }
-        let newest = (&self.counter_stored, &self.cursor_targets);
+        let newest = (counter_stored, &self.cursor_targets);
         (NO_SEQ, FORMAT, fields, further, newest).serialize(serializer)
     }
 }

@@ -172,7 +172,8 @@ fn restored(machine: &Machine, bounds: Bounds, events: &[Event]) -> Machine {
 
 /// A snapshot's hot state, as it is read back.
 fn saved(machine: &Machine) -> HotState {
-    let bytes = codec::encode(&machine.hot_state(), u64::MAX).unwrap();
+    let bytes = codec::encode(&machine.hot_copy(), u64::MAX).unwrap();
+    assert_eq!(bytes, codec::encode(&machine.hot_state(), u64::MAX).unwrap());
     let hot: HotState = codec::decode(&bytes, u64::MAX).unwrap();
     assert_eq!(hot, machine.hot_state());
     hot
