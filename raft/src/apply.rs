@@ -5,14 +5,13 @@
 
 use crate::applied::Applied;
 use crate::propose::decode_batch;
-use crate::snapshot::{Manifest, Snapshot, SnapshotBuilder, SnapshotStore};
+use crate::snapshot::{Encoded, Installed, Snapshot, SnapshotBuilder, SnapshotStore};
 use crate::trace;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use std::io;
-use std::sync::Arc;
 
 /// The state machine that openraft drives.
 pub(crate) struct StateMachine {
@@ -27,7 +26,7 @@ impl StateMachine {
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
-    type SnapshotData = Arc<Manifest>;
+    type SnapshotData = Encoded;
     type SnapshotBuilder = SnapshotBuilder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -71,16 +70,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(
         &mut self,
         _meta: &SnapshotMeta,
-        snapshot: Arc<Manifest>,
+        snapshot: Encoded,
     ) -> io::Result<()> {
-        let seq = snapshot.hot.seq;
-        let folded = self.snapshots.install(&self.applied, snapshot).await?;
+        let Installed { seq, folded } = self.snapshots.install(&self.applied, snapshot).await?;
         tracing::info!(seq = seq.0, folded, "caught up by a snapshot");
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         let current = self.snapshots.current();
-        Ok(current.map(|manifest| Snapshot { meta: manifest.meta.clone(), snapshot: manifest }))
+        Ok(current.map(|snapshot| Snapshot { meta: snapshot.meta.clone(), snapshot }))
     }
 }

@@ -6,6 +6,7 @@
 //! bytes on every node, and a lagging node fetches only those that it lacks.
 
 mod digests;
+mod manifest;
 pub(crate) mod sealer;
 
 use crate::applied::{Applied, Replacement, StateCopy};
@@ -13,17 +14,20 @@ use crate::fsync;
 #[cfg(feature = "mutants")]
 use crate::mutant::{self, Mutant};
 use crate::segment::{SEGMENT_EVENTS, SegmentRef, SegmentStore};
-use crate::types::{SnapshotMeta, TypeConfig};
+use crate::types::TypeConfig;
+use bytes::Bytes;
 use digests::DigestStore;
 use openraft::storage::RaftSnapshotBuilder;
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use stock::{Event, HotState, Machine, Restore, Seq, codec};
+use stock::{Event, Machine, Restore, Seq};
 use tokio::sync::oneshot;
+
+use manifest::Encoding;
+pub(crate) use manifest::{Encoded, MANIFEST_BYTES_MAX, Manifest};
 
 /// The most segments that are digested when one is sealed, where none waits to be: a node that
 /// fetched many of them goes on with the next.
@@ -31,61 +35,7 @@ const DIGESTS_AT_ONCE: usize = 16;
 /// The same while others wait in memory: one more than is sealed, so that it comes to an end.
 const DIGESTS_IN_HASTE: usize = 2;
 
-/// The version of the manifest's encoding.
-const FORMAT: u16 = 1;
-const MAGIC: &[u8; 6] = b"FNSNAP";
-const HEADER_BYTES: usize = MAGIC.len() + 2 + 4;
-/// The largest manifest, in bytes. It grows with products and stored outcomes, both of which have a
-/// bound, and not with orders or holds.
-pub(crate) const MANIFEST_BYTES_MAX: u64 = 1 << 30;
-
-/// A snapshot: what it takes, with the segment files it names, to rebuild the applied state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Manifest {
-    pub(crate) meta: SnapshotMeta,
-    pub(crate) hot: HotState,
-    pub(crate) segments: Vec<SegmentRef>,
-    /// The events after the last full segment.
-    pub(crate) partial: Vec<Event>,
-}
-
 impl Manifest {
-    /// Encodes it behind a magic, a format version and a checksum.
-    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        let body = codec::encode(self, MANIFEST_BYTES_MAX).map_err(io::Error::other)?;
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
-    }
-
-    /// Decodes what [`Manifest::to_bytes`] made.
-    ///
-    /// # Errors
-    /// `InvalidData` when it is not a manifest, is of another format, or was damaged.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
-        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
-            return Err(invalid(format!("a snapshot manifest of {} bytes", bytes.len())));
-        };
-        let (magic, rest) = header.split_at(MAGIC.len());
-        let (format, crc) = rest.split_at(2);
-        if magic != MAGIC {
-            return Err(invalid("this is not a snapshot manifest".into()));
-        }
-        if format != FORMAT.to_le_bytes() {
-            return Err(invalid(format!(
-                "the snapshot manifest has format {format:?}, this build reads {FORMAT}"
-            )));
-        }
-        if crc != crc32fast::hash(body).to_le_bytes() {
-            return Err(invalid("the snapshot manifest fails its checksum".into()));
-        }
-        codec::decode(body, MANIFEST_BYTES_MAX).map_err(|error| invalid(error.to_string()))
-    }
-
     /// Brings a machine on its way to this snapshot to its end, by the events of the segment files
     /// and this manifest that it has not had; checks it against the saved hash.
     ///
@@ -127,7 +77,7 @@ fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
 #[derive(Clone)]
 pub(crate) struct SnapshotStore {
     dir: PathBuf,
-    current: Arc<Mutex<Option<Arc<Manifest>>>>,
+    current: Arc<Mutex<Option<Encoded>>>,
     /// Held while a manifest takes its place: openraft may build one while it installs another.
     placing: Arc<Mutex<()>>,
     /// The last event that this process is known to have sealed. Held while a segment is sealed,
@@ -157,9 +107,9 @@ impl SnapshotStore {
         };
         match std::fs::read(store.path()) {
             Ok(bytes) => {
-                let manifest = Manifest::from_bytes(&bytes)?;
+                let (encoded, manifest) = Encoded::read(Bytes::from(bytes))?;
                 applied.replace(store.opened(&manifest)?);
-                store.set_current(Arc::new(manifest));
+                store.set_current(encoded);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -172,12 +122,12 @@ impl SnapshotStore {
     }
 
     /// The newest snapshot, if there is one.
-    pub(crate) fn current(&self) -> Option<Arc<Manifest>> {
+    pub(crate) fn current(&self) -> Option<Encoded> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_current(&self, manifest: Arc<Manifest>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(manifest);
+    fn set_current(&self, encoded: Encoded) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(encoded);
     }
 
     /// The state of the directory's snapshot.
@@ -233,10 +183,10 @@ impl SnapshotStore {
     }
 
     /// Makes a manifest durable: write aside, fsync, rename, fsync the directory. Blocking.
-    fn write(&self, manifest: &[u8]) -> io::Result<()> {
+    fn write(&self, manifest: &Encoded) -> io::Result<()> {
         let aside = self.dir.join("snapshot.tmp");
         let mut file = File::create(&aside)?;
-        file.write_all(manifest)?;
+        file.write_all(manifest.bytes())?;
         fsync::all(&file)?;
         std::fs::rename(&aside, self.path())?;
         fsync::names(&self.dir)
@@ -283,84 +233,101 @@ impl SnapshotStore {
     }
 
     /// Seals what became full, and saves the manifest. Blocking; off the hot path.
-    fn save(&self, applied: &Applied, collected: Collected) -> io::Result<Arc<Manifest>> {
-        let Collected { meta, hot, partial } = collected;
-        let full_segments = hot.seq.0 / SEGMENT_EVENTS as u64;
+    fn save(&self, applied: &Applied, collected: Collected) -> io::Result<Encoded> {
+        let Collected { copy: StateCopy { meta, hot }, partial } = collected;
+        let seq = hot.seq();
+        let encoding = Encoding::begin(meta, &hot)?;
+        // Applies need not copy any more what they change.
+        drop(hot);
         self.seal_full(applied)?;
+        let full_segments = full_segments(seq);
         let segments: Vec<SegmentRef> = self
             .segments
             .list()
             .into_iter()
-            .take_while(|segment| segment.first_seq.0 <= hot.seq.0)
+            .take_while(|segment| segment.first_seq <= seq)
             .take(usize::try_from(full_segments).unwrap_or(usize::MAX))
             .collect();
         assert_eq!(segments.len() as u64, full_segments, "every full segment is sealed");
-        let manifest = Arc::new(Manifest { meta, hot, segments, partial });
-        let bytes = manifest.to_bytes()?;
+        let encoded = encoding.end(&segments, &partial)?;
         let _placing = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
             // A newer one was installed meanwhile, and the log before it may be purged already.
-            Some(newer) if newer.meta.last_log_id >= manifest.meta.last_log_id => Ok(newer),
+            Some(newer) if newer.meta.last_log_id >= encoded.meta.last_log_id => Ok(newer),
             _ => {
-                self.write(&bytes)?;
-                self.set_current(Arc::clone(&manifest));
-                Ok(manifest)
+                self.write(&encoded)?;
+                self.set_current(encoded.clone());
+                Ok(encoded)
             }
         }
     }
 
     /// Replaces the applied state and the current snapshot by a received one, whose segments have
-    /// all been fetched. Durable when it returns. Returns how many events it took.
+    /// all been fetched. Durable when it returns.
     ///
     /// # Errors
     /// When a segment is missing, or the state does not have the hash that the manifest names.
     pub(crate) async fn install(
         &self,
         applied: &Applied,
-        manifest: Arc<Manifest>,
-    ) -> io::Result<u64> {
-        let is_current = self.current().is_some_and(|current| current.meta == manifest.meta);
-        if is_current && applied.position().0 == manifest.meta.last_log_id {
-            return Ok(0);
+        encoded: Encoded,
+    ) -> io::Result<Installed> {
+        let is_current = self.current().is_some_and(|current| current.meta == encoded.meta);
+        if is_current && applied.position().0 == encoded.meta.last_log_id {
+            return Ok(Installed { seq: applied.mark().seq, folded: 0 });
         }
         let store = self.clone();
         let applied = applied.clone();
         let work = move || {
-            let replacement = store.received(&applied, &manifest)?;
-            let folded = replacement.folded;
-            let bytes = manifest.to_bytes()?;
+            let replacement = store.received(&applied, &encoded.decode()?)?;
+            let installed =
+                Installed { seq: replacement.machine.seq(), folded: replacement.folded };
             let _placing = store.placing.lock().unwrap_or_else(PoisonError::into_inner);
-            store.write(&bytes)?;
+            store.write(&encoded)?;
             let mut sealed = store.sealed();
             applied.replace(replacement);
             // A file of this history may have taken the place of one that was sealed here.
             *sealed = Seq(0);
             drop(sealed);
-            store.set_current(manifest);
-            Ok(folded)
+            store.set_current(encoded);
+            Ok(installed)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
 }
 
-/// What a manifest takes of the applied state.
+/// What came of an install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Installed {
+    /// The last event of the state.
+    pub(crate) seq: Seq,
+    /// How many events it took to rebuild it.
+    pub(crate) folded: u64,
+}
+
+/// Full segments behind a state of this `seq`.
+fn full_segments(seq: Seq) -> u64 {
+    seq.0 / SEGMENT_EVENTS as u64
+}
+
+/// What a manifest takes of the applied state. As long as the copy is kept, applies copy each page
+/// of products or stored outcomes that they change.
 struct Collected {
-    meta: SnapshotMeta,
-    hot: HotState,
+    copy: StateCopy,
     /// The events after the last full segment.
     partial: Vec<Event>,
 }
 
 impl Collected {
-    /// Finishes a copy: applies copy what they change of the products until then. Blocking.
+    /// Adds the events to a copy. Blocking.
     ///
     /// # Errors
     /// As of [`Applied::events_between`].
     fn of(applied: &Applied, copy: StateCopy) -> io::Result<Self> {
-        let hot = copy.hot.finish();
-        let first_partial = hot.seq.0 / SEGMENT_EVENTS as u64 * SEGMENT_EVENTS as u64;
-        let partial = applied.events_between(Seq(first_partial), hot.seq)?;
-        Ok(Self { meta: copy.meta, hot, partial })
+        let seq = copy.hot.seq();
+        let before_partial = Seq(full_segments(seq) * SEGMENT_EVENTS as u64);
+        let partial = applied.events_between(before_partial, seq)?;
+        Ok(Self { copy, partial })
     }
 }
 
@@ -382,34 +349,40 @@ impl SnapshotBuilder {
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
-    type SnapshotData = Arc<Manifest>;
+    type SnapshotData = Encoded;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let copy = self.copy.take().unwrap_or_else(|| self.applied.copy());
+        let (seq, last) = (copy.hot.seq(), copy.meta.last_log_id);
         let started = Instant::now();
         let (store, applied) = (self.store.clone(), self.applied.clone());
         let (done, saved) = oneshot::channel();
         let saving = move || {
             let collected = Collected::of(&applied, copy);
-            // Applies waited for what is collected, and hardly for the rest.
+            // Applies waited for its locks, and for nothing from now on.
             sealer::give_way();
             // Whoever waits goes away with the node alone.
             let _gone = done.send(collected.and_then(|of| store.save(&applied, of)));
         };
         std::thread::Builder::new().name("snapshot".to_owned()).spawn(saving)?;
-        let manifest = saved.await.map_err(io::Error::other)??;
-        tracing::debug!(
-            seq = manifest.hot.seq.0,
-            segments = manifest.segments.len(),
-            copied_us = self.copied.as_micros() as u64,
-            took_ms = started.elapsed().as_millis() as u64,
-            "snapshot saved"
-        );
-        Ok(Snapshot { meta: manifest.meta.clone(), snapshot: manifest })
+        let snapshot = saved.await.map_err(io::Error::other)??;
+        if snapshot.meta.last_log_id == last {
+            tracing::debug!(
+                seq = seq.0,
+                segments = full_segments(seq),
+                bytes = snapshot.bytes().len(),
+                copied_us = self.copied.as_micros() as u64,
+                took_ms = started.elapsed().as_millis() as u64,
+                "snapshot saved"
+            );
+        } else {
+            tracing::debug!(seq = seq.0, "the snapshot was overtaken by one that was installed");
+        }
+        Ok(Snapshot { meta: snapshot.meta.clone(), snapshot })
     }
 }
 
-pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Arc<Manifest>>;
+pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, Encoded>;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! heartbeats, which do not wait for that of the append, tell the two apart.
 
 use super::link::{Call, Links, PeerError};
-use crate::snapshot::{Manifest, Snapshot};
+use crate::snapshot::{Encoded, Snapshot};
 use crate::types::{Incarnation, Member, TypeConfig, Vote};
 use openraft::OptionalSend;
 use openraft::error::{RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
@@ -17,7 +17,6 @@ use openraft::raft::{
 use openraft::{RaftNetworkFactory, RaftNetworkV2};
 use serde::{Serialize, de::DeserializeOwned};
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 use stock::NodeId;
 
@@ -81,7 +80,7 @@ impl PeerNetwork {
 }
 
 impl RaftNetworkV2<TypeConfig> for PeerNetwork {
-    type SnapshotData = Arc<Manifest>;
+    type SnapshotData = Encoded;
 
     async fn append_entries(
         &mut self,
@@ -116,8 +115,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let manifest = snapshot.snapshot.to_bytes().map_err(|error| Unreachable::new(&error))?;
-        let request = (vote, bytes::Bytes::from(manifest));
+        let request = (vote, snapshot.snapshot.bytes());
         tokio::select! {
             closed = cancel => Err(closed.into()),
             answer = self.rpc("/raft/snapshot", SNAPSHOT_TIMEOUT, &request) => Ok(answer?),

@@ -12,7 +12,7 @@ use super::wire::{
 };
 use crate::propose::NEWEST_FORMAT;
 use crate::shared::{Forwarded, ForwardedFrame, RaftHandle, Shared};
-use crate::snapshot::{MANIFEST_BYTES_MAX, Manifest, Snapshot};
+use crate::snapshot::{Encoded, MANIFEST_BYTES_MAX, Snapshot};
 use crate::types::{TypeConfig, Vote};
 use crate::{barrier, check, rollback};
 use axum::Router;
@@ -199,7 +199,6 @@ async fn transfer_leader(State(shared): Desk, body: Bytes) -> Answer {
 
 async fn snapshot(State(shared): Desk, body: Bytes) -> Answer {
     take(shared, body, |shared, envelope, (vote, manifest): (Vote, Bytes)| async move {
-        let manifest = Manifest::from_bytes(&manifest).map_err(unable)?;
         install(&shared, envelope.from, vote, manifest).await
     })
     .await
@@ -210,11 +209,15 @@ async fn install(
     shared: &Shared,
     sender: NodeId,
     vote: Vote,
-    manifest: Manifest,
+    manifest: Bytes,
 ) -> Taken<SnapshotResponse<TypeConfig>> {
     let _one_at_a_time = shared.installing.lock().await;
+    // Decoded here for its segments, and again by the install: openraft hands on the bytes.
+    let read = move || Encoded::read(manifest).map(|(read, of)| (read, of.segments));
+    let (snapshot, segments) =
+        tokio::task::spawn_blocking(read).await.map_err(unable)?.map_err(unable)?;
     let held = shared.snapshots.segments.list();
-    for wanted in manifest.segments.iter().filter(|wanted| !held.contains(wanted)) {
+    for wanted in segments.iter().filter(|wanted| !held.contains(wanted)) {
         let call =
             Call { to: sender, incarnation: None, path: "/peer/segment", timeout: SEGMENT_TIMEOUT };
         let bytes: Bytes = shared.links.call(call, &wanted.first_seq).await.map_err(unable)?;
@@ -226,7 +229,7 @@ async fn install(
             .map_err(unable)?;
         shared.heard_from_leader();
     }
-    let snapshot = Snapshot { meta: manifest.meta.clone(), snapshot: Arc::new(manifest) };
+    let snapshot = Snapshot { meta: snapshot.meta.clone(), snapshot };
     let installed = raft(shared)?.install_full_snapshot(vote, snapshot);
     tokio::time::timeout(SNAPSHOT_TIMEOUT, installed).await.map_err(unable)?.map_err(unable)
 }

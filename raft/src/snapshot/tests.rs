@@ -103,9 +103,9 @@ impl Node {
         self.applied.mark().seq.0
     }
 
-    fn save(&self) -> Arc<Manifest> {
+    fn save(&self) -> Manifest {
         let collected = collected(&self.applied, self.applied.copy());
-        self.snapshots.save(&self.applied, collected).unwrap()
+        self.snapshots.save(&self.applied, collected).unwrap().decode().unwrap()
     }
 
     /// Has the segments of a snapshot, as a node that fetched them.
@@ -117,10 +117,13 @@ impl Node {
         }
     }
 
-    async fn install(&mut self, manifest: &Arc<Manifest>) -> io::Result<u64> {
-        let folded = self.snapshots.install(&self.applied, Arc::clone(manifest)).await?;
+    /// Returns how many events it took.
+    async fn install(&mut self, manifest: &Manifest) -> io::Result<u64> {
+        let encoded = manifest.encode().unwrap();
+        let installed = self.snapshots.install(&self.applied, encoded).await?;
+        assert_eq!(installed.seq, manifest.hot.seq);
         self.entries = manifest.meta.last_log_id.map_or(0, |last| last.index + 1);
-        Ok(folded)
+        Ok(installed.folded)
     }
 
     /// Its state is the other's, to the last order, and hashes as it says.
@@ -154,6 +157,45 @@ fn buy(user: &str) -> Envelope {
     }
 }
 
+/// Many products and stored outcomes: a copy is of its moment, whatever is applied before it is
+/// encoded, and its file leads back to it.
+#[test]
+fn a_snapshot_is_of_the_moment_of_its_copy() {
+    const PRODUCTS: u64 = 1_500;
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    let mut node = Node::new();
+    let create = |nth: u64| Envelope {
+        requester: Requester::Operator,
+        request_id: RequestId::new(format!("create-{nth}")).unwrap(),
+        attempt: Attempt::First,
+        command: Command::CreateProduct(Box::new(Terms::plain(
+            Sku::new(format!("p{nth}")).unwrap(),
+            "",
+            5,
+        ))),
+    };
+    let buy_of = |nth: u64| Envelope {
+        command: Command::Buy {
+            sku: Sku::new(format!("p{nth}")).unwrap(),
+            quantity: Quantity::ONE,
+        },
+        ..buy(&format!("user-{nth}"))
+    };
+    node.apply(&Batch { stamp_ms: 1, commands: (0..PRODUCTS).map(create).collect() });
+    let (copy, then) = (node.applied.copy(), node.applied.read(Machine::hot_state));
+    let mark = node.applied.mark();
+    node.apply(&Batch { stamp_ms: 2, commands: (0..PRODUCTS).step_by(7).map(buy_of).collect() });
+    // A day later the outcomes are forgotten, and others are stored.
+    let later = (PRODUCTS..PRODUCTS + 300).map(create).collect();
+    node.apply(&Batch { stamp_ms: 3 + DAY_MS, commands: later });
+
+    let saved = node.snapshots.save(&node.applied, collected(&node.applied, copy)).unwrap();
+    assert_eq!(saved.decode().unwrap().hot, then);
+    let (reopened, _) = reopen(node.dir.path()).unwrap();
+    assert_eq!(reopened.mark().state_hash, mark.state_hash);
+    assert_eq!(reopened.read(Machine::hot_state), then);
+}
+
 /// What is full is in its file before any snapshot, and not in memory any more; the snapshot of a
 /// moment before has the events of that moment, wherever they are by now.
 #[test]
@@ -170,7 +212,8 @@ fn segments_are_sealed_as_they_fill() {
     assert_eq!(in_memory[0][0].seq, Seq(3 * SEGMENT + 1), "two chunks stay for readers");
     assert_eq!(in_memory.len(), 2);
 
-    let manifest = node.snapshots.save(&node.applied, collected(&node.applied, then)).unwrap();
+    let saved = node.snapshots.save(&node.applied, collected(&node.applied, then)).unwrap();
+    let manifest = saved.decode().unwrap();
     assert_eq!(manifest.segments.len(), 1);
     let partial: Vec<u64> = manifest.partial.iter().map(|event| event.seq.0).collect();
     assert_eq!(partial, (SEGMENT + 1..=seq.0).collect::<Vec<_>>());
@@ -222,7 +265,7 @@ async fn an_install_folds_each_event_once() {
         assert_eq!(reopened.mark().state_hash, manifest.hot.state_hash);
     }
     // One that is further than the snapshot does not go back by its own events.
-    let current = leader.snapshots.current().unwrap();
+    let current = leader.snapshots.current().unwrap().decode().unwrap();
     assert_eq!(follower.install(&current).await.unwrap(), last - 10);
 }
 
@@ -257,7 +300,7 @@ async fn an_install_that_breaks_off_changes_nothing() {
     let mut wrong = Manifest::clone(&manifest);
     wrong.hot.state_hash ^= 1;
     follower.fetch(&leader, &manifest);
-    let error = follower.install(&Arc::new(wrong)).await.unwrap_err();
+    let error = follower.install(&wrong).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
     assert_eq!(follower.applied.read(Machine::hot_state), before);
     assert_eq!(follower.applied.read(Machine::recompute_hash), before.state_hash);

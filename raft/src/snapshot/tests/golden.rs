@@ -6,7 +6,8 @@
 //! bytes of its own in `stock/tests/golden`.
 
 use super::*;
-use crate::types::{Incarnation, Member, StoredMembership};
+use crate::snapshot::manifest::HEADER_BYTES;
+use crate::types::{Incarnation, Member, SnapshotMeta, StoredMembership};
 use openraft::Membership;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -65,7 +66,7 @@ fn the_bytes_of_a_manifest_are_golden() {
         [(Rules::One, UNDER_ONE), (Rules::Two, UNDER_TWO), (Rules::Three, UNDER_THREE)]
     {
         let manifest = manifest(rules);
-        assert_eq!(hex(&manifest.to_bytes().unwrap()), golden, "{rules:?}");
+        assert_eq!(hex(manifest.encode().unwrap().bytes()), golden, "{rules:?}");
         let read = Manifest::from_bytes(&bytes(golden)).unwrap();
         assert_eq!(read.meta, manifest.meta);
         assert_eq!(read.hot, manifest.hot);
@@ -77,7 +78,7 @@ fn the_bytes_of_a_manifest_are_golden() {
 /// Whatever is not a manifest of this format is told from one that is damaged.
 #[test]
 fn what_is_no_manifest_is_refused_and_says_why() {
-    let whole = manifest(Rules::Two).to_bytes().unwrap();
+    let whole = manifest(Rules::Two).encode().unwrap().bytes().to_vec();
     let damaged = |at: usize| {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
