@@ -7,9 +7,11 @@ use crate::cluster;
 use crate::contender::Contender;
 use crate::load::{self, Load, Script};
 use crate::machine::Machine;
+use crate::report;
 use crate::samples::Spread;
 use anyhow::ensure;
 use clap::Args;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// More than any run sells.
@@ -30,13 +32,16 @@ pub(crate) struct Options {
     /// Buys in a call of the batch endpoint
     #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     batch: u64,
+    /// Where `answers.json` goes
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
     /// The flashnode program [default: beside this one, or in target/]
     #[arg(long)]
     binary: Option<PathBuf>,
 }
 
 /// One kind of answer at one number of connections, in one round.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 struct Sample {
     what: String,
     a_second: f64,
@@ -45,12 +50,18 @@ struct Sample {
     p99_ms: f64,
 }
 
-/// Measures and prints a table.
+#[derive(Debug, Serialize)]
+struct Measured<'a> {
+    rounds: &'a [Vec<Sample>],
+}
+
+/// Measures, prints, writes.
 ///
 /// # Errors
 /// When a server fails, or answered otherwise than it should.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    println!("{}", Machine::look().in_words());
+    let machine = Machine::look();
+    println!("{}", machine.in_words());
     let mut rounds: Vec<Vec<Sample>> = Vec::new();
     for round in 1..=options.rounds {
         let samples = measure(&options, round).await?;
@@ -78,6 +89,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             of(|sample| Some(sample.p99_ms), 1)
         );
     }
+    let json = options.out.join("answers.json");
+    std::fs::create_dir_all(&options.out)?;
+    std::fs::write(&json, report::json(&machine, &Measured { rounds: &rounds })?)?;
+    println!("samples: {}", json.display());
     Ok(())
 }
 

@@ -4,10 +4,12 @@
 use crate::cluster;
 use crate::machine::Machine;
 use crate::paced::{Opened, Outcome, Plan, Seen};
+use crate::report;
 use crate::usage::{peak_mib_of, resident_mib_of};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use client::cluster::ProcessCluster;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -60,17 +62,60 @@ pub(crate) struct Options {
     /// How many sell-outs with each
     #[arg(long, default_value_t = 3)]
     sales: usize,
+    /// Where `overload.json` goes
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
     /// The flashnode program [default: beside this one, or in target/]
     #[arg(long)]
     binary: Option<PathBuf>,
 }
 
-/// Measures and prints.
+/// What became of one load.
+#[derive(Debug, Serialize)]
+struct Told {
+    load: String,
+    due_a_second: f64,
+    accepted_a_second: f64,
+    shed_a_second: f64,
+    unknown_a_second: f64,
+    not_sent_a_second: f64,
+    /// Of what was accepted, from when it was sent.
+    p50_ms: f64,
+    p99_ms: f64,
+    /// From when it was due.
+    p99_due_ms: f64,
+}
+
+/// One sell-out.
+#[derive(Debug, Serialize)]
+struct Shares {
+    connections: usize,
+    won: usize,
+    shed: usize,
+    /// Parts of what was won.
+    leader: f64,
+    followers: Vec<f64>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Measured {
+    /// In a closed loop.
+    closed_accepted_a_second: f64,
+    loads: Vec<Told>,
+    /// How long after the overload's end the last buy that was shed fell due; none when none was.
+    last_shed_ms: Option<f64>,
+    /// The most memory of all nodes together.
+    peak_mib: f64,
+    sell_outs: Vec<Shares>,
+}
+
+/// Measures, prints, writes.
 ///
 /// # Errors
 /// When a node fails, or answers otherwise than the contract has it.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    println!("{}", Machine::look().in_words());
+    let machine = Machine::look();
+    println!("{}", machine.in_words());
     let cluster = cluster::start(options.binary.clone(), &[], UNITS).await?;
     let most = cluster::capacity(&cluster, options.closed, options.seconds, "capacity").await?;
     println!(
@@ -81,30 +126,41 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         resident_mib_of(&cluster::pids(&cluster))?
     );
     let peak = most.requests_a_second;
-    let measures = |part| options.parts.contains(&part);
-    if measures(Part::Overload) {
-        overload(&options, &cluster, peak).await?;
+    let mut measured = Measured { closed_accepted_a_second: peak, ..Measured::default() };
+    let has = |part| options.parts.contains(&part);
+    if has(Part::Overload) {
+        overload(&options, &cluster, &mut measured).await?;
     }
-    if measures(Part::Open) {
-        open_at_once(&options, &cluster).await?;
+    if has(Part::Open) {
+        measured.loads.push(open_at_once(&options, &cluster).await?);
     }
+    measured.peak_mib = peak_mib_of(&cluster::pids(&cluster))?;
     drop(cluster);
-    if measures(Part::Fairness) {
+    if has(Part::Fairness) {
         for buyers in &options.buyers {
             for _ in 0..options.sales {
-                fairness(&options, *buyers, peak).await?;
+                measured.sell_outs.push(fairness(&options, *buyers, peak).await?);
             }
         }
     }
+    let json = options.out.join("overload.json");
+    std::fs::create_dir_all(&options.out)?;
+    std::fs::write(&json, report::json(&machine, &measured)?)?;
+    println!("samples: {}", json.display());
     Ok(())
 }
 
 /// Half of what the cluster can do, then very much more, and at once half of it again.
-async fn overload(options: &Options, cluster: &ProcessCluster, peak: f64) -> anyhow::Result<()> {
+async fn overload(
+    options: &Options,
+    cluster: &ProcessCluster,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
     let Options { seconds, times, .. } = *options;
+    let peak = measured.closed_accepted_a_second;
     let usual = plan(options, cluster, "usual", peak * 0.5, USUAL);
     let usual = looked_through(Opened::open(usual).await?.run(Instant::now()).await?)?;
-    tell("half of that, open loop", &usual, seconds);
+    measured.loads.push(tell("half of that, open loop", &usual, seconds));
     let over = plan(options, cluster, "over", peak * times, options.connections);
     let after = plan(options, cluster, "after", peak * 0.5, USUAL);
     let (over, after) = (Opened::open(over).await?, Opened::open(after).await?);
@@ -113,33 +169,36 @@ async fn overload(options: &Options, cluster: &ProcessCluster, peak: f64) -> any
     // Tasks, for the second must not wait for the last answers to the first.
     let (over, after) = (tokio::spawn(over.run(start)), tokio::spawn(after.run(end)));
     let (over, after) = (looked_through(over.await??)?, looked_through(after.await??)?);
-    tell(&format!("{times} times that"), &over, seconds);
+    let told = tell(&format!("{times} times that"), &over, seconds);
     println!(
         "  {:.2} of the closed loop's accepted; peak {:.0} MiB of all nodes",
-        over.accepted().count() as f64 / seconds as f64 / peak,
+        told.accepted_a_second / peak,
         peak_mib_of(&cluster::pids(cluster))?
     );
-    tell("half again, at once", &after, seconds);
+    measured.loads.extend([told, tell("half again, at once", &after, seconds)]);
     let last_shed = after.buys.iter().rev().find(|buy| buy.outcome == Outcome::Shed);
-    let shed_for = last_shed.map_or(Duration::ZERO, |buy| buy.due);
-    println!("  the last 503 fell due {:.0} ms after the overload's end", ms(shed_for));
+    measured.last_shed_ms = last_shed.map(|buy| ms(buy.due));
+    match measured.last_shed_ms {
+        Some(after) => println!("  the last 503 fell due {after:.0} ms after the overload's end"),
+        None => println!("  no 503 after the overload's end"),
+    }
     for nth in 0..3.min(seconds as u32) {
         let due = nth * SECOND..(nth + 1) * SECOND;
         let buys = after.buys.iter().filter(|buy| due.contains(&buy.due)).copied().collect();
-        tell(&format!("  of that, second {}", nth + 1), &Seen { buys }, 1);
+        measured.loads.push(tell(&format!("half again, second {}", nth + 1), &Seen { buys }, 1));
     }
     Ok(())
 }
 
 /// Connections that are all open before the first buy, and all of them buy.
-async fn open_at_once(options: &Options, cluster: &ProcessCluster) -> anyhow::Result<()> {
+async fn open_at_once(options: &Options, cluster: &ProcessCluster) -> anyhow::Result<Told> {
     let opened = Opened::open(plan(options, cluster, "open", FEW, options.open)).await?;
     let counted = connections(cluster).await?;
     ensure!(counted >= options.open, "the nodes have only {counted} connections");
     let seen = looked_through(opened.run(Instant::now()).await?)?;
-    tell(&format!("{counted} connections open at once"), &seen, options.seconds);
+    let told = tell(&format!("{counted} connections open at once"), &seen, options.seconds);
     println!("  {:.0} MiB in all nodes now", resident_mib_of(&cluster::pids(cluster))?);
-    Ok(())
+    Ok(told)
 }
 
 /// Open connections, as the nodes count them.
@@ -178,43 +237,63 @@ fn looked_through(seen: Seen) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-fn tell(what: &str, seen: &Seen, seconds: u64) {
+fn tell(what: &str, seen: &Seen, seconds: u64) -> Told {
     let a_second = |which| seen.count(|outcome| outcome == which) as f64 / seconds as f64;
+    let told = Told {
+        load: what.to_owned(),
+        due_a_second: seen.buys.len() as f64 / seconds as f64,
+        accepted_a_second: a_second(Outcome::Accepted),
+        shed_a_second: a_second(Outcome::Shed),
+        unknown_a_second: a_second(Outcome::Unknown),
+        not_sent_a_second: a_second(Outcome::NotSent),
+        p50_ms: ms(seen.percentile(50, |buy| buy.service)),
+        p99_ms: ms(seen.percentile(99, |buy| buy.service)),
+        p99_due_ms: ms(seen.percentile(99, |buy| buy.latency)),
+    };
     println!(
         "{what}: {:.0} due, {:.0} accepted, {:.0} shed, {:.0} unknown, {:.0} not sent a second; \
          accepted: p50 {:.1} ms, p99 {:.1} ms from when sent, {:.1} ms from when due",
-        seen.buys.len() as f64 / seconds as f64,
-        a_second(Outcome::Accepted),
-        a_second(Outcome::Shed),
-        a_second(Outcome::Unknown),
-        a_second(Outcome::NotSent),
-        ms(seen.percentile(50, |buy| buy.service)),
-        ms(seen.percentile(99, |buy| buy.service)),
-        ms(seen.percentile(99, |buy| buy.latency)),
+        told.due_a_second,
+        told.accepted_a_second,
+        told.shed_a_second,
+        told.unknown_a_second,
+        told.not_sent_a_second,
+        told.p50_ms,
+        told.p99_ms,
+        told.p99_due_ms,
     );
+    told
 }
 
 /// Who wins a sell-out at equal load on all nodes, which is more than the cluster can do.
-async fn fairness(options: &Options, buyers: usize, peak: f64) -> anyhow::Result<()> {
+async fn fairness(options: &Options, buyers: usize, peak: f64) -> anyhow::Result<Shares> {
     let cluster = cluster::start(options.binary.clone(), &[], options.units).await?;
     let leader = cluster.leader().await?;
     let plan = plan(options, &cluster, "fair", peak * 2.0, buyers);
     let seen = looked_through(Opened::open(plan).await?.run(Instant::now()).await?)?;
-    let won: Vec<usize> = (0..cluster.nodes().len())
-        .map(|node| seen.accepted().filter(|buy| buy.target == node).count())
-        .collect();
-    let all: usize = won.iter().sum();
+    let all = seen.accepted().count();
+    let share = |node: usize| {
+        seen.accepted().filter(|buy| buy.target == node).count() as f64 / all.max(1) as f64
+    };
+    let (mut leaders, mut followers) = (0.0, Vec::new());
+    for (at, node) in cluster.nodes().iter().enumerate() {
+        if node.id == leader {
+            leaders = share(at);
+        } else {
+            followers.push(share(at));
+        }
+    }
     let shed = seen.count(|outcome| outcome == Outcome::Shed);
-    let shares = cluster.nodes().iter().zip(&won).map(|(node, won)| {
-        let role = if node.id == leader { "leader" } else { "follower" };
-        format!("{role} {:.1} %", *won as f64 * 100.0 / all as f64)
-    });
+    let in_words: Vec<String> =
+        followers.iter().map(|share| format!("{:.1} %", share * 100.0)).collect();
     println!(
-        "a sell-out of {} units, {buyers} connections, equal load on each node, {all} won, {shed} shed: {}",
+        "a sell-out of {} units, {buyers} connections, equal load on each node, {all} won, \
+         {shed} shed: leader {:.1} %, followers {}",
         options.units,
-        shares.collect::<Vec<_>>().join(", ")
+        leaders * 100.0,
+        in_words.join(", ")
     );
-    Ok(())
+    Ok(Shares { connections: buyers, won: all, shed, leader: leaders, followers })
 }
 
 fn ms(duration: Duration) -> f64 {

@@ -118,12 +118,14 @@ async fn measure(
         let seen = load::run(&load("m", options.seconds)).await?;
         ensure!(seen.errors == 0, "{} answers were no 201", seen.errors);
         let seconds = options.seconds as f64;
+        let (ratio, p99_ratio) = ratios(&seen, contender, connections, round, earlier);
         let sample = Sample {
             contender,
             connections,
             round,
             buys_a_second: seen.requests_a_second,
-            ratio: ratio(&seen, contender, connections, round, earlier),
+            ratio,
+            p99_ratio,
             p50_us: seen.p50_us,
             p99_us: seen.p99_us,
             errors: seen.errors,
@@ -145,20 +147,24 @@ fn turned(running: &Running, round: usize) -> Vec<String> {
     targets
 }
 
-fn ratio(
+/// Of the buys a second and of the 99th percentiles, to the no-op's of the round.
+fn ratios(
     seen: &Seen,
     contender: Contender,
     connections: usize,
     round: usize,
     earlier: &[Sample],
-) -> f64 {
+) -> (f64, f64) {
     let noop = earlier.iter().find(|sample| {
         (sample.contender, sample.connections, sample.round)
             == (Contender::Noop, connections, round)
     });
     match noop {
-        _ if contender == Contender::Noop => 1.0,
-        Some(noop) => seen.requests_a_second / noop.buys_a_second,
-        None => f64::NAN,
+        _ if contender == Contender::Noop => (1.0, 1.0),
+        Some(noop) => (
+            seen.requests_a_second / noop.buys_a_second,
+            seen.p99_us as f64 / noop.p99_us.max(1) as f64,
+        ),
+        None => (f64::NAN, f64::NAN),
     }
 }

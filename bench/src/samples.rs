@@ -12,6 +12,8 @@ pub(crate) struct Sample {
     pub(crate) buys_a_second: f64,
     /// To the no-op of the same round and number of connections.
     pub(crate) ratio: f64,
+    /// Of the 99th percentiles, to the same.
+    pub(crate) p99_ratio: f64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     pub(crate) errors: u64,
@@ -47,6 +49,7 @@ pub(crate) struct Row {
     pub(crate) connections: usize,
     pub(crate) buys_a_second: Spread,
     pub(crate) ratio: Spread,
+    pub(crate) p99_ratio: Spread,
     pub(crate) p50_us: Spread,
     pub(crate) p99_us: Spread,
     pub(crate) clients_cores: Spread,
@@ -76,6 +79,7 @@ impl Row {
             connections,
             buys_a_second: spread(|sample| sample.buys_a_second)?,
             ratio: spread(|sample| sample.ratio)?,
+            p99_ratio: spread(|sample| sample.p99_ratio)?,
             p50_us: spread(|sample| sample.p50_us as f64)?,
             p99_us: spread(|sample| sample.p99_us as f64)?,
             clients_cores: spread(|sample| sample.clients_cores)?,

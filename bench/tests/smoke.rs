@@ -83,7 +83,30 @@ fn buys_are_measured_beside_the_no_op_and_redis() {
 #[test]
 fn refusals_reads_and_batches_are_measured() {
     if are_there(&["wrk"]) {
-        bench("answers --rounds 1 --seconds 1 --connections 16 --batch 1000", None);
+        let out = tempfile::tempdir().unwrap();
+        let words = "answers --rounds 1 --seconds 1 --connections 16 --batch 1000";
+        bench(words, Some(out.path()));
+        let written = written(out.path().join("answers.json"));
+        let samples = written["rounds"][0].as_array().unwrap();
+        assert_eq!(samples.len(), 3, "{written}");
+        for sample in samples {
+            assert!(sample["a_second"].as_f64().unwrap() > 0.0, "{written}");
+        }
+    }
+}
+
+#[test]
+fn overload_and_fairness_are_measured() {
+    if are_there(&["wrk"]) {
+        let out = tempfile::tempdir().unwrap();
+        let words = "overload --seconds 3 --closed 16 --connections 300 --open 100 --units 2000 \
+                     --buyers 30 --sales 1";
+        bench(words, Some(out.path()));
+        let written = written(out.path().join("overload.json"));
+        let shares = &written["sell_outs"][0];
+        let all: f64 =
+            shares["followers"].as_array().unwrap().iter().filter_map(Value::as_f64).sum();
+        assert!((all + shares["leader"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{written}");
     }
 }
 

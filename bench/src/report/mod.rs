@@ -34,6 +34,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         "buys/s",
         "p50 ms",
         "p99 ms",
+        "p99, to the no-op's",
         "cores: clients",
         "cores: servers",
         "peak MiB",
@@ -43,7 +44,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         // Writing to a string does not fail.
         let _written = writeln!(
             out,
-            "| {} | {} | {} | {} | {:.0} | {} | {} | {:.2} | {:.2} | {:.0} |",
+            "| {} | {} | {} | {} | {:.0} | {} | {} | {} | {:.2} | {:.2} | {:.0} |",
             row.connections,
             row.contender.name(),
             row.contender.promise(),
@@ -51,6 +52,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             row.buys_a_second.median,
             spread(row.p50_us, 1e3),
             spread(row.p99_us, 1e3),
+            spread(row.p99_ratio, 1.0),
             row.clients_cores.median,
             row.servers_cores.median,
             row.servers_peak_mib.median,

@@ -132,6 +132,7 @@ mod tests {
             connections,
             buys_a_second: one(1.0),
             ratio: one(ratio),
+            p99_ratio: one(1.0),
             p50_us: one(1.0),
             p99_us: one(1.0),
             clients_cores: one(1.0),
