@@ -12,7 +12,7 @@ use stock::{NodeId, Seq};
 /// The answer of `/readyz?verbose`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Whether it hears from a leader, or leads, and is not far behind.
+    /// Whether it leads, or hears from a leader that it can reach, and is not far behind.
     pub ready: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -195,7 +195,10 @@ impl Settler<'_> {
             let wait = pace.after(asked_to_wait);
             let decided = matches!(answer, Answer::Done { .. } | Answer::Refused { .. });
             let patience = self.patience(numbering.in_doubt);
-            if decided || began.elapsed() + wait >= patience {
+            // A rate limit, such as one click a minute, is the same at every node.
+            let is_too_early =
+                !numbering.in_doubt && asked_to_wait.is_some_and(|asked| asked >= patience);
+            if decided || is_too_early || began.elapsed() + wait >= patience {
                 if let Answer::NotProposed { why, .. } = &mut answer
                     && numbering.in_doubt
                 {

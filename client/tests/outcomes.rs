@@ -205,6 +205,30 @@ async fn only_an_unknown_attempt_raises_the_number() {
     assert!(seen.iter().all(|(key, _)| key == request.as_str()), "one key for all: {seen:?}");
 }
 
+/// A limit that outlasts the client's patience: asking again, anywhere, would gain nothing.
+#[tokio::test]
+async fn a_rate_limit_is_not_hammered() {
+    let limited = |seconds: u64| {
+        let kind = r#""type":"/problems/rate-limited","title":"t","status":429,"detail":"d""#;
+        answer(429, format!(r#"{{{kind},"retry_after_ms":{}}}"#, seconds * 1_000))
+    };
+    let (address, seen) = server(vec![limited(60), answer(201, ORDER)]).await;
+    let outcome = client(&[&address]).buy(&buy(), &new_request_id()).await;
+    let BuyAnswer::NotProposed { retry_after, .. } = outcome.answer else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(retry_after, Some(Duration::from_secs(60)));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    // A short one is waited for, and so is the end of a doubt.
+    for script in
+        [vec![limited(1), answer(201, ORDER)], vec![Act::Close, limited(60), answer(201, ORDER)]]
+    {
+        let (address, _) = server(script).await;
+        let outcome = client(&[&address]).buy(&buy(), &new_request_id()).await;
+        assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_settles_an_unknown_attempt() {
     let sold_out = answer(410, problem("sold-out", 410));

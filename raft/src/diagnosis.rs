@@ -60,11 +60,18 @@ fn unreachable(id: NodeId) -> NodeView {
     }
 }
 
-/// Runs for the life of the node: while there is no leader, finds out why and says so once.
+/// Runs for the life of the node: while there is no leader, or none that it can reach, finds out why
+/// and says so once.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut leaderless_since = None;
+    let mut out_of_reach = None;
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
+        let why = crate::status::leader_out_of_reach(&shared);
+        if let Some(why) = why.as_ref().filter(|_| why != out_of_reach) {
+            tracing::warn!("{why}. Until then nobody can buy here");
+        }
+        out_of_reach = why;
         let waits = matches!(shared.standing(), Standing::Forming(_) | Standing::Rejoining(_));
         let led = crate::status::leader_silence(&shared)
             .is_some_and(|silence| silence <= shared.silence_max);

@@ -90,7 +90,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The peer listener cannot be bound.
-    #[error("cannot listen for peers on {address}: {source}. Is this node running already?")]
+    #[error(
+        "cannot listen for peers on {address}, which --peers says is this node's. Is it running \
+         already?"
+    )]
     Bind {
         /// The address.
         address: String,

@@ -150,6 +150,20 @@ pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
     }
 }
 
+/// Why a node that hears its leader cannot ask it anything, should that be so for longer than a
+/// failover takes. The failure detector tries to reach a leader for as long as it leads.
+pub(crate) fn leader_out_of_reach(shared: &Shared) -> Option<String> {
+    let leader = shared.leader().filter(|leader| *leader != shared.links.id())?;
+    let (lasting, why) = shared.links.failing(leader)?;
+    (lasting > shared.silence_max).then(|| {
+        let address = shared.links.address(leader).unwrap_or("no address");
+        format!(
+            "node {leader} leads and is heard, but cannot be reached at {address} ({why}): see \
+             that this is its address in this node's --peers, and that nothing stands between them"
+        )
+    })
+}
+
 fn ready(shared: &Shared, standing: &Standing, status: &LocalStatus) -> Result<(), String> {
     if let Some(why) = shared.fence.closed() {
         return Err(if status.fenced { format!("it is fenced: {why}") } else { why });
@@ -178,6 +192,9 @@ fn ready(shared: &Shared, standing: &Standing, status: &LocalStatus) -> Result<(
             Role::Leader => "it leads, but no majority answers".into(),
             _ => "nothing was heard from the leader".into(),
         });
+    }
+    if let Some(why) = leader_out_of_reach(shared) {
+        return Err(why);
     }
     let lag = status.committed.saturating_sub(status.applied);
     if lag > READY_LAG_MAX {

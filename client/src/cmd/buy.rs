@@ -8,6 +8,7 @@ use crate::out;
 use client::{Answer, BuyAnswer, BuyOutcome, Client, RefusedKind, Settled, new_request_id};
 use serde::Serialize;
 use serde_json::json;
+use std::time::Duration;
 use stock::api::{BuyAccepted, ItemView, OrderAccepted, PostBasket, PostBuy};
 use stock::{Quantity, RequestId, UserId};
 
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long)]
     user: UserId,
     /// Units of the one product; all or none [default: 1]
-    #[arg(long, value_parser = super::product::quantity)]
+    #[arg(long, value_parser = super::product::quantity, allow_negative_numbers = true)]
     quantity: Option<Quantity>,
     /// The id of this request; the same id never buys twice [default: a fresh UUIDv7]
     #[arg(long, value_name = "ID")]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     attempt: u32,
 }
+
+/// Whoever is asked to wait for this long has met a rate limit, and no busy node.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 
 /// What was won.
 #[derive(Debug, Serialize)]
@@ -154,6 +158,10 @@ fn in_words(client: &Client, request: &RequestId, settled: &Settled<Order>) -> S
         Answer::Refused { problem } => {
             format!("refused{attempts}: {}: {}\n", problem.title, problem.detail)
         }
+        Answer::NotProposed { why, retry_after: Some(wait) } if *wait >= LONG_WAIT => format!(
+            "nothing was bought{attempts} ({node}: {why})\n  try again in {} s\n",
+            wait.as_secs_f64().ceil()
+        ),
         Answer::NotProposed { why, .. } => format!(
             "nobody could decide in time{attempts}, and nothing was bought ({node}: {why})\n  \
              look at `flashctl status`, then try again\n"

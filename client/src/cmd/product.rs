@@ -25,7 +25,7 @@ enum Command {
         #[arg(value_parser = super::in_url::<Sku>)]
         id: Sku,
         /// Units on sale
-        #[arg(long)]
+        #[arg(long, allow_negative_numbers = true)]
         stock: u64,
         #[command(flatten)]
         terms: Terms,

@@ -1,7 +1,7 @@
 //! `/livez` and `/readyz`: for probes and load balancers.
 //!
-//! Alive is whoever answers, whatever the quorum. Ready is who hears from a leader (or leads) and
-//! is not far behind; a node that drains is not ready. Probes may add queries of their own.
+//! Alive is whoever answers, whatever the quorum. Ready is who leads, or hears from a leader that it
+//! can reach, and is not far behind; a node that drains is not ready. Probes may add queries of their own.
 
 use super::FrontState;
 use super::answer::json;
@@ -32,7 +32,7 @@ pub(super) const LIVEZ: Docs = Docs {
 pub(super) const READYZ: Docs = Docs {
     id: "readyz",
     summary: "Whether this node should be asked",
-    notes: "It has heard from a leader, or leads, and is not far behind.",
+    notes: "It leads, or hears from a leader that it can reach, and is not far behind.",
     parameters: &[&[parameter("verbose", "Say why, in JSON.", plain(words))]],
     answers: &[
         Answer::new(

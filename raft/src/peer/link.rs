@@ -167,6 +167,12 @@ impl Links {
         }
     }
 
+    /// For how long every try to reach a peer has failed, and why the last did; none when one went
+    /// well, or nobody tries.
+    pub(crate) fn failing(&self, peer: NodeId) -> Option<(Duration, String)> {
+        self.lines.failing(peer)
+    }
+
     /// Whether nobody listens at a peer's address: its system says so, or what stands before it
     /// closes one connection after the other.
     pub(crate) async fn is_refused_by(&self, peer: NodeId) -> bool {
