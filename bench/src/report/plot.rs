@@ -6,7 +6,7 @@ use crate::samples::{Row, Spread};
 use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 190.0;
+const LEFT: f64 = 206.0;
 const RIGHT: f64 = 70.0;
 const BAR: f64 = 16.0;
 const PITCH: f64 = 26.0;
