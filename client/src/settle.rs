@@ -182,6 +182,8 @@ impl Settler<'_> {
             let (sent_at, number) = (Instant::now(), numbering.number);
             let exchange = self.attempt(command, node, number).await;
             let leader = self.notice(node, &exchange);
+            let is_limited =
+                matches!(&exchange, Exchange::Answered(answered) if answered.status == 429);
             let mut answer = answer::read(exchange);
             let answered_at = Instant::now();
             let asked_to_wait = match &answer {
@@ -192,13 +194,15 @@ impl Settler<'_> {
                 Answer::NotProposed { retry_after, .. } => *retry_after,
                 Answer::Done { .. } | Answer::Refused { .. } => None,
             };
-            let wait = pace.after(asked_to_wait);
+            let mut wait = pace.after(asked_to_wait);
+            // A rate limit is the same at every node. Whoever is in doubt goes on: later attempts are
+            // counted apart, and the command may be known by the next.
+            if is_limited && !numbering.in_doubt {
+                wait = asked_to_wait.unwrap_or(wait);
+            }
             let decided = matches!(answer, Answer::Done { .. } | Answer::Refused { .. });
             let patience = self.patience(numbering.in_doubt);
-            // A rate limit, such as one click a minute, is the same at every node.
-            let is_too_early =
-                !numbering.in_doubt && asked_to_wait.is_some_and(|asked| asked >= patience);
-            if decided || is_too_early || began.elapsed() + wait >= patience {
+            if decided || began.elapsed() + wait >= patience {
                 if let Answer::NotProposed { why, .. } = &mut answer
                     && numbering.in_doubt
                 {

@@ -219,10 +219,15 @@ async fn a_rate_limit_is_not_hammered() {
     };
     assert_eq!(retry_after, Some(Duration::from_secs(60)));
     assert_eq!(seen.lock().unwrap().len(), 1);
-    // A short one is waited for, and so is the end of a doubt.
-    for script in
-        [vec![limited(1), answer(201, ORDER)], vec![Act::Close, limited(60), answer(201, ORDER)]]
-    {
+    // A short one is waited for, and so is the end of a doubt; and what is one node's alone is not
+    // taken for one.
+    let full = r#"{"type":"/problems/storage-full","title":"t","status":503,"detail":"d",
+        "retry_after_ms":60000}"#;
+    for script in [
+        vec![limited(1), answer(201, ORDER)],
+        vec![Act::Close, limited(60), answer(201, ORDER)],
+        vec![answer(503, full), answer(201, ORDER)],
+    ] {
         let (address, _) = server(script).await;
         let outcome = client(&[&address]).buy(&buy(), &new_request_id()).await;
         assert!(matches!(outcome.answer, BuyAnswer::Accepted { .. }), "{outcome:?}");

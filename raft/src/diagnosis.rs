@@ -60,18 +60,22 @@ fn unreachable(id: NodeId) -> NodeView {
     }
 }
 
-/// Runs for the life of the node: while there is no leader, or none that it can reach, finds out why
+/// Runs for the life of the node: while there is no leader, or none that it can ask, finds out why
 /// and says so once.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut leaderless_since = None;
-    let mut out_of_reach = None;
+    let mut is_out_of_reach = false;
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let why = crate::status::leader_out_of_reach(&shared);
-        if let Some(why) = why.as_ref().filter(|_| why != out_of_reach) {
-            tracing::warn!("{why}. Until then nobody can buy here");
+        match &why {
+            Some(why) if !is_out_of_reach => {
+                tracing::warn!("{why}. Until then nobody can buy here");
+            }
+            None if is_out_of_reach => tracing::info!("the leader can be asked again"),
+            Some(_) | None => {}
         }
-        out_of_reach = why;
+        is_out_of_reach = why.is_some();
         let waits = matches!(shared.standing(), Standing::Forming(_) | Standing::Rejoining(_));
         let led = crate::status::leader_silence(&shared)
             .is_some_and(|silence| silence <= shared.silence_max);

@@ -6,7 +6,7 @@ use crate::barrier::Rounds;
 use crate::clock::{Clocks, Leadership};
 use crate::counting::Counting;
 use crate::fence::Fence;
-use crate::peer::{ClickFrame, ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links};
+use crate::peer::{ClickFrame, ForwardAnswer, Hello, JoinAnswer, JoinRequest, Links, PeerError};
 use crate::snapshot::SnapshotStore;
 use crate::status::Standing;
 use crate::store::LogStore;
@@ -79,12 +79,20 @@ pub(crate) struct Shared {
     pub(crate) installing: tokio::sync::Mutex<()>,
     joins: Mutex<BTreeMap<NodeId, Incarnation>>,
     heard: Mutex<Option<Instant>>,
+    unreached: Mutex<BTreeMap<NodeId, Unreached>>,
     standing: Mutex<Standing>,
     room: AtomicBool,
     /// The last peer that did not know what a follower tells of its queue, and when that was.
     knows_no_queue: Mutex<Option<(NodeId, Instant)>>,
     raft: OnceLock<(RaftHandle, Metrics, ServerMetrics)>,
     confirmations: OnceLock<Rounds<Option<u64>>>,
+}
+
+/// A peer of which one question after the other surely did not reach it.
+struct Unreached {
+    first: Instant,
+    last: Instant,
+    why: String,
 }
 
 /// What a replica is made of, before Raft runs.
@@ -122,6 +130,7 @@ impl Shared {
             installing: tokio::sync::Mutex::new(()),
             joins: Mutex::new(BTreeMap::new()),
             heard: Mutex::new(None),
+            unreached: Mutex::new(BTreeMap::new()),
             standing: Mutex::new(Standing::Member),
             room: AtomicBool::new(true),
             knows_no_queue: Mutex::new(None),
@@ -197,6 +206,31 @@ impl Shared {
     /// Since when no leader was heard.
     pub(crate) fn silence(&self) -> Option<Duration> {
         lock(&self.heard).map(|at| at.elapsed())
+    }
+
+    /// Notes what became of a question to a peer. One that is late says nothing: the peer may have
+    /// much to do.
+    pub(crate) fn note_asked(&self, peer: NodeId, failure: Option<&PeerError>) {
+        let mut unreached = lock(&self.unreached);
+        let Some(error) = failure else {
+            unreached.remove(&peer);
+            return;
+        };
+        if error.surely_not_taken() {
+            let now = Instant::now();
+            let row = unreached.entry(peer).or_insert_with(|| Unreached {
+                first: now,
+                last: now,
+                why: String::new(),
+            });
+            (row.last, row.why) = (now, error.root());
+        }
+    }
+
+    /// For how long no question has reached a peer, and why the last did not.
+    pub(crate) fn unreached(&self, peer: NodeId) -> Option<(Duration, String)> {
+        let unreached = lock(&self.unreached);
+        unreached.get(&peer).map(|row| (row.last - row.first, row.why.clone()))
     }
 
     /// Whether the disk has room for more proposals.

@@ -150,16 +150,18 @@ pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
     }
 }
 
-/// Why a node that hears its leader cannot ask it anything, should that be so for longer than a
-/// failover takes. The failure detector tries to reach a leader for as long as it leads.
+/// Why a node that hears its leader can ask it nothing, should that be so for longer than a failover
+/// takes. Whether it can, the questions for its clock tell.
 pub(crate) fn leader_out_of_reach(shared: &Shared) -> Option<String> {
+    leader_silence(shared).filter(|silence| *silence <= shared.silence_max)?;
     let leader = shared.leader().filter(|leader| *leader != shared.links.id())?;
-    let (lasting, why) = shared.links.failing(leader)?;
+    let (lasting, why) = shared.unreached(leader)?;
+    let address = shared.links.address(leader)?;
     (lasting > shared.silence_max).then(|| {
-        let address = shared.links.address(leader).unwrap_or("no address");
         format!(
-            "node {leader} leads and is heard, but cannot be reached at {address} ({why}): see \
-             that this is its address in this node's --peers, and that nothing stands between them"
+            "node {leader} leads and is heard, but cannot be asked at {address} ({why}): see that \
+             this is its peer listener's address in this node's --peers, and that nothing stands \
+             between them"
         )
     })
 }

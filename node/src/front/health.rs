@@ -1,7 +1,8 @@
 //! `/livez` and `/readyz`: for probes and load balancers.
 //!
-//! Alive is whoever answers, whatever the quorum. Ready is who leads, or hears from a leader that it
-//! can reach, and is not far behind; a node that drains is not ready. Probes may add queries of their own.
+//! Alive is whoever answers, whatever the quorum. Ready is who leads, or hears from a leader that
+//! it can reach, and is not far behind; a node that drains is not ready. Probes may add queries of
+//! their own.
 
 use super::FrontState;
 use super::answer::json;

@@ -37,8 +37,10 @@ async fn ask(shared: &Shared, to: NodeId) {
     let path = "/peer/clock";
     let call = Call { to, incarnation: None, path, timeout: ROUND_TRIP_MAX };
     let asked_us = shared.clocks.mono_us();
+    let answer = shared.links.call(call, &()).await;
+    shared.note_asked(to, answer.as_ref().err());
     // A node that is down, or of a build without this question, has no say.
-    let Ok(ClockAnswer { wall_ms }) = shared.links.call(call, &()).await else {
+    let Ok(ClockAnswer { wall_ms }) = answer else {
         return;
     };
     let answered_us = shared.clocks.mono_us();

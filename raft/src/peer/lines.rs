@@ -12,8 +12,6 @@ use tokio::task::JoinSet;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 /// Before a peer whose build has no lines is asked again whether it has.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Failures this far apart are none of one row.
-const ROW_GAP_MAX: Duration = Duration::from_secs(1);
 
 /// How a peer can be called.
 pub(super) enum Way {
@@ -30,14 +28,6 @@ pub(super) struct Lines {
 struct Peer {
     open: Mutex<Option<Arc<Line>>>,
     opening: tokio::sync::Mutex<Opening>,
-    failing: Mutex<Option<Failing>>,
-}
-
-/// Failures to open a line, one soon after the other and none that went well between them.
-struct Failing {
-    first: Instant,
-    last: Instant,
-    why: String,
 }
 
 /// Held by whoever opens a line; the others wait, and share what came of it.
@@ -65,34 +55,12 @@ impl Lines {
             None => peer.open(address).await,
         }
     }
-
-    /// For how long every try to reach a peer has failed, and why the last did; none when one went
-    /// well, or nobody tries.
-    pub(super) fn failing(&self, id: NodeId) -> Option<(Duration, String)> {
-        let peer = self.peers.get(&id)?;
-        let failing = peer.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let row = failing.as_ref().filter(|row| row.last.elapsed() < ROW_GAP_MAX)?;
-        Some((row.first.elapsed(), row.why.clone()))
-    }
 }
 
 impl Peer {
     fn is_open(&self) -> Option<Arc<Line>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.as_ref().filter(|line| !line.is_closed()).cloned()
-    }
-
-    fn note(&self, failure: Option<&io::Error>) {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        *failing = failure.map(|error| Failing {
-            first: match &*failing {
-                Some(row) if now.duration_since(row.last) < ROW_GAP_MAX => row.first,
-                _ => now,
-            },
-            last: now,
-            why: error.to_string(),
-        });
     }
 
     async fn open(&self, address: &str) -> io::Result<Way> {
@@ -109,9 +77,7 @@ impl Peer {
             return Ok(Way::HttpOnly);
         }
         let greeted = tokio::time::timeout(CONNECT_TIMEOUT, Line::open(address)).await;
-        let greeted = greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        self.note(greeted.as_ref().err());
-        match greeted {
+        match greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(Greeted::Line(line, answers)) => {
                 let line = Arc::new(line);
                 let running = Arc::clone(&line);

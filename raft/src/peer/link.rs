@@ -101,6 +101,15 @@ impl Failure {
 }
 
 impl PeerError {
+    /// What is behind it all, such as what the system says of a connection.
+    pub(crate) fn root(&self) -> String {
+        let mut error: &dyn std::error::Error = self;
+        while let Some(source) = error.source() {
+            error = source;
+        }
+        error.to_string()
+    }
+
     /// True when the peer surely did nothing with the request.
     pub(crate) fn surely_not_taken(&self) -> bool {
         match self {
@@ -165,12 +174,6 @@ impl Links {
                 Some(Way::HttpOnly) | None => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
-    }
-
-    /// For how long every try to reach a peer has failed, and why the last did; none when one went
-    /// well, or nobody tries.
-    pub(crate) fn failing(&self, peer: NodeId) -> Option<(Duration, String)> {
-        self.lines.failing(peer)
     }
 
     /// Whether nobody listens at a peer's address: its system says so, or what stands before it

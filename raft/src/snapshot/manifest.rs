@@ -72,7 +72,7 @@ impl Encoding {
         Ok(Encoded { meta, bytes: Bytes::from(bytes) })
     }
 
-    /// The codec puts nothing between fields, so a part of them is encoded as they are in the whole.
+    /// The codec puts nothing between fields: a part of them is encoded as it is in the whole.
     fn append<T: Serialize>(&mut self, fields: &T) -> io::Result<()> {
         let bytes_max = MANIFEST_BYTES_MAX.saturating_sub(self.bytes.len() as u64);
         codec::append(fields, &mut self.bytes, bytes_max).map_err(io::Error::other)

@@ -136,7 +136,7 @@ impl Serialize for HotState {
     }
 }
 
-/// As the [`HotState`] of [`HotCopy::finish`].
+/// As the [`HotState`] that it would become.
 impl Serialize for HotCopy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.hot.encode(&self.products, self.stored.each_ref(), serializer)
