@@ -195,8 +195,8 @@ impl Settler<'_> {
                 Answer::Done { .. } | Answer::Refused { .. } => None,
             };
             let mut wait = pace.after(asked_to_wait);
-            // A rate limit is the same at every node. Whoever is in doubt goes on: later attempts are
-            // counted apart, and the command may be known by the next.
+            // A rate limit is the same at every node. Whoever is in doubt goes on: later attempts
+            // are counted apart, and the command may be known by the next.
             if is_limited && !numbering.in_doubt {
                 wait = asked_to_wait.unwrap_or(wait);
             }

@@ -134,8 +134,8 @@ async fn a_store_behind_its_mark_stops_and_comes_back_wiped() {
     scene.assert_equal_states().await;
 }
 
-/// A follower that hears its leader and can ask it nothing sells nothing: it says so, and is not ready,
-/// so that nobody is sent to it.
+/// A follower that hears its leader and can ask it nothing sells nothing: it says so, and is not
+/// ready, so that nobody is sent to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_address_of_the_leader_is_told() {
     let mut scene = Scene::open_for_failover(10, &[]).await;

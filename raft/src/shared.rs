@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     confirmations: OnceLock<Rounds<Option<u64>>>,
 }
 
-/// A peer of which one question after the other surely did not reach it.
+/// A peer that one question after the other surely did not reach.
 struct Unreached {
     first: Instant,
     last: Instant,

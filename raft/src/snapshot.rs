@@ -17,6 +17,7 @@ use crate::segment::{SEGMENT_EVENTS, SegmentRef, SegmentStore};
 use crate::types::TypeConfig;
 use bytes::Bytes;
 use digests::DigestStore;
+use manifest::Encoding;
 use openraft::storage::RaftSnapshotBuilder;
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,7 +27,6 @@ use std::time::{Duration, Instant};
 use stock::{Event, Machine, Restore, Seq};
 use tokio::sync::oneshot;
 
-use manifest::Encoding;
 pub(crate) use manifest::{Encoded, MANIFEST_BYTES_MAX, Manifest};
 
 /// The most segments that are digested when one is sealed, where none waits to be: a node that

@@ -150,8 +150,8 @@ pub(crate) fn leader_silence(shared: &Shared) -> Option<Duration> {
     }
 }
 
-/// Why a node that hears its leader can ask it nothing, should that be so for longer than a failover
-/// takes. Whether it can, the questions for its clock tell.
+/// Why a node that hears its leader can ask it nothing, should that be so for longer than a
+/// failover takes. Whether it can, the questions for its clock tell.
 pub(crate) fn leader_out_of_reach(shared: &Shared) -> Option<String> {
     leader_silence(shared).filter(|silence| *silence <= shared.silence_max)?;
     let leader = shared.leader().filter(|leader| *leader != shared.links.id())?;

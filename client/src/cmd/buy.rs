@@ -38,7 +38,7 @@ pub(crate) struct Args {
     attempt: u32,
 }
 
-/// Whoever is asked to wait for this long has met a rate limit or a full disk: the answer says all.
+/// Whoever is asked to wait for this long has met a rate limit or a full disk: the answer says so.
 const LONG_WAIT: Duration = Duration::from_secs(2);
 
 /// What was won.
